@@ -1,0 +1,65 @@
+//! `broadcast`: operand dimension `d` becomes result dimension `dims[d]`; extent 1 and missing
+//! dimensions are repeated.
+
+use super::{TensorOp, TypeError, arity, attrs, ensure};
+use crate::affine::Affine;
+use crate::kernel::Kernel;
+use crate::kernel::build::{KernelBuilder, access, access_axes};
+use crate::scalar::ScalarExpr;
+use crate::tensor::Tensor;
+use crate::types::{Shape, TensorType};
+
+attrs! {
+    /// Repetition along dimensions.
+    pub struct Broadcast {
+        /// For each operand dimension the result dimension, ascending.
+        dims: Vec<u32>,
+        /// The result's extents.
+        shape: Shape,
+    }
+}
+
+impl Broadcast {
+    /// NumPy's rule: the operand's dimensions are the result's last ones.
+    #[must_use]
+    pub fn trailing(rank: usize, shape: &Shape) -> Broadcast {
+        let first = shape.rank().saturating_sub(rank) as u32;
+        Broadcast { dims: (first..first + rank as u32).collect(), shape: shape.clone() }
+    }
+}
+
+impl TensorOp for Broadcast {
+    const MNEMONIC: &'static str = "broadcast";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x] = arity::<1>(args)?;
+        let ascending = self.dims.is_sorted_by(|a, b| a < b);
+        ensure(ascending && self.dims.len() == x.shape.rank(), || {
+            format!("dims must ascend and have one entry per dimension of {x}")
+        })?;
+        for (&d, &extent) in self.dims.iter().zip(x.shape.iter()) {
+            let target = self.shape.get(d as usize);
+            ensure(target.is_some_and(|&t| t == extent || extent == 1), || {
+                format!("{x} does not broadcast to dimension {d} of {:?}", &*self.shape)
+            })?;
+        }
+        Ok(x.with_shape(self.shape.clone()))
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = args[0].with_shape(self.shape.clone());
+        let mut b = KernelBuilder::new("broadcast");
+        let axes = b.parallel(&ty.shape);
+        let index = self.dims.iter().zip(args[0].shape.iter()).map(|(&d, &extent)| {
+            if extent == 1 { Affine::constant(0) } else { Affine::var(axes[d as usize]) }
+        });
+        let read = access(b.read(args[0]), index.collect());
+        let write = access_axes(b.write(&ty), &axes);
+        b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
+        b.finish()
+    }
+}

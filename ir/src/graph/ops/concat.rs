@@ -1,0 +1,60 @@
+//! `concat`: operands one after the other along a dimension.
+
+use super::{TensorOp, TypeError, attrs, ensure};
+use crate::affine::Affine;
+use crate::kernel::Kernel;
+use crate::kernel::build::{KernelBuilder, access, access_axes};
+use crate::scalar::ScalarExpr;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+attrs! {
+    /// Concatenation.
+    pub struct Concat {
+        /// The joined dimension.
+        dim: u32,
+    }
+}
+
+impl TensorOp for Concat {
+    const MNEMONIC: &'static str = "concat";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let first = *args.first().ok_or("a concat needs an operand")?;
+        let dim = self.dim as usize;
+        ensure(dim < first.shape.rank(), || format!("{first} has no dimension {dim}"))?;
+        let mut ty = first.clone();
+        ty.shape.dims_mut()[dim] = 0;
+        for arg in args {
+            let mut other = (*arg).clone();
+            ensure(other.shape.rank() == ty.shape.rank(), || {
+                format!("{arg} differs in rank from {first}")
+            })?;
+            let extent = std::mem::replace(&mut other.shape.dims_mut()[dim], ty.shape[dim]);
+            ensure(other == ty, || format!("{arg} does not join {first} along dimension {dim}"))?;
+            ty.shape.dims_mut()[dim] += extent;
+        }
+        Ok(ty)
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = self.infer(args).expect("G4: the op type-checks");
+        let mut b = KernelBuilder::new("concat");
+        let reads: Vec<_> = args.iter().map(|a| b.read(a)).collect();
+        let out = b.write(&ty);
+        let mut offset = 0;
+        for (arg, &operand) in args.iter().zip(&reads).filter(|(a, _)| a.shape.numel() > 0) {
+            let axes = b.parallel(&arg.shape);
+            let mut index: Vec<_> = axes.iter().map(|&a| Affine::var(a)).collect();
+            index[self.dim as usize].constant = offset;
+            offset += arg.shape[self.dim as usize] as i64;
+            let read = access_axes(operand, &axes);
+            b.map_stage(axes, vec![read], ScalarExpr::identity(), access(out, index));
+        }
+        b.finish()
+    }
+}

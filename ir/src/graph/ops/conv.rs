@@ -1,0 +1,90 @@
+//! `conv`: `y[n,g·O+o,p] = epilogue(Σ_{c,t} x[n,g·C+c, p·stride+t·dilation−pad] · w[g·O+o,c,t], extra…)`
+//! with zero outside the input (ONNX Conv-1, Conv-11).
+
+use super::matmul::{infer_epilogue, product, sum};
+use super::{Layout, TensorOp, TypeError, Window, attrs, ensure};
+use crate::affine::Affine;
+use crate::kernel::build::{KernelBuilder, access};
+use crate::kernel::{Access, AxisKind, Kernel, Outside};
+use crate::scalar::ScalarExpr;
+use crate::tensor::{Scalar, Tensor};
+use crate::types::{ElemType, TensorType};
+
+attrs! {
+    /// Grouped convolution of any spatial rank; weights are `[out, in/groups, taps…]`.
+    pub struct Conv {
+        /// Strides, pads, dilations.
+        window: Window,
+        /// Number of groups; divides input and output channels.
+        groups: u32,
+        /// Layout of the input, the result and the extra operands.
+        layout: Layout,
+        /// Applied to each sum; its parameters are the sum, then the extra operands.
+        epilogue: ScalarExpr,
+    }
+}
+
+impl Conv {
+    fn acc_type(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x, w, ..] = args else { return Err("a conv needs two operands".into()) };
+        ensure(x.elem == w.elem && x.elem != ElemType::Bool, || {
+            format!("operand types {x} and {w} differ")
+        })?;
+        let (n, c, spatial) = self.layout.split(&x.shape)?;
+        ensure(w.shape.rank() == x.shape.rank(), || {
+            format!("weights {w} differ in rank from {x}")
+        })?;
+        let groups = self.groups as usize;
+        ensure(groups > 0 && w.shape[0] % groups == 0 && w.shape[1] * groups == c, || {
+            format!("weights {w} do not fit {c} channels in {groups} groups")
+        })?;
+        let out = self.window.output(&spatial, &w.shape[2..])?;
+        let dims = self.layout.join(n, w.shape[0], &out);
+        Ok(TensorType::new(x.elem, &dims))
+    }
+}
+
+impl TensorOp for Conv {
+    const MNEMONIC: &'static str = "conv";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        infer_epilogue(self.acc_type(args)?, &self.epilogue, &args[2..])
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = self.infer(args).expect("G4: the op type-checks");
+        let weights = &args[1].shape;
+        let (n, _, spatial) = self.layout.split(&ty.shape).expect("G4: the op type-checks");
+        let (groups, per_in) = (self.groups as usize, weights[1]);
+        let per_out = weights[0] / groups;
+        let mut b = KernelBuilder::new("conv");
+        let an = b.axis(n, AxisKind::Parallel);
+        let points: Vec<_> = spatial.iter().map(|&e| b.axis(e, AxisKind::Parallel)).collect();
+        let (ag, ao) = (b.axis(groups, AxisKind::Parallel), b.axis(per_out, AxisKind::Parallel));
+        let taps: Vec<_> = weights[2..].iter().map(|&e| b.axis(e, AxisKind::Reduce)).collect();
+        let ac = b.axis(per_in, AxisKind::Reduce);
+        let channel_out = Affine::scaled(ag, per_out as i64).plus(ao, 1);
+        let channel_in = Affine::scaled(ag, per_in as i64).plus(ac, 1);
+        let positions: Vec<_> =
+            (0..spatial.len()).map(|d| self.window.position(d, points[d], taps[d])).collect();
+        let outs: Vec<_> = points.iter().map(|&p| Affine::var(p)).collect();
+        let out_index = self.layout.join(Affine::var(an), channel_out.clone(), &outs);
+        let zero = Scalar::from_i64(args[0].elem, 0);
+        let outside = if self.window.is_padded() { Outside::Pad(zero) } else { Outside::Never };
+        let index = self.layout.join(Affine::var(an), channel_in, &positions);
+        let x = Access { operand: b.read(args[0]), index, outside };
+        let taps_index = taps.iter().map(|&t| Affine::var(t));
+        let w_index = [channel_out, Affine::var(ac)].into_iter().chain(taps_index).collect();
+        let w = access(b.read(args[1]), w_index);
+        let extras = args[2..].iter().map(|e| access(b.read(e), out_index.clone())).collect();
+        let write = access(b.write(&ty), out_index);
+        let axes = [an].into_iter().chain(points).chain([ag, ao]).chain(taps).chain([ac]).collect();
+        b.reduce_stage(axes, vec![x, w], product(), sum(args[0].elem), write);
+        b.with_epilogue(self.epilogue.clone(), extras);
+        b.finish()
+    }
+}

@@ -1,0 +1,123 @@
+//! `matmul`: `y[b…,m,n] = epilogue(Σ_k a[b…,m,k] · w[b…,k,n], extra[b…,m,n]…)`.
+
+use super::{TensorOp, TypeError, attrs, ensure};
+use crate::kernel::build::{KernelBuilder, access_axes};
+use crate::kernel::{AxisKind, Kernel, Reduce};
+use crate::scalar::ScalarExpr;
+use crate::scalar::func::ScalarFn;
+use crate::tensor::Tensor;
+use crate::types::{ElemType, Shape, TensorType};
+
+attrs! {
+    /// Batched matrix product; batch dimensions are equal on both sides.
+    pub struct MatMul {
+        /// The first operand is stored as `[b…,k,m]`.
+        transpose_a: bool,
+        /// The second operand is stored as `[b…,n,k]`.
+        transpose_b: bool,
+        /// Applied to each sum; its parameters are the sum, then the extra operands.
+        epilogue: ScalarExpr,
+    }
+}
+
+/// The result type after an epilogue; the extras have the result's shape (G5).
+pub(super) fn infer_epilogue(
+    acc: TensorType,
+    epilogue: &ScalarExpr,
+    extras: &[&TensorType],
+) -> Result<TensorType, TypeError> {
+    for extra in extras {
+        ensure(extra.shape == acc.shape, || {
+            format!("epilogue operand {extra} differs in shape from {acc}")
+        })?;
+    }
+    let elems: Vec<ElemType> =
+        std::iter::once(acc.elem).chain(extras.iter().map(|e| e.elem)).collect();
+    let elem = epilogue.infer(&elems).ok_or("the epilogue does not type-check")?;
+    Ok(acc.with_elem(elem))
+}
+
+/// `(x, w) -> mul(x, w)` for two operands of type `elem`.
+pub(super) fn product() -> ScalarExpr {
+    ScalarExpr::call(ScalarFn::Mul)
+}
+
+/// Sum in the operands' type, from zero.
+pub(super) fn sum(elem: ElemType) -> Reduce {
+    Reduce { func: ScalarFn::Add, init: ScalarFn::Add.identity(elem).expect("a number") }
+}
+
+struct Extents {
+    batch: Vec<usize>,
+    m: usize,
+    n: usize,
+    k: usize,
+}
+
+impl MatMul {
+    /// Without transposes or epilogue.
+    #[must_use]
+    pub fn plain() -> MatMul {
+        MatMul { transpose_a: false, transpose_b: false, epilogue: ScalarExpr::identity() }
+    }
+
+    fn extents(&self, args: &[&TensorType]) -> Result<Extents, TypeError> {
+        let [a, w, ..] = args else { return Err("a matmul needs two operands".into()) };
+        ensure(a.shape.rank() >= 2 && a.shape.rank() == w.shape.rank(), || {
+            format!("{a} and {w} are not matrices of equal rank")
+        })?;
+        let r = a.shape.rank() - 2;
+        ensure(a.shape[..r] == w.shape[..r], || format!("batch dimensions of {a} and {w} differ"))?;
+        let (m, ka) = if self.transpose_a {
+            (a.shape[r + 1], a.shape[r])
+        } else {
+            (a.shape[r], a.shape[r + 1])
+        };
+        let (kb, n) = if self.transpose_b {
+            (w.shape[r + 1], w.shape[r])
+        } else {
+            (w.shape[r], w.shape[r + 1])
+        };
+        ensure(ka == kb, || format!("inner dimensions of {a} and {w} differ"))?;
+        Ok(Extents { batch: a.shape[..r].to_vec(), m, n, k: ka })
+    }
+
+    fn acc_type(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let e = self.extents(args)?;
+        ensure(args[0].elem == args[1].elem && args[0].elem != ElemType::Bool, || {
+            format!("operand types {} and {} differ", args[0], args[1])
+        })?;
+        let shape: Shape = e.batch.iter().copied().chain([e.m, e.n]).collect();
+        Ok(TensorType { elem: args[0].elem, shape })
+    }
+}
+
+impl TensorOp for MatMul {
+    const MNEMONIC: &'static str = "matmul";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        infer_epilogue(self.acc_type(args)?, &self.epilogue, &args[2..])
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let e = self.extents(args).expect("G4: the op type-checks");
+        let ty = self.infer(args).expect("G4: the op type-checks");
+        let mut b = KernelBuilder::new("matmul");
+        let batch = b.parallel(&e.batch.iter().copied().collect());
+        let (m, n) = (b.axis(e.m, AxisKind::Parallel), b.axis(e.n, AxisKind::Parallel));
+        let k = b.axis(e.k, AxisKind::Reduce);
+        let with = |tail: [_; 2]| batch.iter().copied().chain(tail).collect::<Vec<_>>();
+        let a = access_axes(b.read(args[0]), &with(if self.transpose_a { [k, m] } else { [m, k] }));
+        let w = access_axes(b.read(args[1]), &with(if self.transpose_b { [n, k] } else { [k, n] }));
+        let extras = args[2..].iter().map(|x| access_axes(b.read(x), &with([m, n]))).collect();
+        let write = access_axes(b.write(&ty), &with([m, n]));
+        let axes = batch.iter().copied().chain([m, n, k]).collect();
+        b.reduce_stage(axes, vec![a, w], product(), sum(args[0].elem), write);
+        b.with_epilogue(self.epilogue.clone(), extras);
+        b.finish()
+    }
+}

@@ -1,0 +1,53 @@
+//! `pad`: surrounds the operand with a constant value.
+
+use super::{TensorOp, TypeError, arity, attrs, ensure};
+use crate::affine::Affine;
+use crate::kernel::build::{KernelBuilder, access_axes};
+use crate::kernel::{Access, Kernel, Outside};
+use crate::scalar::ScalarExpr;
+use crate::tensor::{Scalar, Tensor};
+use crate::types::TensorType;
+
+attrs! {
+    /// Constant padding, one entry per dimension.
+    pub struct Pad {
+        /// Elements added before.
+        low: Vec<u32>,
+        /// Elements added after.
+        high: Vec<u32>,
+        /// Their value.
+        value: Scalar,
+    }
+}
+
+impl TensorOp for Pad {
+    const MNEMONIC: &'static str = "pad";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x] = arity::<1>(args)?;
+        let rank = x.shape.rank();
+        ensure(self.low.len() == rank && self.high.len() == rank, || {
+            format!("pads must have {rank} entries")
+        })?;
+        ensure(self.value.elem() == x.elem, || format!("the pad value's type differs from {x}"))?;
+        let dim = |d: usize| x.shape[d] + self.low[d] as usize + self.high[d] as usize;
+        Ok(x.with_shape((0..rank).map(dim).collect()))
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = self.infer(args).expect("G4: the op type-checks");
+        let mut b = KernelBuilder::new("pad");
+        let axes = b.parallel(&ty.shape);
+        let index =
+            axes.iter().zip(&self.low).map(|(&a, &low)| Affine::var(a).offset(-i64::from(low)));
+        let index = index.collect();
+        let read = Access { operand: b.read(args[0]), index, outside: Outside::Pad(self.value) };
+        let write = access_axes(b.write(&ty), &axes);
+        b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
+        b.finish()
+    }
+}

@@ -1,0 +1,68 @@
+//! `pool`: `y[n,c,p] = reduce_t x[n,c, p·stride+t·dilation−pad]`; pads hold the neutral value.
+//!
+//! An average is a sum followed by a `map` that divides.
+
+use super::{Layout, TensorOp, TypeError, Window, arity, attrs, ensure};
+use crate::affine::Affine;
+use crate::kernel::build::{KernelBuilder, access_axes};
+use crate::kernel::{Access, AxisKind, Kernel, Outside, Reduce};
+use crate::scalar::ScalarExpr;
+use crate::scalar::func::ScalarFn;
+use crate::tensor::Tensor;
+use crate::types::TensorType;
+
+attrs! {
+    /// Sliding-window reduction.
+    pub struct Pool {
+        /// `add`, `max`, `min` or `mul`.
+        func: ScalarFn,
+        /// Window extents.
+        kernel: Vec<u32>,
+        /// Strides, pads, dilations.
+        window: Window,
+        /// Layout of the input and the result.
+        layout: Layout,
+    }
+}
+
+impl TensorOp for Pool {
+    const MNEMONIC: &'static str = "pool";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x] = arity::<1>(args)?;
+        ensure(
+            self.func.identity(x.elem).is_some() && x.elem != crate::types::ElemType::Bool,
+            || format!("{} cannot reduce {x}", self.func.info().mnemonic),
+        )?;
+        let (n, c, spatial) = self.layout.split(&x.shape)?;
+        let kernel: Vec<usize> = self.kernel.iter().map(|&k| k as usize).collect();
+        let out = self.window.output(&spatial, &kernel)?;
+        Ok(TensorType::new(x.elem, &self.layout.join(n, c, &out)))
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = self.infer(args).expect("G4: the op type-checks");
+        let (n, c, spatial) = self.layout.split(&ty.shape).expect("G4: the op type-checks");
+        let init = self.func.identity(ty.elem).expect("G4: the op type-checks");
+        let mut b = KernelBuilder::new("pool");
+        let an = b.axis(n, AxisKind::Parallel);
+        let points: Vec<_> = spatial.iter().map(|&e| b.axis(e, AxisKind::Parallel)).collect();
+        let ac = b.axis(c, AxisKind::Parallel);
+        let taps: Vec<_> =
+            self.kernel.iter().map(|&k| b.axis(k as usize, AxisKind::Reduce)).collect();
+        let positions: Vec<_> =
+            (0..spatial.len()).map(|d| self.window.position(d, points[d], taps[d])).collect();
+        let index = self.layout.join(Affine::var(an), Affine::var(ac), &positions);
+        let outside = if self.window.is_padded() { Outside::Pad(init) } else { Outside::Never };
+        let x = Access { operand: b.read(args[0]), index, outside };
+        let write = access_axes(b.write(&ty), &self.layout.join(an, ac, &points));
+        let axes = [an].into_iter().chain(points).chain([ac]).chain(taps).collect();
+        let reduce = Reduce { func: self.func, init };
+        b.reduce_stage(axes, vec![x], ScalarExpr::identity(), reduce, write);
+        b.finish()
+    }
+}

@@ -1,0 +1,184 @@
+//! `quantize`, `dequantize`, `requantize`: between real numbers and integer codes.
+//!
+//! `dequantize(q, s) = (q − zero_point) · s`;
+//! `quantize(x, s) = clamp(round(x / s) + zero_point, lo, hi)`, round half to even;
+//! `requantize(q, s, t) = quantize(dequantize(q, s), t)` (see `docs/numerics.md`).
+//! Scales are `f32` operands with the result's shape (G5), positive and finite.
+
+use super::{TensorOp, TypeError, arity, attrs, ensure};
+use crate::kernel::Kernel;
+use crate::scalar::func::ScalarFn;
+use crate::scalar::{ExprBuilder, NodeId, ScalarExpr};
+use crate::tensor::{Scalar, Tensor};
+use crate::types::{ElemType, TensorType};
+
+use super::Map;
+
+attrs! {
+    /// Real numbers to codes.
+    pub struct Quantize {
+        /// Type of the codes.
+        to: ElemType,
+        /// The code of zero.
+        zero_point: i32,
+        /// Smallest code, at least the type's smallest value.
+        lo: i32,
+        /// Largest code, at most the type's largest value.
+        hi: i32,
+    }
+}
+
+attrs! {
+    /// Codes to real numbers.
+    pub struct Dequantize {
+        /// The code of zero.
+        zero_point: i32,
+    }
+}
+
+attrs! {
+    /// Codes to codes of another scale.
+    pub struct Requantize {
+        /// The operand's code of zero.
+        from_zero_point: i32,
+        /// The result's type, code of zero and bounds.
+        to: Quantize,
+    }
+}
+
+impl Quantize {
+    /// The full range of an 8- or 16-bit type.
+    #[must_use]
+    pub fn full(to: ElemType, zero_point: i32) -> Quantize {
+        let (lo, hi) = to.int_range().expect("codes are integers");
+        Quantize { to, zero_point, lo: lo as i32, hi: hi as i32 }
+    }
+
+    fn body(&self) -> ScalarExpr {
+        ScalarExpr::build(2, |b| {
+            let (x, s) = (b.param(0), b.param(1));
+            self.encode(b, x, s)
+        })
+    }
+
+    /// In `f32` throughout: codes have at most 16 bits, so every step is exact but the division.
+    fn encode(&self, b: &mut ExprBuilder, x: NodeId, scale: NodeId) -> NodeId {
+        let ratio = b.call(ScalarFn::Div, &[x, scale]);
+        let rounded = b.call(ScalarFn::Round, &[ratio]);
+        let zero_point = b.f32(self.zero_point as f32);
+        let code = b.call(ScalarFn::Add, &[rounded, zero_point]);
+        let (lo, hi) = (b.f32(self.lo as f32), b.f32(self.hi as f32));
+        let code = b.call(ScalarFn::Max, &[code, lo]);
+        let code = b.call(ScalarFn::Min, &[code, hi]);
+        b.cast(self.to, code)
+    }
+
+    fn check(&self) -> Result<(), TypeError> {
+        let range = self.to.int_range().filter(|_| self.to.bytes() <= 2);
+        let (lo, hi) = range.ok_or("codes are integers of 8 or 16 bits")?;
+        let inside = i64::from(self.lo) >= lo && i64::from(self.hi) <= hi && self.lo <= self.hi;
+        ensure(inside, || format!("bounds {}..={} do not fit {}", self.lo, self.hi, self.to))
+    }
+}
+
+impl Dequantize {
+    fn body(&self) -> ScalarExpr {
+        ScalarExpr::build(2, |b| {
+            let (q, s) = (b.param(0), b.param(1));
+            decode(b, q, s, self.zero_point)
+        })
+    }
+}
+
+impl Requantize {
+    fn body(&self) -> ScalarExpr {
+        ScalarExpr::build(3, |b| {
+            let (q, from) = (b.param(0), b.param(1));
+            let real = decode(b, q, from, self.from_zero_point);
+            let to = b.param(2);
+            self.to.encode(b, real, to)
+        })
+    }
+}
+
+/// `(i32(q) − zero_point)` as `f32`, times the scale.
+fn decode(b: &mut ExprBuilder, q: NodeId, scale: NodeId, zero_point: i32) -> NodeId {
+    let wide = b.cast(ElemType::I32, q);
+    let zero_point = b.constant(Scalar::from_i64(ElemType::I32, i64::from(zero_point)));
+    let centred = b.call(ScalarFn::Sub, &[wide, zero_point]);
+    let real = b.cast(ElemType::F32, centred);
+    b.call(ScalarFn::Mul, &[real, scale])
+}
+
+fn check_scales(x: &TensorType, scales: &[&TensorType]) -> Result<(), TypeError> {
+    let fits = |s: &&TensorType| s.elem == ElemType::F32 && s.shape == x.shape;
+    ensure(scales.iter().all(fits), || format!("scales must be f32 with the shape of {x}"))
+}
+
+fn check_codes(x: &TensorType) -> Result<(), TypeError> {
+    ensure(x.elem.is_int() && x.elem.bytes() <= 4, || format!("{x} does not hold codes"))
+}
+
+fn named(mut kernel: Kernel, name: &str) -> Kernel {
+    name.clone_into(&mut kernel.name);
+    kernel
+}
+
+impl TensorOp for Quantize {
+    const MNEMONIC: &'static str = "quantize";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x, scale] = arity::<2>(args)?;
+        self.check()?;
+        ensure(x.elem == ElemType::F32, || format!("{x} is not f32"))?;
+        check_scales(x, &[scale])?;
+        Ok(x.with_elem(self.to))
+    }
+
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        Map { body: self.body() }.eval(args)
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        named(Map { body: self.body() }.kernel(args), Self::MNEMONIC)
+    }
+}
+
+impl TensorOp for Dequantize {
+    const MNEMONIC: &'static str = "dequantize";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [q, scale] = arity::<2>(args)?;
+        check_codes(q)?;
+        check_scales(q, &[scale])?;
+        Ok(q.with_elem(ElemType::F32))
+    }
+
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        Map { body: self.body() }.eval(args)
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        named(Map { body: self.body() }.kernel(args), Self::MNEMONIC)
+    }
+}
+
+impl TensorOp for Requantize {
+    const MNEMONIC: &'static str = "requantize";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [q, from, to] = arity::<3>(args)?;
+        check_codes(q)?;
+        self.to.check()?;
+        check_scales(q, &[from, to])?;
+        Ok(q.with_elem(self.to.to))
+    }
+
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        Map { body: self.body() }.eval(args)
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        named(Map { body: self.body() }.kernel(args), Self::MNEMONIC)
+    }
+}

@@ -1,0 +1,57 @@
+//! `slice`: `y[i] = x[start + step·i]` along every dimension; steps may be negative.
+
+use super::{TensorOp, TypeError, arity, attrs, ensure};
+use crate::affine::{Affine, Interval};
+use crate::kernel::Kernel;
+use crate::kernel::build::{KernelBuilder, access, access_axes};
+use crate::scalar::ScalarExpr;
+use crate::tensor::Tensor;
+use crate::types::{Shape, TensorType};
+
+attrs! {
+    /// A strided box, one entry per dimension.
+    pub struct Slice {
+        /// First position.
+        starts: Vec<i64>,
+        /// Step, not zero.
+        steps: Vec<i64>,
+        /// The result's extents.
+        shape: Shape,
+    }
+}
+
+impl TensorOp for Slice {
+    const MNEMONIC: &'static str = "slice";
+
+    fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
+        let [x] = arity::<1>(args)?;
+        let rank = x.shape.rank();
+        let fits =
+            self.starts.len() == rank && self.steps.len() == rank && self.shape.rank() == rank;
+        ensure(fits, || format!("slice attributes must have {rank} entries"))?;
+        for d in 0..rank {
+            let last = self.starts[d] + self.steps[d] * (self.shape[d] as i64 - 1);
+            let (lo, hi) = (self.starts[d].min(last), self.starts[d].max(last));
+            let inside = self.shape[d] == 0 || Interval { lo, hi }.within(x.shape[d]);
+            ensure(inside && self.steps[d] != 0, || {
+                format!("dimension {d} of the slice leaves {x}")
+            })?;
+        }
+        Ok(x.with_shape(self.shape.clone()))
+    }
+
+    fn eval(&self, _args: &[&Tensor]) -> Tensor {
+        todo!()
+    }
+
+    fn kernel(&self, args: &[&TensorType]) -> Kernel {
+        let ty = args[0].with_shape(self.shape.clone());
+        let mut b = KernelBuilder::new("slice");
+        let axes = b.parallel(&ty.shape);
+        let position = |d: usize| Affine::scaled(axes[d], self.steps[d]).offset(self.starts[d]);
+        let read = access(b.read(args[0]), (0..axes.len()).map(position).collect());
+        let write = access_axes(b.write(&ty), &axes);
+        b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
+        b.finish()
+    }
+}

@@ -1,0 +1,105 @@
+//! Sliding windows over spatial dimensions, shared by `conv` and `pool`.
+
+use super::{TypeError, ensure};
+use crate::affine::Affine;
+use crate::kernel::AxisId;
+use crate::types::Shape;
+
+/// Where the channel dimension of image tensors is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Layout {
+    /// `[n, c, spatial…]`.
+    #[default]
+    ChannelsFirst,
+    /// `[n, spatial…, c]`.
+    ChannelsLast,
+}
+
+/// Strides, pads and dilations, one entry per spatial dimension; positions in pads read as the
+/// window's neutral value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Window {
+    /// Step between outputs, at least 1.
+    pub strides: Vec<u32>,
+    /// Padding before the first element.
+    pub pads_begin: Vec<u32>,
+    /// Padding after the last element.
+    pub pads_end: Vec<u32>,
+    /// Step between window elements, at least 1.
+    pub dilations: Vec<u32>,
+}
+
+impl Window {
+    /// Stride and dilation 1, no pads.
+    #[must_use]
+    pub fn unit(rank: usize) -> Window {
+        Window {
+            strides: vec![1; rank],
+            pads_begin: vec![0; rank],
+            pads_end: vec![0; rank],
+            dilations: vec![1; rank],
+        }
+    }
+
+    /// Output extents for input extents and window sizes: `(in + pads − span) / stride + 1`.
+    pub fn output(&self, input: &[usize], kernel: &[usize]) -> Result<Shape, TypeError> {
+        let rank = input.len();
+        let lens = [&self.strides, &self.pads_begin, &self.pads_end, &self.dilations].map(Vec::len);
+        ensure(kernel.len() == rank && lens.iter().all(|&l| l == rank), || {
+            format!("window attributes must have {rank} entries")
+        })?;
+        (0..rank).map(|d| self.output_dim(d, input[d], kernel[d])).collect()
+    }
+
+    fn output_dim(&self, d: usize, input: usize, kernel: usize) -> Result<usize, TypeError> {
+        let (stride, dilation) = (self.strides[d] as usize, self.dilations[d] as usize);
+        ensure(stride > 0 && dilation > 0 && kernel > 0, || {
+            "window strides, dilations and sizes are at least 1".into()
+        })?;
+        let padded = input + self.pads_begin[d] as usize + self.pads_end[d] as usize;
+        let span = (kernel - 1).saturating_mul(dilation) + 1;
+        ensure(span <= padded, || {
+            format!("the window spans {span} elements, the padded input has {padded}")
+        })?;
+        Ok((padded - span) / stride + 1)
+    }
+
+    /// Input position of window element `tap` at output position `out` along spatial dimension `d`.
+    #[must_use]
+    pub fn position(&self, d: usize, out: AxisId, tap: AxisId) -> Affine<AxisId> {
+        Affine::scaled(out, i64::from(self.strides[d]))
+            .plus(tap, i64::from(self.dilations[d]))
+            .offset(-i64::from(self.pads_begin[d]))
+    }
+
+    /// Whether any position lies in the pads.
+    #[must_use]
+    pub fn is_padded(&self) -> bool {
+        self.pads_begin.iter().chain(&self.pads_end).any(|&p| p > 0)
+    }
+}
+
+impl Layout {
+    /// Batch, channel and spatial extents of an image shape.
+    pub fn split(self, shape: &Shape) -> Result<(usize, usize, Vec<usize>), TypeError> {
+        ensure(shape.rank() >= 3, || {
+            format!("an image tensor has at least 3 dimensions, found {}", shape.rank())
+        })?;
+        let r = shape.rank();
+        Ok(match self {
+            Layout::ChannelsFirst => (shape[0], shape[1], shape[2..].to_vec()),
+            Layout::ChannelsLast => (shape[0], shape[r - 1], shape[1..r - 1].to_vec()),
+        })
+    }
+
+    /// Puts batch, channel and spatial parts in this layout's order.
+    #[must_use]
+    pub fn join<T: Clone>(self, n: T, c: T, spatial: &[T]) -> Vec<T> {
+        match self {
+            Layout::ChannelsFirst => [n, c].into_iter().chain(spatial.iter().cloned()).collect(),
+            Layout::ChannelsLast => {
+                std::iter::once(n).chain(spatial.iter().cloned()).chain([c]).collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Builds the kernel form of a tensor op.
+
+use super::{
+    Access, Axis, AxisId, AxisKind, Kernel, Operand, OperandId, Outside, Reduce, Role, Stage,
+};
+use crate::affine::Affine;
+use crate::scalar::ScalarExpr;
+use crate::types::{Shape, TensorType};
+use cranelift_entity::PrimaryMap;
+
+/// Collects operands, axes and stages.
+#[derive(Debug)]
+pub struct KernelBuilder {
+    kernel: Kernel,
+}
+
+impl KernelBuilder {
+    /// A kernel without operands.
+    #[must_use]
+    pub fn new(name: &str) -> KernelBuilder {
+        KernelBuilder {
+            kernel: Kernel {
+                name: name.to_owned(),
+                operands: PrimaryMap::new(),
+                axes: PrimaryMap::new(),
+                stages: Vec::new(),
+                schedule: None,
+            },
+        }
+    }
+
+    /// Adds an operand that is read.
+    pub fn read(&mut self, ty: &TensorType) -> OperandId {
+        self.kernel.operands.push(Operand { ty: ty.clone(), role: Role::Read })
+    }
+
+    /// Adds an operand that is written.
+    pub fn write(&mut self, ty: &TensorType) -> OperandId {
+        self.kernel.operands.push(Operand { ty: ty.clone(), role: Role::Write })
+    }
+
+    /// Adds one parallel axis per dimension.
+    pub fn parallel(&mut self, shape: &Shape) -> Vec<AxisId> {
+        shape.iter().map(|&extent| self.axis(extent, AxisKind::Parallel)).collect()
+    }
+
+    /// Adds an axis.
+    pub fn axis(&mut self, extent: usize, kind: AxisKind) -> AxisId {
+        self.kernel.axes.push(Axis { extent, kind })
+    }
+
+    /// Adds a stage.
+    pub fn stage(&mut self, stage: Stage) {
+        self.kernel.stages.push(stage);
+    }
+
+    /// Adds a stage that computes `body` of the reads at each point of `axes`.
+    pub fn map_stage(
+        &mut self,
+        axes: Vec<AxisId>,
+        reads: Vec<Access>,
+        body: ScalarExpr,
+        write: Access,
+    ) {
+        self.stage(Stage {
+            axes,
+            reads,
+            body,
+            reduce: None,
+            epilogue_reads: Vec::new(),
+            epilogue: ScalarExpr::identity(),
+            write,
+        });
+    }
+
+    /// Adds a stage that reduces `body` of the reads and stores the accumulator.
+    pub fn reduce_stage(
+        &mut self,
+        axes: Vec<AxisId>,
+        reads: Vec<Access>,
+        body: ScalarExpr,
+        reduce: Reduce,
+        write: Access,
+    ) {
+        self.map_stage(axes, reads, body, write);
+        let last = self.kernel.stages.last_mut().expect("just pushed");
+        last.reduce = Some(reduce);
+    }
+
+    /// Gives the last stage an epilogue.
+    pub fn with_epilogue(&mut self, epilogue: ScalarExpr, reads: Vec<Access>) {
+        let last = self.kernel.stages.last_mut().expect("a stage before its epilogue");
+        last.epilogue = epilogue;
+        last.epilogue_reads = reads;
+    }
+
+    /// The finished kernel.
+    #[must_use]
+    pub fn finish(self) -> Kernel {
+        self.kernel
+    }
+}
+
+/// An in-bounds access.
+#[must_use]
+pub fn access(operand: OperandId, index: Vec<Affine<AxisId>>) -> Access {
+    Access { operand, index, outside: Outside::Never }
+}
+
+/// An in-bounds access with one axis per dimension.
+#[must_use]
+pub fn access_axes(operand: OperandId, axes: &[AxisId]) -> Access {
+    access(operand, axes.iter().map(|&a| Affine::var(a)).collect())
+}

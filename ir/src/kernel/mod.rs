@@ -1,0 +1,247 @@
+//! Kernels: structured computation. An iteration space, affine accesses, a scalar body.
+//!
+//! Invariants, checked by `verify`:
+//! **K1** each access is in bounds over its stage's whole domain by interval arithmetic, or has
+//! `Outside::Pad`; writes are always in bounds.
+//! **K2** the stages together write each element of each output exactly once.
+//! **K3** reduce axes do not appear in the write map.
+//! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
+//! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
+//! extent, vector lanes divide the vector axis' tile.
+//! **K6** a call binds one buffer per operand with the operand's element type and element count
+//! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads.
+
+pub mod build;
+pub mod schedule;
+pub mod verify;
+
+use crate::affine::Affine;
+use crate::loc::{LocId, LocTable};
+use crate::scalar::ScalarExpr;
+use crate::scalar::func::ScalarFn;
+use crate::tensor::{Scalar, Tensor};
+use crate::types::TensorType;
+use cranelift_entity::{PrimaryMap, entity_impl};
+use schedule::Schedule;
+use smallvec::SmallVec;
+
+/// A kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct KernelId(u32);
+entity_impl!(KernelId, "k");
+
+/// An operand of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OperandId(u32);
+entity_impl!(OperandId, "p");
+
+/// An iteration axis of a kernel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AxisId(u32);
+entity_impl!(AxisId, "a");
+
+/// A buffer: a tensor's storage during one run.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(u32);
+entity_impl!(BufferId, "b");
+
+/// A constant tensor, interned by content.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConstId(u32);
+entity_impl!(ConstId, "c");
+
+/// A model's input or output.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Port {
+    /// Name in the model.
+    pub name: String,
+    /// Type and shape.
+    pub ty: TensorType,
+}
+
+/// Where a buffer lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Home {
+    /// The caller's n-th input; read only.
+    Input(u32),
+    /// The caller's n-th output; may be read back by later calls.
+    Output(u32),
+    /// A constant of the pool.
+    Const(ConstId),
+    /// The arena.
+    Arena,
+}
+
+/// A buffer's type and home.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Buffer {
+    /// Element type and shape; dense row-major.
+    pub ty: TensorType,
+    /// Where it lives.
+    pub home: Home,
+}
+
+/// A whole model as a sequence of kernel calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernels {
+    /// The model's name, a C identifier.
+    pub name: String,
+    /// Kernels, interned by structure.
+    pub kernels: PrimaryMap<KernelId, Kernel>,
+    /// Buffers.
+    pub buffers: PrimaryMap<BufferId, Buffer>,
+    /// The constant pool.
+    pub consts: PrimaryMap<ConstId, Tensor>,
+    /// Inputs in the caller's order.
+    pub inputs: Vec<Port>,
+    /// Outputs in the caller's order.
+    pub outputs: Vec<Port>,
+    /// Calls in execution order.
+    pub calls: Vec<Call>,
+    /// Locations of the calls.
+    pub locs: LocTable,
+}
+
+/// One execution of a kernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// What runs.
+    pub kernel: KernelId,
+    /// One buffer per operand, in operand order.
+    pub args: SmallVec<[BufferId; 6]>,
+    /// Where it comes from.
+    pub loc: LocId,
+}
+
+/// Whether a kernel reads or writes an operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// Only read.
+    Read,
+    /// Only written.
+    Write,
+}
+
+/// A kernel's operand: a dense row-major tensor.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Operand {
+    /// Element type and the shape under which accesses index it.
+    pub ty: TensorType,
+    /// Read or written.
+    pub role: Role,
+}
+
+/// Whether an axis' points are independent or combined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AxisKind {
+    /// Each point writes its own elements.
+    Parallel,
+    /// The points are combined by the stage's `Reduce`, in ascending order.
+    Reduce,
+}
+
+/// An iteration axis `0..extent`; `extent` is at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Axis {
+    /// Number of points.
+    pub extent: usize,
+    /// Parallel or reduce.
+    pub kind: AxisKind,
+}
+
+/// What is computed, and optionally how.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Kernel {
+    /// A word for symbols and reports, e.g. `conv`; no meaning.
+    pub name: String,
+    /// Operands; reads first, then writes.
+    pub operands: PrimaryMap<OperandId, Operand>,
+    /// Axes of all stages.
+    pub axes: PrimaryMap<AxisId, Axis>,
+    /// Stages in execution order.
+    pub stages: Vec<Stage>,
+    /// How to run it; `None` until scheduled.
+    pub schedule: Option<Schedule>,
+}
+
+/// One perfectly nested computation: for each point of the parallel axes,
+/// `write = epilogue(reduce over the reduce axes of body(reads), epilogue_reads…)`.
+///
+/// Without `reduce` the result is `epilogue(body(reads))` and the epilogue is the identity.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stage {
+    /// The axes that this stage iterates: parallel ones first, each kind outermost first.
+    pub axes: Vec<AxisId>,
+    /// Operands of the body, in parameter order.
+    pub reads: Vec<Access>,
+    /// Value of one point.
+    pub body: ScalarExpr,
+    /// How points along reduce axes combine.
+    pub reduce: Option<Reduce>,
+    /// Operands of the epilogue after the accumulator, in parameter order.
+    pub epilogue_reads: Vec<Access>,
+    /// From the accumulator to the stored value.
+    pub epilogue: ScalarExpr,
+    /// Where the result goes.
+    pub write: Access,
+}
+
+/// A reduction: `acc = init; for each point: acc = func(acc, value)`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reduce {
+    /// An associative, commutative function of two operands.
+    pub func: ScalarFn,
+    /// The first accumulator value; has the accumulator's type.
+    pub init: Scalar,
+}
+
+/// An affine access to one element of an operand.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Access {
+    /// The operand.
+    pub operand: OperandId,
+    /// One index per dimension of the operand's type.
+    pub index: Vec<Affine<AxisId>>,
+    /// What a read outside the operand gives.
+    pub outside: Outside,
+}
+
+/// What an access outside the operand's shape means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outside {
+    /// It does not happen (K1).
+    Never,
+    /// The read gives this value.
+    Pad(Scalar),
+}
+
+impl Kernel {
+    /// Extent of an axis.
+    #[must_use]
+    pub fn extent(&self, axis: AxisId) -> usize {
+        self.axes[axis].extent
+    }
+
+    /// The parallel axes of a stage, outermost first.
+    pub fn parallel_axes<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = AxisId> + 'a {
+        stage.axes.iter().copied().filter(|&a| self.axes[a].kind == AxisKind::Parallel)
+    }
+
+    /// The reduce axes of a stage, outermost first.
+    pub fn reduce_axes<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = AxisId> + 'a {
+        stage.axes.iter().copied().filter(|&a| self.axes[a].kind == AxisKind::Reduce)
+    }
+}
+
+impl Stage {
+    /// Every read of the stage: body operands, then epilogue operands.
+    pub fn all_reads(&self) -> impl Iterator<Item = &Access> {
+        self.reads.iter().chain(&self.epilogue_reads)
+    }
+
+    /// Whether the stage only moves elements.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        self.reduce.is_none() && self.body.is_identity() && self.epilogue.is_identity()
+    }
+}

@@ -1,0 +1,58 @@
+//! Schedules: how a kernel runs, as plain data. One schedule serves the kernel's only stage, or
+//! each stage of a copy-like kernel alike.
+
+use super::{AxisId, OperandId};
+
+/// How to run a kernel. Clauses name axes; an axis named in no clause is an ordinary loop.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Schedule {
+    /// Loops over the tiles of the parallel axes, outermost first; axes missing here come first in
+    /// their stage's order.
+    pub order: Vec<AxisId>,
+    /// Register tile: this many consecutive points of a parallel axis are computed together, fully
+    /// unrolled. A remainder gets its own, smaller tile.
+    pub tile: Vec<(AxisId, u32)>,
+    /// The axis whose consecutive points fill a vector, and the number of lanes.
+    pub vector: Option<(AxisId, u32)>,
+    /// Reduce axes whose loop body is repeated this many times; the extent itself means no loop.
+    pub unroll: Vec<(AxisId, u32)>,
+    /// Parallel axes whose loop is split into border and interior, so that the interior needs no
+    /// bounds test on padded reads.
+    pub peel: Vec<AxisId>,
+    /// Constant operands stored in another order.
+    pub pack: Vec<Pack>,
+}
+
+/// A constant operand's packed order: its elements are laid out as the nest of the tile loops of
+/// `outer`, and inside each tile the `inner` axis' points, zero-filled to a full tile.
+///
+/// `pack(%w: o | k | o)` with `tile(o:12)` stores `[ceil(O/12)][K][12]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pack {
+    /// The operand.
+    pub operand: OperandId,
+    /// The axis that is blocked by `block`.
+    pub axis: AxisId,
+    /// Points per block.
+    pub block: u32,
+}
+
+impl Schedule {
+    /// Points of `axis` in one register tile.
+    #[must_use]
+    pub fn tile_of(&self, axis: AxisId) -> u32 {
+        self.tile.iter().find(|t| t.0 == axis).map_or(1, |t| t.1)
+    }
+
+    /// Unroll factor of a reduce axis.
+    #[must_use]
+    pub fn unroll_of(&self, axis: AxisId) -> u32 {
+        self.unroll.iter().find(|u| u.0 == axis).map_or(1, |u| u.1)
+    }
+
+    /// Lanes along `axis`: 1 unless it is the vector axis.
+    #[must_use]
+    pub fn lanes_of(&self, axis: AxisId) -> u32 {
+        self.vector.filter(|v| v.0 == axis).map_or(1, |v| v.1)
+    }
+}

@@ -1,0 +1,253 @@
+//! Loops: explicit, typed, structured loop nests, and the Program that calls them.
+//!
+//! A function is a block of statements over SSA values; vectors have at most 16 lanes.
+//! Invariants, checked by `verify`:
+//! **L1** every `For` has a constant extent of at least 1; each value is defined once, before its
+//! uses, in an enclosing block, and has the type that its expression infers.
+//! **L2** each load and store is inside its buffer by interval arithmetic, where an enclosing `If`
+//! narrows the range of its guarded expressions.
+//! **L3** lanes times element width fit the target's vector.
+//! **L4** only operations of the target's legal set occur (after `legalize`).
+//! **L5** a step binds one buffer per parameter of equal element type and count; buffers alias only
+//! as the plan says.
+
+pub mod build;
+pub mod interp;
+pub mod verify;
+
+use crate::affine::Affine;
+use crate::kernel::{Buffer, BufferId, ConstId, Port};
+use crate::loc::{LocId, LocTable};
+use crate::plan::MemoryPlan;
+use crate::scalar::func::ScalarFn;
+use crate::tensor::{Scalar, Tensor};
+use crate::types::{ElemType, TensorType};
+use cranelift_entity::{PrimaryMap, entity_impl};
+use smallvec::SmallVec;
+use std::fmt;
+
+/// A loop function.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FuncId(u32);
+entity_impl!(FuncId, "f");
+
+/// A parameter of a function: a buffer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ParamId(u32);
+entity_impl!(ParamId, "p");
+
+/// An SSA value.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(u32);
+entity_impl!(ValueId, "v");
+
+/// A loop index; only affine addresses and guards use it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct IndexId(u32);
+entity_impl!(IndexId, "i");
+
+/// A scalar (one lane) or vector type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct VType {
+    /// Type of each lane; `bool` lanes are comparison masks.
+    pub elem: ElemType,
+    /// 1 for a scalar, otherwise a power of two.
+    pub lanes: u8,
+}
+
+impl VType {
+    /// A scalar type.
+    #[must_use]
+    pub fn scalar(elem: ElemType) -> VType {
+        VType { elem, lanes: 1 }
+    }
+}
+
+impl fmt::Display for VType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.lanes {
+            1 => write!(f, "{}", self.elem),
+            lanes => write!(f, "{}x{lanes}", self.elem),
+        }
+    }
+}
+
+/// A whole model: functions and the program that calls them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loops {
+    /// The model's name, a C identifier.
+    pub name: String,
+    /// Functions.
+    pub funcs: PrimaryMap<FuncId, LoopFn>,
+    /// Buffers.
+    pub buffers: PrimaryMap<BufferId, Buffer>,
+    /// Constants, in their final order and padding.
+    pub consts: PrimaryMap<ConstId, Tensor>,
+    /// Inputs in the caller's order.
+    pub inputs: Vec<Port>,
+    /// Outputs in the caller's order.
+    pub outputs: Vec<Port>,
+    /// The program.
+    pub steps: Vec<Step>,
+    /// Places of the arena buffers, once planned.
+    pub plan: Option<MemoryPlan>,
+    /// Multiply-adds of one run, for reports.
+    pub macs: u64,
+    /// Locations of the steps.
+    pub locs: LocTable,
+}
+
+/// One step of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Runs a function.
+    Call {
+        /// What runs.
+        func: FuncId,
+        /// One buffer per parameter.
+        args: SmallVec<[BufferId; 6]>,
+        /// Where it comes from.
+        loc: LocId,
+    },
+}
+
+/// A loop nest over buffers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LoopFn {
+    /// A word for symbols, e.g. `k07_conv`.
+    pub name: String,
+    /// Parameters.
+    pub params: PrimaryMap<ParamId, Param>,
+    /// Types of all values.
+    pub values: PrimaryMap<ValueId, VType>,
+    /// Extents of all loop indices.
+    pub indices: PrimaryMap<IndexId, usize>,
+    /// Statements.
+    pub body: Block,
+}
+
+/// Whether a function writes through a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ParamAccess {
+    /// Only loads.
+    Read,
+    /// Only stores.
+    Write,
+}
+
+/// A parameter: a dense row-major buffer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Param {
+    /// Element type and the shape under which addresses index it.
+    pub ty: TensorType,
+    /// Loads or stores.
+    pub access: ParamAccess,
+}
+
+/// Statements in order.
+pub type Block = Vec<Stmt>;
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Stmt {
+    /// Defines a value.
+    Let {
+        /// The value.
+        value: ValueId,
+        /// What it is.
+        expr: Expr,
+    },
+    /// Stores the first `lanes` lanes of a value at consecutive elements of the last dimension.
+    Store {
+        /// The buffer.
+        param: ParamId,
+        /// One index per dimension.
+        index: Vec<Affine<IndexId>>,
+        /// What is stored; its element type is the buffer's.
+        value: ValueId,
+        /// Number of lanes stored, 1 to the value's lanes.
+        lanes: u8,
+    },
+    /// Runs the body for each index `0..extent`.
+    For {
+        /// The loop's index; its extent is in `LoopFn::indices`.
+        index: IndexId,
+        /// Values carried from one iteration to the next.
+        carried: Vec<Carried>,
+        /// The body.
+        body: Block,
+    },
+    /// Runs `then` when every guard holds.
+    If {
+        /// All must hold.
+        guards: Vec<Guard>,
+        /// The guarded block.
+        then: Block,
+        /// Values that leave the block.
+        results: Vec<IfResult>,
+    },
+}
+
+/// A loop-carried value: `inner` is `init` in the first iteration, then the last iteration's
+/// `next`; after the loop `result` is the last `next`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Carried {
+    /// Before the loop.
+    pub init: ValueId,
+    /// Inside the body.
+    pub inner: ValueId,
+    /// At the end of the body.
+    pub next: ValueId,
+    /// After the loop.
+    pub result: ValueId,
+}
+
+/// `result` is `then` when the guards hold, else `otherwise`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IfResult {
+    /// Defined in the guarded block.
+    pub then: ValueId,
+    /// Defined before the `If`.
+    pub otherwise: ValueId,
+    /// Defined by the `If`.
+    pub result: ValueId,
+}
+
+/// `0 <= expr < extent`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Guard {
+    /// The tested index.
+    pub expr: Affine<IndexId>,
+    /// Exclusive upper bound.
+    pub extent: usize,
+}
+
+/// The definition of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expr {
+    /// A literal in every lane.
+    Const(Scalar),
+    /// `lanes` consecutive elements of the last dimension; further lanes of the value are zero.
+    Load {
+        /// The buffer.
+        param: ParamId,
+        /// One index per dimension.
+        index: Vec<Affine<IndexId>>,
+        /// Number of elements loaded, 1 to the value's lanes.
+        lanes: u8,
+    },
+    /// A scalar in every lane.
+    Splat(ValueId),
+    /// One lane of a vector in every lane.
+    SplatLane(ValueId, u8),
+    /// One lane of a vector as a scalar.
+    Extract(ValueId, u8),
+    /// A vector from scalars, one per lane.
+    Pack(SmallVec<[ValueId; 4]>),
+    /// A scalar function lane by lane.
+    Apply(ScalarFn, SmallVec<[ValueId; 3]>),
+    /// A conversion lane by lane, to the value's element type.
+    Cast(ValueId),
+    /// All lanes combined from lane 0 upwards: `f(f(f(l0, l1), l2), l3)`.
+    ReduceLanes(ScalarFn, ValueId),
+}

@@ -1,0 +1,26 @@
+//! The memory plan: where each arena buffer lives. Data only; `passes` computes and checks it.
+
+use crate::kernel::BufferId;
+use cranelift_entity::SecondaryMap;
+
+/// Places of all arena buffers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemoryPlan {
+    /// Size of the arena in bytes.
+    pub arena_bytes: usize,
+    /// Alignment of the arena and of every slot, in bytes.
+    pub align: usize,
+    /// The largest sum of the sizes of simultaneously live buffers: no plan can be smaller.
+    pub lower_bound: usize,
+    /// One slot per arena buffer; `None` for other homes.
+    pub slots: SecondaryMap<BufferId, Option<Slot>>,
+}
+
+/// A range of the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    /// Byte offset from the arena's start.
+    pub offset: usize,
+    /// Size in bytes.
+    pub bytes: usize,
+}

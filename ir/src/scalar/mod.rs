@@ -1,0 +1,247 @@
+//! `ScalarExpr`: the per-element arithmetic shared by all three levels. Fusion is composition.
+
+pub mod eval;
+pub mod func;
+
+use crate::tensor::Scalar;
+use crate::types::ElemType;
+use func::ScalarFn;
+use smallvec::SmallVec;
+
+/// Position of a node in its expression.
+pub type NodeId = u32;
+
+/// One node; operands are earlier nodes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ScalarNode {
+    /// The n-th parameter.
+    Param(u32),
+    /// A literal.
+    Const(Scalar),
+    /// A function of the table.
+    Call(ScalarFn, SmallVec<[NodeId; 3]>),
+    /// Conversion to a type: float to integer truncates and saturates (NaN gives 0), integer to
+    /// integer wraps, integer to float rounds to nearest, to `bool` is `!= 0`.
+    Cast(ElemType, NodeId),
+}
+
+/// A function from `params` scalars to one scalar.
+///
+/// Canonical: nodes are in depth-first order from the root, hash-consed, all reachable (an unused
+/// parameter has no node), so structural equality is equality of the expression as written.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScalarExpr {
+    params: u32,
+    nodes: Vec<ScalarNode>,
+}
+
+impl ScalarExpr {
+    /// `(x) -> x`.
+    #[must_use]
+    pub fn identity() -> ScalarExpr {
+        ScalarExpr::build(1, |b| b.param(0))
+    }
+
+    /// An expression of one function over its parameters in order.
+    #[must_use]
+    pub fn call(func: ScalarFn) -> ScalarExpr {
+        let arity = func.info().arity as u32;
+        ScalarExpr::build(arity, |b| {
+            let args: Vec<NodeId> = (0..arity).map(|p| b.param(p)).collect();
+            b.call(func, &args)
+        })
+    }
+
+    /// Builds an expression; the closure returns the root.
+    #[must_use]
+    pub fn build(params: u32, root: impl FnOnce(&mut ExprBuilder) -> NodeId) -> ScalarExpr {
+        let mut builder = ExprBuilder::default();
+        let root = root(&mut builder);
+        let mut canonical = ExprBuilder::default();
+        let mut seen = vec![None; builder.nodes.len()];
+        canonical.import(&builder.nodes, root, &mut seen);
+        ScalarExpr { params, nodes: canonical.nodes }
+    }
+
+    /// Number of parameters.
+    #[must_use]
+    pub fn params(&self) -> u32 {
+        self.params
+    }
+
+    /// The nodes; the last one is the root.
+    #[must_use]
+    pub fn nodes(&self) -> &[ScalarNode] {
+        &self.nodes
+    }
+
+    /// The root's id.
+    #[must_use]
+    pub fn root(&self) -> NodeId {
+        self.nodes.len() as NodeId - 1
+    }
+
+    /// Whether this is `(x) -> x`.
+    #[must_use]
+    pub fn is_identity(&self) -> bool {
+        self.params == 1 && self.nodes == [ScalarNode::Param(0)]
+    }
+
+    /// Number of `Call` and `Cast` nodes: the work per element.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        let work = |n: &&ScalarNode| matches!(n, ScalarNode::Call(..) | ScalarNode::Cast(..));
+        self.nodes.iter().filter(work).count()
+    }
+
+    /// The type of every node, or the first node that does not type-check.
+    pub fn infer_all(&self, params: &[ElemType]) -> Result<Vec<ElemType>, NodeId> {
+        let mut types: Vec<ElemType> = Vec::with_capacity(self.nodes.len());
+        for (id, node) in self.nodes.iter().enumerate() {
+            let ty = match node {
+                ScalarNode::Param(p) => params.get(*p as usize).copied(),
+                ScalarNode::Const(c) => Some(c.elem()),
+                ScalarNode::Cast(to, _) => Some(*to),
+                ScalarNode::Call(func, args) => {
+                    let args: SmallVec<[ElemType; 3]> =
+                        args.iter().map(|&a| types[a as usize]).collect();
+                    func.infer(&args)
+                }
+            };
+            types.push(ty.ok_or(id as NodeId)?);
+        }
+        Ok(types)
+    }
+
+    /// The result type, when the expression type-checks against exactly `self.params()` types.
+    #[must_use]
+    pub fn infer(&self, params: &[ElemType]) -> Option<ElemType> {
+        if params.len() != self.params as usize {
+            return None;
+        }
+        self.infer_all(params).ok()?.last().copied()
+    }
+
+    /// Replaces each parameter `p` by `with(builder, p)`, giving a function of `params` parameters.
+    #[must_use]
+    pub fn substitute(
+        &self,
+        params: u32,
+        mut with: impl FnMut(&mut ExprBuilder, u32) -> NodeId,
+    ) -> ScalarExpr {
+        ScalarExpr::build(params, |b| b.inline(self, |b, p| with(b, p)))
+    }
+}
+
+/// Adds nodes with hash-consing.
+#[derive(Debug, Default)]
+pub struct ExprBuilder {
+    nodes: Vec<ScalarNode>,
+}
+
+impl ExprBuilder {
+    fn add(&mut self, node: ScalarNode) -> NodeId {
+        let at = self.nodes.iter().position(|n| *n == node);
+        at.unwrap_or_else(|| {
+            self.nodes.push(node);
+            self.nodes.len() - 1
+        }) as NodeId
+    }
+
+    /// The n-th parameter.
+    pub fn param(&mut self, index: u32) -> NodeId {
+        self.add(ScalarNode::Param(index))
+    }
+
+    /// A literal.
+    pub fn constant(&mut self, value: Scalar) -> NodeId {
+        self.add(ScalarNode::Const(value))
+    }
+
+    /// An `f32` literal.
+    pub fn f32(&mut self, value: f32) -> NodeId {
+        self.constant(Scalar::f32(value))
+    }
+
+    /// A function call.
+    pub fn call(&mut self, func: ScalarFn, args: &[NodeId]) -> NodeId {
+        debug_assert_eq!(args.len(), func.info().arity, "{}", func.info().mnemonic);
+        self.add(ScalarNode::Call(func, SmallVec::from_slice(args)))
+    }
+
+    /// A conversion.
+    pub fn cast(&mut self, to: ElemType, arg: NodeId) -> NodeId {
+        self.add(ScalarNode::Cast(to, arg))
+    }
+
+    /// Copies `expr` into this builder with its parameters replaced; returns its root here.
+    pub fn inline(
+        &mut self,
+        expr: &ScalarExpr,
+        mut with: impl FnMut(&mut ExprBuilder, u32) -> NodeId,
+    ) -> NodeId {
+        let mut map: Vec<NodeId> = Vec::with_capacity(expr.nodes.len());
+        for node in &expr.nodes {
+            let id = match node {
+                ScalarNode::Param(p) => with(self, *p),
+                ScalarNode::Const(_) => self.add(node.clone()),
+                ScalarNode::Cast(to, a) => self.cast(*to, map[*a as usize]),
+                ScalarNode::Call(f, args) => {
+                    let args = args.iter().map(|&a| map[a as usize]).collect();
+                    self.add(ScalarNode::Call(*f, args))
+                }
+            };
+            map.push(id);
+        }
+        map[expr.root() as usize]
+    }
+
+    fn import(&mut self, from: &[ScalarNode], id: NodeId, seen: &mut [Option<NodeId>]) -> NodeId {
+        if let Some(done) = seen[id as usize] {
+            return done;
+        }
+        let node = match &from[id as usize] {
+            ScalarNode::Call(f, args) => {
+                ScalarNode::Call(*f, args.iter().map(|&a| self.import(from, a, seen)).collect())
+            }
+            ScalarNode::Cast(to, a) => ScalarNode::Cast(*to, self.import(from, *a, seen)),
+            leaf => leaf.clone(),
+        };
+        let new = self.add(node);
+        seen[id as usize] = Some(new);
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ScalarExpr, func::ScalarFn};
+    use crate::types::ElemType;
+
+    #[test]
+    fn building_drops_unreachable_nodes_and_shares_equal_ones() {
+        let e = ScalarExpr::build(1, |b| {
+            let _unused = b.f32(7.0);
+            let x = b.param(0);
+            let a = b.call(ScalarFn::Mul, &[x, x]);
+            let c = b.call(ScalarFn::Mul, &[x, x]);
+            b.call(ScalarFn::Add, &[a, c])
+        });
+        assert_eq!(e.nodes().len(), 3);
+        assert_eq!(e.infer(&[ElemType::F32]), Some(ElemType::F32));
+        assert_eq!(e.infer(&[ElemType::Bool]), None);
+    }
+
+    #[test]
+    fn substitution_composes() {
+        let relu = ScalarExpr::build(1, |b| {
+            let zero = b.f32(0.0);
+            let x = b.param(0);
+            b.call(ScalarFn::Max, &[zero, x])
+        });
+        let add = ScalarExpr::call(ScalarFn::Add);
+        let fused = relu.substitute(2, |b, _| b.inline(&add, |b, p| b.param(p)));
+        assert_eq!(fused.params(), 2);
+        assert_eq!(fused.cost(), 2);
+    }
+}

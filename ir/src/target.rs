@@ -1,0 +1,175 @@
+//! Targets: plain data about the machines that code is made for.
+
+/// Instruction set architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Arch {
+    /// AMD64.
+    X86_64,
+    /// Armv8-A, 64-bit.
+    Aarch64,
+}
+
+/// A machine: what passes may ask and the backend must know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Architecture.
+    pub arch: Arch,
+    /// CPU name as given to `--cpu`.
+    pub cpu: String,
+    /// Enabled features by name, sorted; names are those of the runtime shim's feature table.
+    pub features: Vec<String>,
+    /// Width of a vector register in bits, as used by the emitters.
+    pub vector_bits: u32,
+    /// Number of vector registers.
+    pub vector_regs: u32,
+    /// Whether multiply-add rounds once in hardware.
+    pub fma: bool,
+    /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
+    pub fma_by_lane: bool,
+    /// First-level data cache in bytes.
+    pub l1_bytes: usize,
+    /// Second-level cache in bytes.
+    pub l2_bytes: usize,
+    /// Largest displacement in bytes that an address mode holds.
+    pub max_displacement: i64,
+}
+
+/// One row of the table of CPUs.
+#[derive(Debug)]
+pub struct Cpu {
+    /// Name for `--cpu`.
+    pub name: &'static str,
+    /// Architecture.
+    pub arch: Arch,
+    /// Features that it has.
+    pub features: &'static [&'static str],
+    /// First-level data cache in bytes.
+    pub l1_bytes: usize,
+    /// Second-level cache in bytes.
+    pub l2_bytes: usize,
+    /// One line for `edgecc targets`.
+    pub doc: &'static str,
+}
+
+const X86_V2: &[&str] = &["popcnt", "sse4.1", "sse4.2", "ssse3"];
+const X86_V3: &[&str] = &[
+    "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2",
+    "ssse3",
+];
+const X86_V4: &[&str] = &[
+    "avx", "avx2", "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "bmi1", "bmi2",
+    "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2", "ssse3",
+];
+
+/// Every CPU that `--cpu` accepts; the first of an architecture is its default.
+pub const CPUS: &[Cpu] = &[
+    Cpu {
+        name: "x86-64-v3",
+        arch: Arch::X86_64,
+        features: X86_V3,
+        l1_bytes: 32 << 10,
+        l2_bytes: 512 << 10,
+        doc: "AVX2 and FMA: Haswell, Zen and newer",
+    },
+    Cpu {
+        name: "x86-64-v2",
+        arch: Arch::X86_64,
+        features: X86_V2,
+        l1_bytes: 32 << 10,
+        l2_bytes: 256 << 10,
+        doc: "SSE4.2: Nehalem, Silvermont and newer",
+    },
+    Cpu {
+        name: "x86-64-v4",
+        arch: Arch::X86_64,
+        features: X86_V4,
+        l1_bytes: 32 << 10,
+        l2_bytes: 1 << 20,
+        doc: "AVX-512: Skylake-X, Zen 4 and newer",
+    },
+    Cpu {
+        name: "generic",
+        arch: Arch::Aarch64,
+        features: &["neon"],
+        l1_bytes: 32 << 10,
+        l2_bytes: 512 << 10,
+        doc: "any Armv8.0-A",
+    },
+    Cpu {
+        name: "cortex-a53",
+        arch: Arch::Aarch64,
+        features: &["neon"],
+        l1_bytes: 32 << 10,
+        l2_bytes: 512 << 10,
+        doc: "Raspberry Pi 3, Zero 2",
+    },
+    Cpu {
+        name: "cortex-a72",
+        arch: Arch::Aarch64,
+        features: &["neon"],
+        l1_bytes: 32 << 10,
+        l2_bytes: 1 << 20,
+        doc: "Raspberry Pi 4",
+    },
+    Cpu {
+        name: "cortex-a76",
+        arch: Arch::Aarch64,
+        features: &["dotprod", "fp16", "neon"],
+        l1_bytes: 64 << 10,
+        l2_bytes: 512 << 10,
+        doc: "Raspberry Pi 5",
+    },
+    Cpu {
+        name: "neoverse-n1",
+        arch: Arch::Aarch64,
+        features: &["dotprod", "fp16", "neon"],
+        l1_bytes: 64 << 10,
+        l2_bytes: 1 << 20,
+        doc: "Arm servers",
+    },
+];
+
+impl Arch {
+    /// Name for `--target`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+}
+
+impl Target {
+    /// The target of a row with its features edited; `features` is sorted and without repeats.
+    #[must_use]
+    pub fn of(cpu: &Cpu, features: Vec<String>) -> Target {
+        let has = |name: &str| features.iter().any(|f| f == name);
+        let aarch64 = cpu.arch == Arch::Aarch64;
+        Target {
+            arch: cpu.arch,
+            cpu: cpu.name.to_owned(),
+            vector_bits: 128,
+            vector_regs: if aarch64 { 32 } else { 16 },
+            fma: aarch64 || has("fma"),
+            fma_by_lane: aarch64,
+            l1_bytes: cpu.l1_bytes,
+            l2_bytes: cpu.l2_bytes,
+            max_displacement: if aarch64 { 4095 * 4 } else { i64::from(i32::MAX) },
+            features,
+        }
+    }
+
+    /// The default target of an architecture.
+    #[must_use]
+    pub fn default_for(arch: Arch) -> Target {
+        let cpu = CPUS.iter().find(|c| c.arch == arch).expect("each architecture has a row");
+        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+    }
+
+    /// Lanes of a full vector of `elem_bytes`-sized elements.
+    #[must_use]
+    pub fn lanes(&self, elem_bytes: usize) -> u32 {
+        self.vector_bits / 8 / elem_bytes as u32
+    }
+}
