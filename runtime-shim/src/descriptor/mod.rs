@@ -1,0 +1,21 @@
+//! The bytes of `edgecc_<name>_info`: written by [`encode`], read through [`ModelView`].
+//!
+//! **In → Out** `ModelInfo` → bytes → `ModelView`. **Never** trusts the bytes: reading is bounds
+//! checked and total. **Tests** round trip, truncation and corruption, in `view.rs`.
+
+#[cfg(feature = "std")]
+mod encode;
+mod view;
+
+#[cfg(feature = "std")]
+pub use encode::{ModelInfo, TensorInfo, encode};
+pub use view::{ModelView, TensorView};
+
+/// How a quantised tensor's stored values stand for real ones.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quant {
+    /// Real value of one step.
+    pub scale: f32,
+    /// The stored value that stands for 0.
+    pub zero_point: i32,
+}
