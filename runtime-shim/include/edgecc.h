@@ -71,6 +71,7 @@ extern "C" {
 #define EDGECC_X86_AMX_TILE (UINT64_C(1) << 23)
 #define EDGECC_X86_AMX_INT8 (UINT64_C(1) << 24)
 #define EDGECC_X86_AMX_BF16 (UINT64_C(1) << 25)
+#define EDGECC_X86_MOVBE (UINT64_C(1) << 26)
 #define EDGECC_ARM_NEON (UINT64_C(1) << 32)
 #define EDGECC_ARM_FP16 (UINT64_C(1) << 33)
 #define EDGECC_ARM_DOTPROD (UINT64_C(1) << 34)

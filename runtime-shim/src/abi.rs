@@ -293,16 +293,6 @@ codes! {
     }
 }
 
-codes! {
-    /// What a profile service hears of a step.
-    pub enum Event: u32 {
-        /// The step is about to start.
-        Begin = 0,
-        /// The step has ended.
-        End = 1,
-    }
-}
-
 impl Elem {
     /// Bytes of one element, which is also its alignment.
     pub const fn size(self) -> usize {
@@ -330,6 +320,16 @@ impl Elem {
             Elem::U32 => "u32",
             Elem::U64 => "u64",
         }
+    }
+}
+
+codes! {
+    /// What a profile service hears of a step.
+    pub enum Event: u32 {
+        /// The step is about to start.
+        Begin = 0,
+        /// The step has ended.
+        End = 1,
     }
 }
 

@@ -82,6 +82,7 @@ features! {
     X86_AMX_TILE = 23, c"amx-tile", "Matrix tile registers.";
     X86_AMX_INT8 = 24, c"amx-int8", "8-bit matrix products on tiles.";
     X86_AMX_BF16 = 25, c"amx-bf16", "bfloat16 matrix products on tiles.";
+    X86_MOVBE = 26, c"movbe", "Byte-swapping moves.";
     ARM_NEON = 32, c"neon", "128-bit vectors.";
     ARM_FP16 = 33, c"fp16", "binary16 arithmetic.";
     ARM_DOTPROD = 34, c"dotprod", "8-bit dot products of equal signs.";

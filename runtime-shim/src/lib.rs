@@ -1,25 +1,17 @@
 //! # Room: edgecc-rt
 //!
-//! **Purpose** · The contract between a compiled model and the program that calls it, and a small
-//! library that makes the contract pleasant from Rust and from C.
+//! Purpose   the contract between a compiled model and its caller, made pleasant in Rust and C.
+//! In → Out  (descriptor, entry point, tensors, workspace) → outputs or an error.
+//! Owns      every number of the C ABI: layouts, element, architecture and status codes, CPU
+//!           feature bits, symbol names. `edgecc.h` and `docs/abi.md` are checked against them.
+//! Never     allocates, panics or keeps state on the path of a run; knows the compiler; depends
+//!           on another crate. A compiled object never needs this crate to link.
+//! To add    a CPU feature: a row in `feature`, a row in `cpu`, a line in `edgecc.h`. A descriptor
+//!           field: a part of `reserved` in `abi`. A service: append to `abi::Services`.
+//! Tests     `mod tests` in each file; `tests/c` runs a model written in C both ways.
 //!
-//! **In → Out** · (descriptor, entry point, tensors, workspace) → outputs or an error.
-//! `libedgecc_rt.a` offers the same to C: `cargo rustc -p edgecc-rt --release --features std
-//! --crate-type staticlib`, used with `include/edgecc.h`.
-//!
-//! **Owns** · Every number of the C ABI: struct layouts, element, architecture and status codes,
-//! CPU feature bits, symbol names (`abi`, `status`, `feature`). `edgecc.h` and `docs/abi.md`
-//! repeat them and are checked against this crate by its tests.
-//!
-//! **Never** · Allocates, panics or keeps state on the path of a run; knows IR, targets or files
-//! of the compiler; depends on another crate. A compiled object never needs this crate to link.
-//!
-//! **To add** · A CPU feature: a row in `feature`, a row in `cpu`, a line in `edgecc.h`. A
-//! descriptor field: take it from `reserved` in `abi`, then the header and `docs/abi.md`. A
-//! service: append to `abi::Services`; older callers are told apart by `Services::size`.
-//!
-//! **Tests** · At the end of each file; `tests/c` compiles the header as C99 and C++ and runs a
-//! model written in C through the loader.
+//! `cargo rustc -p edgecc-rt --release --features std --crate-type staticlib` makes
+//! `libedgecc_rt.a`, the C library that goes with `include/edgecc.h`.
 
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 #![warn(clippy::undocumented_unsafe_blocks)]

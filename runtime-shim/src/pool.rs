@@ -193,8 +193,9 @@ struct Shared {
     idle: Condvar,
     /// The next index to claim. More than 32 bits, as each thread claims once too often.
     next: AtomicU64,
-    /// Copies of `State::epoch` and `State::inside` to look at without the lock: hints, no truth.
-    epoch_hint: AtomicU64,
+    /// The epoch while there is a job, else 0, to look at without the lock: a hint, no truth.
+    open_hint: AtomicU64,
+    /// `State::inside`, likewise.
     inside_hint: AtomicU64,
 }
 
@@ -221,7 +222,7 @@ impl Shared {
     fn run_together(&self, job: &Job<'_>, _gate: &MutexGuard<'_, ()>) {
         self.publish(job);
         job.run_claimed(&self.next);
-        self.lock().job = None;
+        self.withdraw();
         spin_while(|| self.inside_hint.load(Ordering::Relaxed) != 0);
         let left = self.idle.wait_while(self.lock(), |state| state.inside != 0);
         drop(left);
@@ -232,8 +233,14 @@ impl Shared {
         self.next.store(0, Ordering::Relaxed);
         state.job = Some(Job { lifetime: PhantomData, ..*job });
         state.epoch += 1;
-        self.epoch_hint.store(state.epoch, Ordering::Relaxed);
+        self.open_hint.store(state.epoch, Ordering::Relaxed);
         self.wake.notify_all();
+    }
+
+    fn withdraw(&self) {
+        let mut state = self.lock();
+        state.job = None;
+        self.open_hint.store(0, Ordering::Relaxed);
     }
 
     /// The life of a worker.
@@ -247,7 +254,7 @@ impl Shared {
 
     /// Waits for a job that comes after `seen` and joins it; `None` at the end.
     fn join(&self, seen: &mut u64) -> Option<Job<'static>> {
-        spin_while(|| self.epoch_hint.load(Ordering::Relaxed) == *seen);
+        spin_while(|| [0, *seen].contains(&self.open_hint.load(Ordering::Relaxed)));
         let nothing = |s: &mut State| !s.stop && (s.job.is_none() || s.epoch == *seen);
         let waited = self.wake.wait_while(self.lock(), nothing);
         let mut state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -270,7 +277,7 @@ impl Shared {
     }
 }
 
-/// Looks at `condition` for a while; returns when it ends, or just so.
+/// Waits for `condition` to end, but not for long.
 fn spin_while(condition: impl Fn() -> bool) {
     for _ in 0..SPINS {
         if !condition() {

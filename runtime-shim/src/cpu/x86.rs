@@ -5,8 +5,8 @@
 use crate::feature::{
     X86_AVX, X86_AVX2, X86_AVX512BF16, X86_AVX512BW, X86_AVX512CD, X86_AVX512DQ, X86_AVX512F,
     X86_AVX512FP16, X86_AVX512VBMI, X86_AVX512VL, X86_AVX512VNNI, X86_AVXVNNI, X86_AVXVNNIINT8,
-    X86_BMI1, X86_BMI2, X86_F16C, X86_FMA, X86_LZCNT, X86_POPCNT, X86_SSE3, X86_SSE41, X86_SSE42,
-    X86_SSSE3,
+    X86_BMI1, X86_BMI2, X86_F16C, X86_FMA, X86_LZCNT, X86_MOVBE, X86_POPCNT, X86_SSE3, X86_SSE41,
+    X86_SSE42, X86_SSSE3,
 };
 
 /// The words that say something about features.
@@ -39,6 +39,7 @@ const ROWS: &[Row] = &[
     (X86_FMA, |w| w.leaf1_ecx, 12, AVX_STATE),
     (X86_SSE41, |w| w.leaf1_ecx, 19, NO_STATE),
     (X86_SSE42, |w| w.leaf1_ecx, 20, NO_STATE),
+    (X86_MOVBE, |w| w.leaf1_ecx, 22, NO_STATE),
     (X86_POPCNT, |w| w.leaf1_ecx, 23, NO_STATE),
     (X86_AVX, |w| w.leaf1_ecx, 28, AVX_STATE),
     (X86_F16C, |w| w.leaf1_ecx, 29, AVX_STATE),
@@ -140,7 +141,7 @@ mod tests {
             )* };
         }
         check!("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c");
-        check!("bmi1", "bmi2", "lzcnt", "avx512f", "avx512vl", "avx512bw", "avx512dq");
+        check!("movbe", "bmi1", "bmi2", "lzcnt", "avx512f", "avx512vl", "avx512bw", "avx512dq");
         check!("avx512cd", "avx512vnni", "avx512vbmi", "avx512bf16", "avxvnni");
     }
 }

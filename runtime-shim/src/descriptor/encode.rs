@@ -4,7 +4,7 @@
 //! [`ModelInfo`] alone.
 
 use crate::abi::{ABI_VERSION, Arch, DESCRIPTOR_ALIGN, Elem, MAGIC, MAX_RANK, ModelV1, TensorV1};
-use crate::descriptor::{ModelView, Quant};
+use crate::descriptor::{ModelView, Quant, dense_bytes};
 use crate::error::Malformed;
 use crate::layout::Wire;
 
@@ -121,11 +121,6 @@ fn encode_tensor(
         quantized: u32::from(tensor.quant.is_some()),
         reserved: 0,
     })
-}
-
-/// Bytes of a dense buffer; `None` when they do not fit 64 bits.
-fn dense_bytes(elem: Elem, dims: &[u64]) -> Option<u64> {
-    dims.iter().try_fold(elem.size() as u64, |bytes, &dim| bytes.checked_mul(dim))
 }
 
 /// The string area behind the tensors.

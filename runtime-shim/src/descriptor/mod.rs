@@ -11,6 +11,8 @@ mod view;
 pub use encode::{ModelInfo, TensorInfo, encode};
 pub use view::{ModelView, TensorView};
 
+use crate::abi::Elem;
+
 /// How a quantised tensor's stored values stand for real ones.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quant {
@@ -18,4 +20,9 @@ pub struct Quant {
     pub scale: f32,
     /// The stored value that stands for 0.
     pub zero_point: i32,
+}
+
+/// Bytes of a dense buffer; `None` when they do not fit 64 bits.
+fn dense_bytes(elem: Elem, dims: &[u64]) -> Option<u64> {
+    dims.iter().try_fold(elem.size() as u64, |bytes, &dim| bytes.checked_mul(dim))
 }

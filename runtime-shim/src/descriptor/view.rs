@@ -4,7 +4,7 @@
 //! further errors. The bytes need no alignment here, only inside an object.
 
 use crate::abi::{ABI_VERSION, Arch, DESCRIPTOR_ALIGN, Elem, MAGIC, MAX_RANK, ModelV1, TensorV1};
-use crate::descriptor::Quant;
+use crate::descriptor::{Quant, dense_bytes};
 use crate::error::Malformed;
 use crate::layout::Wire;
 
@@ -199,8 +199,8 @@ fn parse_tensor<'a>(bytes: &'a [u8], mut row: &[u8]) -> Option<TensorView<'a>> {
 fn has_dense_size(raw: &TensorV1, elem: Elem) -> bool {
     let rank = raw.rank as usize;
     let Some((used, unused)) = raw.dims.split_at_checked(rank.min(MAX_RANK)) else { return false };
-    let size = used.iter().try_fold(elem.size() as u64, |bytes, &dim| bytes.checked_mul(dim));
-    rank <= MAX_RANK && unused.iter().all(|&dim| dim == 0) && size == Some(raw.size_bytes)
+    let is_dense = dense_bytes(elem, used) == Some(raw.size_bytes);
+    rank <= MAX_RANK && unused.iter().all(|&dim| dim == 0) && is_dense
 }
 
 fn text(bytes: &[u8], offset: u32, len: u32) -> Result<&str, Malformed> {
