@@ -1,4 +1,4 @@
-//! The bytes of `edgecc_<name>_info`: written by [`encode`], read through [`ModelView`].
+//! The bytes of `edgecc_<name>_info`: written by [`encode()`], read through [`ModelView`].
 //!
 //! **In → Out** `ModelInfo` → bytes → `ModelView`. **Never** trusts the bytes: reading is bounds
 //! checked and total. **Tests** round trip, truncation and corruption, in `view.rs`.
