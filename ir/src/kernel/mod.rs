@@ -9,7 +9,7 @@
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
 //! extent, vector lanes divide the vector axis' tile.
 //! **K6** a call binds one buffer per operand with the operand's element type and element count
-//! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads.
+//! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads; a `Const` operand is bound to a constant.
 
 pub mod build;
 pub mod schedule;
@@ -113,11 +113,13 @@ pub struct Call {
     pub loc: LocId,
 }
 
-/// Whether a kernel reads or writes an operand.
+/// How a kernel uses an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// Only read.
     Read,
+    /// Only read, and bound to a constant in every call, so that it may be stored in another order.
+    Const,
     /// Only written.
     Write,
 }
