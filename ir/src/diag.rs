@@ -1,4 +1,5 @@
-//! Diagnostics: what is wrong with the user's input or beyond the compiler's limits.
+//! Diagnostics: what is wrong with the user's input or beyond the compiler's limits, and
+//! violations: what a verifier finds wrong with the compiler's own IR.
 
 use std::fmt;
 
@@ -95,5 +96,34 @@ impl fmt::Display for Diagnostic {
             write!(f, "\n  note: {note}")?;
         }
         self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
+    }
+}
+
+/// A broken invariant of an IR level: always a bug of the compiler or of a hand-written dump.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant's number as its level documents it, e.g. `G4`.
+    pub invariant: &'static str,
+    /// The place inside the level, e.g. `op12 (conv)`.
+    pub at: String,
+    /// One sentence without a final full stop.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation of `invariant` at a place.
+    #[must_use]
+    pub fn new(
+        invariant: &'static str,
+        at: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Violation {
+        Violation { invariant, at: at.into(), message: message.into() }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}: {}", self.invariant, self.at, self.message)
     }
 }
