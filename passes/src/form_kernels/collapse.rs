@@ -1,0 +1,184 @@
+//! The canonical form of a kernel: no axis of extent 1, operands as flat as their padding allows,
+//! and axes that always advance together merged into one.
+//!
+//! A 1×1 convolution over `h` and `w` so becomes a matrix product over one axis of `h·w` points,
+//! and any element-wise kernel on dense tensors a loop over one axis.
+
+use cranelift_entity::PrimaryMap;
+use edgecc_ir::affine::{Affine, Interval};
+use edgecc_ir::kernel::{Access, Axis, AxisId, Kernel, OperandId, Outside, Stage};
+use edgecc_ir::types::{Shape, TensorType};
+
+/// Canonical kernel with the same meaning.
+pub(super) fn canonical(mut kernel: Kernel) -> Kernel {
+    drop_unit_axes(&mut kernel);
+    for operand in kernel.operands.keys().collect::<Vec<_>>() {
+        flatten(&mut kernel, operand);
+    }
+    while let Some((outer, inner)) = mergeable(&kernel) {
+        merge(&mut kernel, outer, inner);
+    }
+    drop_in_bounds_pads(&mut kernel);
+    renumber(kernel)
+}
+
+fn accesses(kernel: &Kernel) -> impl Iterator<Item = &Access> {
+    kernel.stages.iter().flat_map(|s| s.all_reads().chain([&s.write]))
+}
+
+fn accesses_mut(kernel: &mut Kernel) -> impl Iterator<Item = &mut Access> {
+    kernel.stages.iter_mut().flat_map(|s| {
+        let Stage { reads, epilogue_reads, write, .. } = s;
+        reads.iter_mut().chain(epilogue_reads).chain([write])
+    })
+}
+
+/// Replaces axes in every access.
+fn substitute(kernel: &mut Kernel, with: impl Fn(AxisId) -> Affine<AxisId>) {
+    for access in accesses_mut(kernel) {
+        for index in &mut access.index {
+            *index = index.substitute(&with);
+        }
+    }
+}
+
+fn drop_unit_axes(kernel: &mut Kernel) {
+    let unit: Vec<AxisId> =
+        kernel.axes.iter().filter(|(_, a)| a.extent == 1).map(|(id, _)| id).collect();
+    for stage in &mut kernel.stages {
+        stage.axes.retain(|a| !unit.contains(a));
+    }
+    substitute(kernel, |a| if unit.contains(&a) { Affine::constant(0) } else { Affine::var(a) });
+}
+
+/// The range of one dimension of an access over the whole domain.
+fn range(kernel: &Kernel, index: &Affine<AxisId>) -> Interval {
+    index.interval(|a| Interval::below(kernel.extent(a)))
+}
+
+/// Merges neighbouring dimensions of an operand in which every access stays in bounds.
+fn flatten(kernel: &mut Kernel, operand: OperandId) {
+    let shape = kernel.operands[operand].ty.shape.clone();
+    let inside = |d: usize| {
+        let mut all = accesses(kernel).filter(|a| a.operand == operand);
+        all.all(|a| a.outside == Outside::Never || range(kernel, &a.index[d]).within(shape[d]))
+    };
+    let inside: Vec<bool> = (0..shape.rank()).map(inside).collect();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for d in 0..shape.rank() {
+        match groups.last_mut() {
+            Some(group) if inside[d] && inside[group[0]] => group.push(d),
+            _ => groups.push(vec![d]),
+        }
+    }
+    if groups.is_empty() {
+        groups.push(Vec::new());
+    }
+    let extents: Shape = groups.iter().map(|g| g.iter().map(|&d| shape[d]).product()).collect();
+    for access in accesses_mut(kernel).filter(|a| a.operand == operand) {
+        access.index = groups.iter().map(|g| linear(&access.index, g, &shape)).collect();
+    }
+    let elem = kernel.operands[operand].ty.elem;
+    kernel.operands[operand].ty = TensorType { elem, shape: extents };
+}
+
+/// The row-major position within a group of dimensions.
+fn linear(index: &[Affine<AxisId>], group: &[usize], shape: &Shape) -> Affine<AxisId> {
+    group
+        .iter()
+        .fold(Affine::constant(0), |sum, &d| sum.times(shape[d] as i64).add_scaled(&index[d], 1))
+}
+
+/// Two axes, neighbours in every stage, where one step of the outer always equals a full run of
+/// the inner.
+fn mergeable(kernel: &Kernel) -> Option<(AxisId, AxisId)> {
+    let pairs = kernel.stages.iter().flat_map(|s| s.axes.windows(2).map(|w| (w[0], w[1])));
+    let mut pairs = pairs.filter(|&(a, b)| kernel.axes[a].kind == kernel.axes[b].kind);
+    pairs.find(|&(a, b)| neighbours_everywhere(kernel, a, b) && advance_together(kernel, a, b))
+}
+
+fn neighbours_everywhere(kernel: &Kernel, outer: AxisId, inner: AxisId) -> bool {
+    kernel.stages.iter().all(|s| {
+        let at = s.axes.iter().position(|&a| a == outer);
+        match at {
+            Some(at) => s.axes.get(at + 1) == Some(&inner),
+            None => !s.axes.contains(&inner),
+        }
+    })
+}
+
+fn advance_together(kernel: &Kernel, outer: AxisId, inner: AxisId) -> bool {
+    let run = kernel.extent(inner) as i64;
+    let mut indices = accesses(kernel).flat_map(|a| &a.index);
+    indices.all(|i| i.coefficient(outer) == run * i.coefficient(inner))
+}
+
+fn merge(kernel: &mut Kernel, outer: AxisId, inner: AxisId) {
+    kernel.axes[inner].extent *= kernel.axes[outer].extent;
+    for stage in &mut kernel.stages {
+        stage.axes.retain(|&a| a != outer);
+    }
+    substitute(kernel, |a| if a == outer { Affine::constant(0) } else { Affine::var(a) });
+}
+
+fn drop_in_bounds_pads(kernel: &mut Kernel) {
+    let mut copy = kernel.clone();
+    for (access, original) in accesses_mut(&mut copy).zip(accesses(kernel)) {
+        let shape = &kernel.operands[original.operand].ty.shape;
+        if (0..shape.rank()).all(|d| range(kernel, &original.index[d]).within(shape[d])) {
+            access.outside = Outside::Never;
+        }
+    }
+    *kernel = copy;
+}
+
+/// Renumbers the remaining axes in order of first use.
+fn renumber(mut kernel: Kernel) -> Kernel {
+    let mut old: Vec<AxisId> = Vec::new();
+    for axis in kernel.stages.iter().flat_map(|s| &s.axes) {
+        if !old.contains(axis) {
+            old.push(*axis);
+        }
+    }
+    let mut axes: PrimaryMap<AxisId, Axis> = PrimaryMap::new();
+    let new: Vec<AxisId> = old.iter().map(|&a| axes.push(kernel.axes[a])).collect();
+    let renamed = |a: AxisId| new[old.iter().position(|&o| o == a).expect("a used axis")];
+    substitute(&mut kernel, |a| Affine::var(renamed(a)));
+    for stage in &mut kernel.stages {
+        stage.axes = stage.axes.iter().map(|&a| renamed(a)).collect();
+    }
+    kernel.axes = axes;
+    kernel
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+    use edgecc_ir::graph::ops::{Conv, Layout, Op, Window};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    fn conv(window: Window, taps: usize) -> edgecc_ir::kernel::Kernel {
+        let layout = Layout::ChannelsLast;
+        let op = Op::from(Conv { window, groups: 1, layout, epilogue: ScalarExpr::identity() });
+        let x = TensorType::new(ElemType::F32, &[1, 8, 8, 16]);
+        let w = TensorType::new(ElemType::F32, &[4, 16, taps, taps]);
+        canonical(op.kernel(&[&x, &w]))
+    }
+
+    #[test]
+    fn a_pointwise_convolution_is_a_matrix_product() {
+        let kernel = conv(Window::unit(2), 1);
+        let extents: Vec<usize> = kernel.axes.values().map(|a| a.extent).collect();
+        assert_eq!(extents, [64, 4, 16]);
+    }
+
+    #[test]
+    fn padded_dimensions_stay_apart() {
+        let window = Window { pads_begin: vec![1, 1], pads_end: vec![1, 1], ..Window::unit(2) };
+        let kernel = conv(window, 3);
+        let x = kernel.operands.values().next().expect("the input");
+        assert_eq!(&*x.ty.shape, &[1, 8, 8, 16]);
+        assert_eq!(kernel.axes.len(), 6);
+    }
+}

@@ -1,0 +1,92 @@
+//! Views: values that are read out of another buffer through an affine map.
+
+use super::{dim, dims};
+use cranelift_entity::EntityRef;
+use edgecc_ir::affine::{Affine, Interval};
+use edgecc_ir::kernel::{Access, AxisId, BufferId, Kernel, Outside};
+use edgecc_ir::types::{Shape, TensorType};
+
+/// A value at position `(d0, d1, …)` is the buffer's element at `index`, or `outside`.
+#[derive(Clone, Debug)]
+pub(super) struct View {
+    /// The storage.
+    pub(super) buffer: BufferId,
+    /// The shape under which `index` addresses it.
+    pub(super) ty: TensorType,
+    /// One index per dimension of `ty`, over the dimensions of the value.
+    pub(super) index: Vec<Affine<AxisId>>,
+    /// What positions outside `ty` give.
+    pub(super) outside: Outside,
+}
+
+/// The read of a kernel that only moves elements and writes its result in order.
+pub(super) fn absorbed(kernel: &Kernel) -> Option<&Access> {
+    let [stage] = kernel.stages.as_slice() else { return None };
+    let in_order = stage.write.index == dims(kernel.axes.len());
+    (stage.is_copy() && in_order).then(|| &stage.reads[0])
+}
+
+impl View {
+    /// A buffer under its own shape.
+    pub(super) fn whole(buffer: BufferId, ty: &TensorType) -> View {
+        View { buffer, ty: ty.clone(), index: dims(ty.shape.rank()), outside: Outside::Never }
+    }
+
+    /// Whether this is a buffer under its own shape.
+    pub(super) fn is_whole(&self) -> bool {
+        self.index == dims(self.ty.shape.rank())
+    }
+
+    /// The view that `access` sees when its operand is this view; positions are the axes of
+    /// `kernel`. `None` where no access map can say it.
+    pub(super) fn compose(&self, access: &Access, kernel: &Kernel) -> Option<View> {
+        let shape = &kernel.operands[access.operand].ty.shape;
+        let outside = match (access.outside, self.outside) {
+            (Outside::Never, inner) => inner,
+            (outer, inner) if inner == Outside::Never || inner == outer => {
+                self.bounds_agree(access, shape, kernel).then_some(outer)?
+            }
+            _ => return None,
+        };
+        let index = self.index.iter().map(|i| i.substitute(|d| access.index[d.index()].clone()));
+        Some(View { buffer: self.buffer, ty: self.ty.clone(), index: index.collect(), outside })
+    }
+
+    /// Whether leaving the value's shape is the same as leaving the buffer's, for each dimension
+    /// in which the access may leave it.
+    fn bounds_agree(&self, access: &Access, shape: &Shape, kernel: &Kernel) -> bool {
+        (0..shape.rank()).all(|d| {
+            let range = access.index[d].interval(|a| Interval::below(kernel.extent(a)));
+            range.within(shape[d]) || self.is_plain_dim(d, shape[d])
+        })
+    }
+
+    /// Whether dimension `d` of the value is one whole dimension of the buffer.
+    fn is_plain_dim(&self, d: usize, extent: usize) -> bool {
+        let mut users = (0..self.index.len()).filter(|&s| self.index[s].coefficient(dim(d)) != 0);
+        match (users.next(), users.next()) {
+            (Some(s), None) => self.index[s].as_var() == Some(dim(d)) && self.ty.shape[s] == extent,
+            _ => false,
+        }
+    }
+
+    /// The same elements under the shape `to`, when no copy is needed. `from` is the value's type.
+    pub(super) fn reshaped(&self, from: &TensorType, to: &TensorType) -> Option<View> {
+        if self.is_whole() {
+            return Some(View::whole(self.buffer, to));
+        }
+        let kept = |s: &Shape| (0..s.rank()).filter(|&d| s[d] != 1).collect::<Vec<_>>();
+        let (old, new) = (kept(&from.shape), kept(&to.shape));
+        let same = old.iter().map(|&d| from.shape[d]).eq(new.iter().map(|&d| to.shape[d]));
+        same.then(|| {
+            let renamed = |a: AxisId| match old.iter().position(|&d| d == a.index()) {
+                Some(n) => Affine::var(dim(new[n])),
+                None => Affine::constant(0),
+            };
+            View {
+                index: self.index.iter().map(|i| i.substitute(renamed)).collect(),
+                ..self.clone()
+            }
+        })
+    }
+}
