@@ -1,6 +1,7 @@
 //! Where a piece of IR comes from, for diagnostics and reports.
 
 use cranelift_entity::{PrimaryMap, entity_impl};
+use std::borrow::Cow;
 use std::fmt;
 
 /// A location in a `LocTable`.
@@ -35,7 +36,7 @@ pub enum Loc {
     /// Made from several places.
     Fused(Vec<LocId>),
     /// Made by a pass from another place.
-    Derived(&'static str, LocId),
+    Derived(Cow<'static, str>, LocId),
 }
 
 impl Loc {
