@@ -12,8 +12,8 @@ pub struct Schedule {
     /// Register tile: this many consecutive points of a parallel axis are computed together, fully
     /// unrolled. A remainder gets its own, smaller tile.
     pub tile: Vec<(AxisId, u32)>,
-    /// The axis whose consecutive points fill a vector, and the number of lanes.
-    pub vector: Option<(AxisId, u32)>,
+    /// Axes whose consecutive points fill a vector, and the number of lanes; one per stage at most.
+    pub vector: Vec<(AxisId, u32)>,
     /// Reduce axes whose loop body is repeated this many times; the extent itself means no loop.
     pub unroll: Vec<(AxisId, u32)>,
     /// Parallel axes whose loop is split into border and interior, so that the interior needs no
@@ -23,10 +23,11 @@ pub struct Schedule {
     pub pack: Vec<Pack>,
 }
 
-/// A constant operand's packed order: its elements are laid out as the nest of the tile loops of
-/// `outer`, and inside each tile the `inner` axis' points, zero-filled to a full tile.
+/// A constant operand's packed order: `[other parallel axes][axis / block][reduce axes][block]`,
+/// where only axes that the access uses occur, in stage order, and the last block is filled with
+/// zeros. `block` is the axis' register tile.
 ///
-/// `pack(%w: o | k | o)` with `tile(o:12)` stores `[ceil(O/12)][K][12]`.
+/// For a product over `k` with `tile(n:12)`, `pack(w by n)` stores `[ceil(N/12)][K][12]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pack {
     /// The operand.
@@ -53,6 +54,6 @@ impl Schedule {
     /// Lanes along `axis`: 1 unless it is the vector axis.
     #[must_use]
     pub fn lanes_of(&self, axis: AxisId) -> u32 {
-        self.vector.filter(|v| v.0 == axis).map_or(1, |v| v.1)
+        self.vector.iter().find(|v| v.0 == axis).map_or(1, |v| v.1)
     }
 }
