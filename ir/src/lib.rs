@@ -11,6 +11,7 @@
 pub mod affine;
 pub mod diag;
 pub mod graph;
+pub mod index;
 pub mod kernel;
 pub mod loc;
 pub mod loops;

@@ -51,8 +51,8 @@ pub fn apply(func: ScalarFn, args: &[Scalar]) -> Scalar {
         (ScalarFn::Bitcast, ElemType::F32) => Scalar::from_bits(ElemType::I32, args[0].bits()),
         (ScalarFn::Bitcast, _) => Scalar::from_bits(ElemType::F32, args[0].bits()),
         (ScalarFn::Eq | ScalarFn::Lt | ScalarFn::Le, _) => Scalar::bool(compare(func, args)),
-        (_, ElemType::F32) => Scalar::f32(apply_f32(func, args)),
-        (_, e) if e.is_float() => Scalar::from_f64(e, apply_f64(func, args)),
+        (_, ElemType::F32) => Scalar::f32(apply_f32(func, &each(args, Scalar::as_f32))),
+        (_, e) if e.is_float() => Scalar::from_f64(e, apply_f64(func, &each(args, Scalar::as_f64))),
         (_, e) => Scalar::from_bits(e, apply_int(func, args) as u64),
     }
 }
@@ -70,8 +70,14 @@ fn compare(func: ScalarFn, args: &[Scalar]) -> bool {
     }
 }
 
-fn apply_f32(func: ScalarFn, args: &[Scalar]) -> f32 {
-    let x = |i: usize| args[i].as_f32();
+fn each<T>(args: &[Scalar], number: fn(Scalar) -> T) -> SmallVec<[T; 3]> {
+    args.iter().map(|&a| number(a)).collect()
+}
+
+/// Applies a function of class `Number` or `Float` to `f32` operands.
+#[must_use]
+pub fn apply_f32(func: ScalarFn, args: &[f32]) -> f32 {
+    let x = |i: usize| args[i];
     match func {
         ScalarFn::Add => x(0) + x(1),
         ScalarFn::Sub => x(0) - x(1),
@@ -81,12 +87,16 @@ fn apply_f32(func: ScalarFn, args: &[Scalar]) -> f32 {
         ScalarFn::Sqrt => x(0).sqrt(),
         ScalarFn::Neg => -x(0),
         ScalarFn::Abs => x(0).abs(),
-        _ => apply_f64(func, args) as f32,
+        ScalarFn::Min if x(0) < x(1) => x(0),
+        ScalarFn::Max if x(0) > x(1) => x(0),
+        ScalarFn::Min | ScalarFn::Max => x(1),
+        _ => apply_f64(func, &args.iter().map(|&a| f64::from(a)).collect::<SmallVec<[f64; 3]>>())
+            as f32,
     }
 }
 
-fn apply_f64(func: ScalarFn, args: &[Scalar]) -> f64 {
-    let x = |i: usize| args[i].as_f64();
+fn apply_f64(func: ScalarFn, args: &[f64]) -> f64 {
+    let x = |i: usize| args[i];
     match func {
         ScalarFn::Add => x(0) + x(1),
         ScalarFn::Sub => x(0) - x(1),

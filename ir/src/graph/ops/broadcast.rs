@@ -1,13 +1,15 @@
 //! `broadcast`: operand dimension `d` becomes result dimension `dims[d]`; extent 1 and missing
 //! dimensions are repeated.
 
-use super::{TensorOp, TypeError, arity, attrs, ensure};
+use super::{TensorOp, TypeError, arity, attrs, ensure, gather};
 use crate::affine::Affine;
+use crate::index::Walk;
 use crate::kernel::Kernel;
 use crate::kernel::build::{KernelBuilder, access, access_axes};
 use crate::scalar::ScalarExpr;
 use crate::tensor::Tensor;
 use crate::types::{Shape, TensorType};
+use smallvec::smallvec;
 
 attrs! {
     /// Repetition along dimensions.
@@ -46,8 +48,14 @@ impl TensorOp for Broadcast {
         Ok(x.with_shape(self.shape.clone()))
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = args[0].ty.with_shape(self.shape.clone());
+        let mut from = Walk { offset: 0, strides: smallvec![0; self.shape.rank()] };
+        let strides = Walk::dense(&args[0].ty.shape).strides;
+        for (d, &stride) in strides.iter().enumerate().filter(|&(d, _)| args[0].ty.shape[d] != 1) {
+            from.strides[self.dims[d] as usize] = stride;
+        }
+        gather(args[0], &from, ty)
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

@@ -1,9 +1,12 @@
 //! `conv`: `y[n,g·O+o,p] = epilogue(Σ_{c,t} x[n,g·C+c, p·stride+t·dilation−pad] · w[g·O+o,c,t], extra…)`
 //! with zero outside the input (ONNX Conv-1, Conv-11).
 
-use super::matmul::{infer_epilogue, product, sum};
+use super::matmul::{eval_epilogue, infer_epilogue, product, sum};
+use super::wide::Wide;
+use super::window::plane;
 use super::{Layout, TensorOp, TypeError, Window, attrs, ensure};
 use crate::affine::Affine;
+use crate::index::Row;
 use crate::kernel::build::{KernelBuilder, access};
 use crate::kernel::{Access, AxisKind, Kernel, Outside};
 use crate::scalar::ScalarExpr;
@@ -42,17 +45,62 @@ impl Conv {
         let dims = self.layout.join(n, w.shape[0], &out);
         Ok(TensorType::new(x.elem, &dims))
     }
+
+    /// The sums of a channels-first input, for the channels-first result type `ty`.
+    fn sums<W: Wide>(&self, x: &Tensor, weights: &Tensor, ty: &TensorType) -> Vec<W> {
+        let (values, factors) = (W::load(x), W::load(weights));
+        let (input, output, filter) = (&x.ty.shape, &ty.shape, &weights.ty.shape);
+        let taps = self.window.tap_rows(&filter[2..], &input[2..], &output[2..]);
+        let (in_plane, out_plane) = (plane(input), plane(output));
+        let per_out = output[1] / self.groups as usize;
+        let mut sums = vec![W::ZERO; output.numel()];
+        for unit in 0..output[0] * output[1] {
+            let (n, o) = (unit / output[1], unit % output[1]);
+            let acc = &mut sums[unit * out_plane..(unit + 1) * out_plane];
+            for c in 0..filter[1] {
+                let channel = n * input[1] + o / per_out * filter[1] + c;
+                let image = &values[channel * in_plane..(channel + 1) * in_plane];
+                let factors = &factors[(o * filter[1] + c) * taps.len()..];
+                for (&factor, rows) in factors.iter().zip(&taps) {
+                    rows.iter().for_each(|&row| add_scaled(acc, factor, image, row));
+                }
+            }
+        }
+        sums
+    }
+}
+
+/// `acc += factor · image` along a row.
+fn add_scaled<W: Wide>(acc: &mut [W], factor: W, image: &[W], row: Row) {
+    if row.from_stride != 1 || row.to_stride != 1 {
+        return row
+            .points()
+            .for_each(|(from, to)| acc[to] = acc[to].plus_product(factor, image[from]));
+    }
+    let (from, to) = (row.from as usize, row.to as usize);
+    for (sum, &x) in acc[to..to + row.len].iter_mut().zip(&image[from..]) {
+        *sum = sum.plus_product(factor, x);
+    }
 }
 
 impl TensorOp for Conv {
     const MNEMONIC: &'static str = "conv";
 
     fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
-        infer_epilogue(self.acc_type(args)?, &self.epilogue, &args[2..])
+        infer_epilogue(&self.acc_type(args)?, &self.epilogue, &args[2..])
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
+        let ty = self.acc_type(&types).expect("G4: the op type-checks");
+        let ty = ty.with_shape(self.layout.channels_first(&ty.shape));
+        let x = self.layout.to_channels_first(args[0]);
+        let sums = if ty.elem.is_float() {
+            f64::store(ty.clone(), &self.sums::<f64>(&x, args[1], &ty))
+        } else {
+            i64::store(ty.clone(), &self.sums::<i64>(&x, args[1], &ty))
+        };
+        eval_epilogue(self.layout.restore(sums), &self.epilogue, &args[2..])
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

@@ -1,18 +1,64 @@
 //! `map`: `y[i] = body(x0[i], x1[i], …)`; all operands have the result's shape (G5).
 
+use super::wide::{floats, from_floats};
 use super::{TensorOp, TypeError, attrs, ensure};
 use crate::kernel::Kernel;
 use crate::kernel::build::{KernelBuilder, access_axes};
-use crate::scalar::ScalarExpr;
-use crate::scalar::eval::eval;
-use crate::tensor::{Scalar, Tensor};
+use crate::scalar::eval::{apply_f32, eval};
+use crate::scalar::{ScalarExpr, ScalarNode};
+use crate::tensor::Tensor;
 use crate::types::{ElemType, TensorType};
+use smallvec::SmallVec;
 
 attrs! {
     /// Element-wise computation.
     pub struct Map {
         /// One parameter per operand.
         body: ScalarExpr,
+    }
+}
+
+/// Elements evaluated together by `eval_f32`: a few of them fit the first-level cache.
+const BLOCK: usize = 1024;
+
+/// A body whose nodes are all `f32`, evaluated node by node over blocks of elements, because weights
+/// of millions of elements are folded this way.
+fn eval_f32(body: &ScalarExpr, args: &[&Tensor]) -> Vec<f32> {
+    let args: Vec<Vec<f32>> = args.iter().map(|a| floats(a).collect()).collect();
+    let numel = args[0].len();
+    let mut result = Vec::with_capacity(numel);
+    let mut values = vec![[0.0; BLOCK]; body.nodes().len()];
+    for start in (0..numel).step_by(BLOCK) {
+        let len = BLOCK.min(numel - start);
+        for (id, node) in body.nodes().iter().enumerate() {
+            let (before, rest) = values.split_at_mut(id);
+            eval_block(node, before, &args, start, &mut rest[0][..len]);
+        }
+        result.extend_from_slice(&values[body.root() as usize][..len]);
+    }
+    result
+}
+
+fn eval_block(
+    node: &ScalarNode,
+    before: &[[f32; BLOCK]],
+    args: &[Vec<f32>],
+    start: usize,
+    out: &mut [f32],
+) {
+    match node {
+        ScalarNode::Param(p) => {
+            out.copy_from_slice(&args[*p as usize][start..start + out.len()]);
+        }
+        ScalarNode::Const(c) => out.fill(c.as_f32()),
+        ScalarNode::Cast(_, a) => out.copy_from_slice(&before[*a as usize][..out.len()]),
+        ScalarNode::Call(func, operands) => {
+            for (i, out) in out.iter_mut().enumerate() {
+                let operands: SmallVec<[f32; 3]> =
+                    operands.iter().map(|&a| before[a as usize][i]).collect();
+                *out = apply_f32(*func, &operands);
+            }
+        }
     }
 }
 
@@ -34,8 +80,15 @@ impl TensorOp for Map {
     fn eval(&self, args: &[&Tensor]) -> Tensor {
         let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
         let ty = self.infer(&types).expect("G4: the op type-checks");
+        let elems: Vec<ElemType> = args.iter().map(|a| a.ty.elem).collect();
+        let nodes = self.body.infer_all(&elems).expect("G4: the op type-checks");
+        if elems.iter().chain(&nodes).all(|&e| e == ElemType::F32) {
+            return from_floats(ty, eval_f32(&self.body, args).into_iter());
+        }
+        let mut point = Vec::with_capacity(args.len());
         Tensor::from_fn(ty, |i| {
-            let point: Vec<Scalar> = args.iter().map(|a| a.get(i)).collect();
+            point.clear();
+            point.extend(args.iter().map(|a| a.get(i)));
             eval(&self.body, &point)
         })
     }

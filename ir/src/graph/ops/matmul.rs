@@ -1,6 +1,7 @@
 //! `matmul`: `y[b…,m,n] = epilogue(Σ_k a[b…,m,k] · w[b…,k,n], extra[b…,m,n]…)`.
 
-use super::{TensorOp, TypeError, attrs, ensure};
+use super::wide::Wide;
+use super::{Map, TensorOp, Transpose, TypeError, attrs, ensure};
 use crate::kernel::build::{KernelBuilder, access_axes};
 use crate::kernel::{AxisKind, Kernel, Reduce};
 use crate::scalar::ScalarExpr;
@@ -22,7 +23,7 @@ attrs! {
 
 /// The result type after an epilogue; the extras have the result's shape (G5).
 pub(super) fn infer_epilogue(
-    acc: TensorType,
+    acc: &TensorType,
     epilogue: &ScalarExpr,
     extras: &[&TensorType],
 ) -> Result<TensorType, TypeError> {
@@ -45,6 +46,15 @@ pub(super) fn product() -> ScalarExpr {
 /// Sum in the operands' type, from zero.
 pub(super) fn sum(elem: ElemType) -> Reduce {
     Reduce { func: ScalarFn::Add, init: ScalarFn::Add.identity(elem).expect("a number") }
+}
+
+/// Applies an epilogue to the sums.
+pub(super) fn eval_epilogue(sums: Tensor, epilogue: &ScalarExpr, extras: &[&Tensor]) -> Tensor {
+    if epilogue.is_identity() {
+        return sums;
+    }
+    let operands: Vec<&Tensor> = std::iter::once(&sums).chain(extras.iter().copied()).collect();
+    Map { body: epilogue.clone() }.eval(&operands)
 }
 
 struct Extents {
@@ -92,15 +102,48 @@ impl MatMul {
     }
 }
 
+fn sums<W: Wide>(e: &Extents, a: &Tensor, w: &Tensor) -> Vec<W> {
+    let (a, w) = (W::load(a), W::load(w));
+    let rows = e.batch.iter().product::<usize>() * e.m;
+    let mut sums = vec![W::ZERO; rows * e.n];
+    for row in 0..rows {
+        let acc = &mut sums[row * e.n..(row + 1) * e.n];
+        for k in 0..e.k {
+            let from = (row / e.m * e.k + k) * e.n;
+            let factor = a[row * e.k + k];
+            for (sum, &x) in acc.iter_mut().zip(&w[from..from + e.n]) {
+                *sum = sum.plus_product(factor, x);
+            }
+        }
+    }
+    sums
+}
+
+fn swap_last(x: &Tensor) -> Tensor {
+    let rank = x.ty.shape.rank() as u32;
+    let perm = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+    Transpose { perm }.eval(&[x])
+}
+
 impl TensorOp for MatMul {
     const MNEMONIC: &'static str = "matmul";
 
     fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
-        infer_epilogue(self.acc_type(args)?, &self.epilogue, &args[2..])
+        infer_epilogue(&self.acc_type(args)?, &self.epilogue, &args[2..])
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
+        let e = self.extents(&types).expect("G4: the op type-checks");
+        let ty = self.acc_type(&types).expect("G4: the op type-checks");
+        let a = if self.transpose_a { &swap_last(args[0]) } else { args[0] };
+        let w = if self.transpose_b { &swap_last(args[1]) } else { args[1] };
+        let products = if ty.elem.is_float() {
+            f64::store(ty, &sums::<f64>(&e, a, w))
+        } else {
+            i64::store(ty, &sums::<i64>(&e, a, w))
+        };
+        eval_epilogue(products, &self.epilogue, &args[2..])
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

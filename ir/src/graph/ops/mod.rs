@@ -4,6 +4,7 @@ mod broadcast;
 mod concat;
 mod constant;
 mod conv;
+mod fold;
 mod input;
 mod map;
 mod matmul;
@@ -14,6 +15,7 @@ mod reduce;
 mod reshape;
 mod slice;
 mod transpose;
+mod wide;
 mod window;
 
 pub use broadcast::Broadcast;
@@ -32,6 +34,7 @@ pub use slice::Slice;
 pub use transpose::Transpose;
 pub use window::{Layout, Window};
 
+use crate::index::{Walk, copy_box};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
 use crate::types::TensorType;
@@ -127,4 +130,12 @@ fn ensure(condition: bool, error: impl FnOnce() -> String) -> Result<(), TypeErr
 
 fn arity<'a, const N: usize>(args: &[&'a TensorType]) -> Result<[&'a TensorType; N], TypeError> {
     args.try_into().map_err(|_| format!("expected {N} operands, found {}", args.len()))
+}
+
+/// The tensor of type `ty` whose elements are `x` at the positions of `from`.
+fn gather(x: &Tensor, from: &Walk, ty: TensorType) -> Tensor {
+    let mut bytes = vec![0; ty.bytes()];
+    let to = Walk::dense(&ty.shape);
+    copy_box(&ty.shape, ty.elem.bytes(), (x.bytes(), from), (&mut bytes, &to));
+    Tensor::from_bytes(ty, bytes)
 }

@@ -2,6 +2,7 @@
 
 use super::{TensorOp, TypeError, arity, attrs, ensure};
 use crate::affine::Affine;
+use crate::index::{Walk, copy_box};
 use crate::kernel::build::{KernelBuilder, access_axes};
 use crate::kernel::{Access, Kernel, Outside};
 use crate::scalar::ScalarExpr;
@@ -34,8 +35,14 @@ impl TensorOp for Pad {
         Ok(x.with_shape((0..rank).map(dim).collect()))
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = self.infer(&[&args[0].ty]).expect("G4: the op type-checks");
+        let (shape, size) = (&args[0].ty.shape, ty.elem.bytes());
+        let mut to = Walk::dense(&ty.shape);
+        to.offset = to.strides.iter().zip(&self.low).map(|(s, &low)| s * i64::from(low)).sum();
+        let mut bytes = self.value.bits().to_le_bytes()[..size].repeat(ty.shape.numel());
+        copy_box(shape, size, (args[0].bytes(), &Walk::dense(shape)), (&mut bytes, &to));
+        Tensor::from_bytes(ty, bytes)
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

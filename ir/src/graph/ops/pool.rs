@@ -2,6 +2,8 @@
 //!
 //! An average is a sum followed by a `map` that divides.
 
+use super::fold::Fold;
+use super::window::plane;
 use super::{Layout, TensorOp, TypeError, Window, arity, attrs, ensure};
 use crate::affine::Affine;
 use crate::kernel::build::{KernelBuilder, access_axes};
@@ -40,8 +42,20 @@ impl TensorOp for Pool {
         Ok(TensorType::new(x.elem, &self.layout.join(n, c, &out)))
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = self.infer(&[&args[0].ty]).expect("G4: the op type-checks");
+        let ty = ty.with_shape(self.layout.channels_first(&ty.shape));
+        let x = self.layout.to_channels_first(args[0]);
+        let kernel: Vec<usize> = self.kernel.iter().map(|&k| k as usize).collect();
+        let (input, output) = (&x.ty.shape, &ty.shape);
+        let (in_plane, out_plane) = (plane(input), plane(output));
+        let taps = self.window.tap_rows(&kernel, &input[2..], &output[2..]);
+        let mut fold = Fold::new(self.func, &x, ty.clone());
+        for channel in 0..output[0] * output[1] {
+            let (from, to) = ((channel * in_plane) as i64, (channel * out_plane) as i64);
+            taps.iter().flatten().for_each(|row| fold.row(row.shifted(from, to)));
+        }
+        self.layout.restore(fold.finish())
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

@@ -1,7 +1,9 @@
 //! `reduce`: combines all elements along some dimensions, which stay with extent 1.
 
+use super::fold::Fold;
 use super::{TensorOp, TypeError, arity, attrs, ensure};
 use crate::affine::Affine;
+use crate::index::{Walk, for_each_row};
 use crate::kernel::build::{KernelBuilder, access, access_axes};
 use crate::kernel::{AxisKind, Kernel};
 use crate::scalar::ScalarExpr;
@@ -35,8 +37,16 @@ impl TensorOp for Reduce {
         Ok(ty)
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = self.infer(&[&args[0].ty]).expect("G4: the op type-checks");
+        let mut to = Walk::dense(&ty.shape);
+        for &d in &self.dims {
+            to.strides[d as usize] = 0;
+        }
+        let mut fold = Fold::new(self.func, args[0], ty);
+        let shape = &args[0].ty.shape;
+        for_each_row(shape, &Walk::dense(shape), &to, |row| fold.row(row));
+        fold.finish()
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

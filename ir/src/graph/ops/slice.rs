@@ -1,7 +1,8 @@
 //! `slice`: `y[i] = x[start + step·i]` along every dimension; steps may be negative.
 
-use super::{TensorOp, TypeError, arity, attrs, ensure};
+use super::{TensorOp, TypeError, arity, attrs, ensure, gather};
 use crate::affine::{Affine, Interval};
+use crate::index::Walk;
 use crate::kernel::Kernel;
 use crate::kernel::build::{KernelBuilder, access, access_axes};
 use crate::scalar::ScalarExpr;
@@ -40,8 +41,14 @@ impl TensorOp for Slice {
         Ok(x.with_shape(self.shape.clone()))
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = args[0].ty.with_shape(self.shape.clone());
+        let mut from = Walk::dense(&args[0].ty.shape);
+        for (d, stride) in from.strides.iter_mut().enumerate() {
+            from.offset += self.starts[d] * *stride;
+            *stride *= self.steps[d];
+        }
+        gather(args[0], &from, ty)
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

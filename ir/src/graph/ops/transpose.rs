@@ -1,6 +1,7 @@
 //! `transpose`: result dimension `d` is operand dimension `perm[d]`.
 
-use super::{TensorOp, TypeError, arity, attrs, ensure};
+use super::{TensorOp, TypeError, arity, attrs, ensure, gather};
+use crate::index::Walk;
 use crate::kernel::Kernel;
 use crate::kernel::build::{KernelBuilder, access_axes};
 use crate::scalar::ScalarExpr;
@@ -28,8 +29,11 @@ impl TensorOp for Transpose {
         Ok(x.with_shape(self.perm.iter().map(|&p| x.shape[p as usize]).collect()))
     }
 
-    fn eval(&self, _args: &[&Tensor]) -> Tensor {
-        todo!()
+    fn eval(&self, args: &[&Tensor]) -> Tensor {
+        let ty = self.infer(&[&args[0].ty]).expect("G4: the op type-checks");
+        let strides = Walk::dense(&args[0].ty.shape).strides;
+        let strides = self.perm.iter().map(|&p| strides[p as usize]).collect();
+        gather(args[0], &Walk { offset: 0, strides }, ty)
     }
 
     fn kernel(&self, args: &[&TensorType]) -> Kernel {

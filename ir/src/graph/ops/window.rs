@@ -1,8 +1,10 @@
 //! Sliding windows over spatial dimensions, shared by `conv` and `pool`.
 
-use super::{TypeError, ensure};
+use super::{TensorOp, Transpose, TypeError, ensure};
 use crate::affine::Affine;
+use crate::index::{Row, Walk, for_each_index, for_each_row};
 use crate::kernel::AxisId;
+use crate::tensor::Tensor;
 use crate::types::Shape;
 
 /// Where the channel dimension of image tensors is.
@@ -64,6 +66,40 @@ impl Window {
         Ok((padded - span) / stride + 1)
     }
 
+    /// For each window element, in row-major order, the rows of positions that it reads in one
+    /// dense spatial plane and of the outputs that they count for; pads are left out.
+    pub(super) fn tap_rows(
+        &self,
+        kernel: &[usize],
+        input: &[usize],
+        output: &[usize],
+    ) -> Vec<Vec<Row>> {
+        let mut taps = Vec::with_capacity(kernel.iter().product());
+        for_each_index(kernel, |tap| taps.push(self.rows_of_tap(tap, input, output)));
+        taps
+    }
+
+    fn rows_of_tap(&self, tap: &[usize], input: &[usize], output: &[usize]) -> Vec<Row> {
+        let mut from = Walk::dense(&Shape::new(input));
+        let mut to = Walk::dense(&Shape::new(output));
+        let mut extents = vec![0; tap.len()];
+        for d in 0..tap.len() {
+            let stride = i64::from(self.strides[d]);
+            let shift =
+                tap[d] as i64 * i64::from(self.dilations[d]) - i64::from(self.pads_begin[d]);
+            let steps_below = |bound: i64| (bound.max(0) as usize).div_ceil(stride as usize);
+            let end = steps_below(input[d] as i64 - shift).min(output[d]);
+            let start = steps_below(-shift).min(end);
+            extents[d] = end - start;
+            from.offset += (start as i64 * stride + shift) * from.strides[d];
+            from.strides[d] *= stride;
+            to.offset += start as i64 * to.strides[d];
+        }
+        let mut rows = Vec::new();
+        for_each_row(&extents, &from, &to, |row| rows.push(row));
+        rows
+    }
+
     /// Input position of window element `tap` at output position `out` along spatial dimension `d`.
     #[must_use]
     pub fn position(&self, d: usize, out: AxisId, tap: AxisId) -> Affine<AxisId> {
@@ -92,6 +128,31 @@ impl Layout {
         })
     }
 
+    /// The extents `[n, c, spatial…]` of an image in this layout.
+    pub(super) fn channels_first(self, shape: &Shape) -> Shape {
+        match self {
+            Layout::ChannelsFirst => shape.clone(),
+            Layout::ChannelsLast => to_first(shape.rank()).map(|d| shape[d]).collect(),
+        }
+    }
+
+    /// An image in this layout as `[n, c, spatial…]`.
+    pub(super) fn to_channels_first(self, image: &Tensor) -> Tensor {
+        match self {
+            Layout::ChannelsFirst => image.clone(),
+            Layout::ChannelsLast => transpose(image, to_first(image.ty.shape.rank())),
+        }
+    }
+
+    /// The inverse of `to_channels_first`.
+    pub(super) fn restore(self, image: Tensor) -> Tensor {
+        let rank = image.ty.shape.rank();
+        match self {
+            Layout::ChannelsFirst => image,
+            Layout::ChannelsLast => transpose(&image, [0].into_iter().chain(2..rank).chain([1])),
+        }
+    }
+
     /// Puts batch, channel and spatial parts in this layout's order.
     #[must_use]
     pub fn join<T: Clone>(self, n: T, c: T, spatial: &[T]) -> Vec<T> {
@@ -102,4 +163,18 @@ impl Layout {
             }
         }
     }
+}
+
+/// Elements of one channel of a channels-first image.
+pub(super) fn plane(shape: &Shape) -> usize {
+    shape[2..].iter().product()
+}
+
+/// For each dimension of `[n, c, spatial…]` its position in `[n, spatial…, c]`.
+fn to_first(rank: usize) -> impl Iterator<Item = usize> {
+    [0, rank - 1].into_iter().chain(1..rank - 1)
+}
+
+fn transpose(image: &Tensor, perm: impl Iterator<Item = usize>) -> Tensor {
+    Transpose { perm: perm.map(|d| d as u32).collect() }.eval(&[image])
 }
