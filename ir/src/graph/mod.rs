@@ -19,7 +19,7 @@ use crate::kernel::{ConstId, Port};
 use crate::loc::{LocId, LocTable};
 use crate::tensor::Tensor;
 use crate::types::TensorType;
-use cranelift_entity::{PrimaryMap, entity_impl};
+use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use ops::Op;
 use smallvec::SmallVec;
 
@@ -74,6 +74,15 @@ impl Graph {
     #[must_use]
     pub fn ty(&self, op: OpId) -> &TensorType {
         &self.ops[op].ty
+    }
+
+    /// How often each op is an operand of an op of `order` or an output.
+    #[must_use]
+    pub fn uses(&self) -> SecondaryMap<OpId, u32> {
+        let mut uses = SecondaryMap::new();
+        let operands = self.order.iter().flat_map(|&op| &self.ops[op].args);
+        operands.chain(self.outputs.iter().map(|o| &o.value)).for_each(|&op| uses[op] += 1);
+        uses
     }
 
     /// The constant that an op is, if it is one.
