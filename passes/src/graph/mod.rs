@@ -1,1 +1,47 @@
-//! placeholder
+//! Graph → Graph: normal forms, constant folding, data layout, equality saturation, dead code.
+//!
+//! Purpose   makes the graph small and its layout fit the machine, so that one op is one kernel.
+//! In → Out  Graph → Graph of the same meaning (floats reordered within `docs/numerics.md`).
+//! Owns      normal forms of tensor ops and the channels-last decision.
+//! Never     edits `ops` in place: every pass goes through `rebuild`.
+//! To add    a pass: one file with a `PASS` and one row in `PASSES`.
+//! Tests     `mod tests` in each file; `tests/passes/<pass>`.
+
+pub mod canonicalize;
+pub mod dce;
+pub mod fold_constants;
+pub mod layout;
+mod operands;
+mod perm;
+mod rebuild;
+mod simplify;
+
+use crate::manager::{Level, Pass};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::graph::verify::verify;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+/// The graph passes in pipeline order.
+///
+/// Canonical forms come first since every later pass matches them only. Layout and saturation
+/// leave constant expressions behind (permuted weights, scaled filters) for the second folding.
+pub const PASSES: &[Pass<Graph>] =
+    &[canonicalize::PASS, fold_constants::PASS, layout::PASS, fold_constants::PASS, dce::PASS];
+
+impl Level for Graph {
+    fn verify(&self) -> Result<(), String> {
+        verify(self)
+            .map_err(|broken| broken.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.consts.len().hash(&mut hasher);
+        self.outputs.hash(&mut hasher);
+        for &id in &self.order {
+            let data = &self.ops[id];
+            (id, &data.op, &data.args).hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+}

@@ -1,0 +1,87 @@
+//! Evaluates ops on constants with the reference evaluator.
+//!
+//! A value is stored only when it is not larger than the constants that it is made of, or small;
+//! a larger one (a broadcast) stays an expression but can be an operand of a folded op.
+
+use super::canonicalize::canonical;
+use super::rebuild::{Rebuild, rebuild};
+use crate::manager::{Pass, PassCx};
+use edgecc_ir::graph::ops::Op;
+use edgecc_ir::graph::{Graph, OpData, OpId};
+use edgecc_ir::tensor::Tensor;
+use indexmap::{IndexMap, IndexSet};
+
+/// The pass.
+pub const PASS: Pass<Graph> =
+    Pass { name: "fold_constants", doc: "evaluates ops whose operands are all constant", run };
+
+/// Results of at most this many bytes are always stored.
+const SMALL_BYTES: usize = 4096;
+
+/// Codes of one byte may become `f32`.
+const DEQUANTIZE_GROWTH: usize = 4;
+
+fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
+    let mut exprs = Exprs::default();
+    rebuild(graph, |new, data, args| {
+        let Some(leaves) = exprs.leaves(new, data, args) else {
+            return canonical(new, &data.op, args);
+        };
+        if may_store(new, data, &leaves) && !matches!(data.op, Op::Const(_)) {
+            let value = exprs.eval(new, &data.op, args);
+            return new.constant(value);
+        }
+        let id = new.emit(data.op.clone(), args);
+        exprs.pending.insert(id, leaves);
+        id
+    });
+}
+
+fn may_store(new: &Rebuild, data: &OpData, leaves: &IndexSet<OpId>) -> bool {
+    let source: usize = leaves.iter().map(|&c| new.ty(c).bytes()).sum();
+    let growth = if matches!(data.op, Op::Dequantize(_)) { DEQUANTIZE_GROWTH } else { 1 };
+    data.ty.bytes() <= SMALL_BYTES.max(source.saturating_mul(growth))
+}
+
+/// Constant expressions that are not stored, with the constants that they are made of.
+#[derive(Default)]
+struct Exprs {
+    pending: IndexMap<OpId, IndexSet<OpId>>,
+}
+
+impl Exprs {
+    /// The constants that an op depends on, when it depends on nothing else.
+    fn leaves(&self, new: &Rebuild, data: &OpData, args: &[OpId]) -> Option<IndexSet<OpId>> {
+        if args.is_empty() && !matches!(data.op, Op::Const(_)) {
+            return None;
+        }
+        let mut leaves = IndexSet::new();
+        for arg in args {
+            match self.pending.get(arg) {
+                _ if new.graph().as_const(*arg).is_some() => {
+                    leaves.insert(*arg);
+                }
+                Some(pending) => leaves.extend(pending.iter().copied()),
+                None => return None,
+            }
+        }
+        Some(leaves)
+    }
+
+    fn eval(&self, new: &Rebuild, op: &Op, args: &[OpId]) -> Tensor {
+        let values: Vec<Tensor> = args
+            .iter()
+            .filter(|&&a| new.graph().as_const(a).is_none())
+            .map(|&a| self.eval(new, new.op(a), &new.graph().ops[a].args))
+            .collect();
+        let mut values = values.iter();
+        let operands: Vec<&Tensor> = args
+            .iter()
+            .map(|&a| {
+                let stored = new.graph().as_const(a);
+                stored.unwrap_or_else(|| values.next().expect("one per operand not stored"))
+            })
+            .collect();
+        op.eval(&operands)
+    }
+}

@@ -1,0 +1,265 @@
+//! Channels-last: image ops get their channels innermost and no transpose stays between them.
+//!
+//! The pass rebuilds the graph in order and keeps for each value where its elements really are: as
+//! the transpose of a new value. Ops that treat all dimensions alike work on the new value and pass
+//! the permutation on, so transposes sink towards the results and meet their inverses; only an op
+//! that insists on an order (matmul, a reshape that cuts across dimensions, a graph output) makes
+//! one real. An explicit transpose in the model is such a permutation too.
+//!
+//! Needs: normal forms (`canonicalize`). Leaves: every conv and pool channels-last, transposes of
+//! constants for `fold_constants`.
+
+use super::canonicalize::{broadcast, reshape, transpose};
+use super::operands::is_constant;
+use super::perm::{self, Perm};
+use super::rebuild::Rebuild;
+use crate::manager::{Pass, PassCx};
+use cranelift_entity::SecondaryMap;
+use edgecc_ir::graph::ops::{Broadcast, Concat, Conv, Layout, Op, Pad, Pool, Reduce, Slice};
+use edgecc_ir::graph::{Graph, OpId, Output};
+use edgecc_ir::types::Shape;
+use indexmap::IndexMap;
+
+/// The pass.
+pub const PASS: Pass<Graph> =
+    Pass { name: "layout", doc: "moves image tensors to channels-last and sinks transposes", run };
+
+/// An old value as `transpose(id, perm)` of a new one.
+#[derive(Clone, Debug)]
+struct Placed {
+    id: OpId,
+    perm: Perm,
+}
+
+fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
+    let (old, mut new) = Rebuild::start(graph);
+    let mut places: SecondaryMap<OpId, Option<Placed>> = SecondaryMap::new();
+    for &id in &old.live {
+        let data = &old.ops[id];
+        let place = |&a: &OpId| places[a].clone().expect("G2: operands come first");
+        let args: Vec<Placed> = data.args.iter().map(place).collect();
+        new.set_loc(data.loc);
+        places[id] = Some(lay_out(&mut new, &data.op, &args));
+    }
+    let outputs = old.outputs.into_iter().map(|output| {
+        let place = places[output.value].as_ref().expect("G2: outputs are live");
+        Output { value: place.plain(&mut new), ..output }
+    });
+    let outputs: Vec<Output> = outputs.collect();
+    *graph = new.finish(&outputs);
+}
+
+fn lay_out(new: &mut Rebuild, op: &Op, args: &[Placed]) -> Placed {
+    match op {
+        Op::Broadcast(op) => lay_out_broadcast(new, op, &args[0]),
+        Op::Concat(op) => lay_out_concat(new, op, args),
+        Op::Conv(op) => lay_out_conv(new, op, args),
+        Op::Pool(op) => lay_out_pool(new, op, &args[0]),
+        Op::Pad(op) => args[0].then(new, |perm| {
+            let order = perm::inverse(perm);
+            let (low, high) = (perm::apply(&order, &op.low), perm::apply(&order, &op.high));
+            Pad { low, high, value: op.value }
+        }),
+        Op::Reduce(op) => args[0].then(new, |perm| {
+            let mut dims: Vec<u32> = op.dims.iter().map(|&d| perm[d as usize]).collect();
+            dims.sort_unstable();
+            Reduce { func: op.func, dims }
+        }),
+        Op::Slice(op) => args[0].then(new, |perm| {
+            let order = perm::inverse(perm);
+            Slice {
+                starts: perm::apply(&order, &op.starts),
+                steps: perm::apply(&order, &op.steps),
+                shape: perm::shape(&order, &op.shape),
+            }
+        }),
+        Op::Reshape(op) => lay_out_reshape(new, &op.shape, &args[0]),
+        Op::Transpose(op) => {
+            Placed { id: args[0].id, perm: perm::compose(&args[0].perm, &op.perm) }
+        }
+        Op::Map(_) | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => {
+            let perm = common_perm(new, args);
+            let operands = place_all(new, args, &perm);
+            Placed { id: new.emit(op.clone(), &operands), perm }
+        }
+        Op::Const(_) | Op::Input(_) | Op::MatMul(_) => {
+            let operands: Vec<OpId> = args.iter().map(|a| a.plain(new)).collect();
+            Placed::as_is(new, op.clone(), &operands)
+        }
+    }
+}
+
+impl Placed {
+    fn as_is(new: &mut Rebuild, op: impl Into<Op>, args: &[OpId]) -> Placed {
+        let id = new.emit(op, args);
+        Placed { id, perm: perm::identity(new.ty(id).shape.rank()) }
+    }
+
+    /// The value with its dimensions in the model's order.
+    fn plain(&self, new: &mut Rebuild) -> OpId {
+        self.within(new, &perm::identity(self.perm.len()))
+    }
+
+    /// The new value whose transpose by `perm` is this value.
+    fn within(&self, new: &mut Rebuild, perm: &[u32]) -> OpId {
+        permute(new, &perm::compose(&self.perm, &perm::inverse(perm)), self.id)
+    }
+
+    /// An op on the new value; `op` gets the dimensions of the new value by those of the model.
+    fn then<T: Into<Op>>(&self, new: &mut Rebuild, op: impl FnOnce(&[u32]) -> T) -> Placed {
+        Placed { id: new.emit(op(&self.perm), &[self.id]), perm: self.perm.clone() }
+    }
+}
+
+/// A transpose; of a broadcast, the broadcast to the other order.
+fn permute(new: &mut Rebuild, perm: &[u32], x: OpId) -> OpId {
+    let Op::Broadcast(op) = new.op(x).clone() else { return transpose(new, perm, x) };
+    let place = perm::inverse(perm);
+    let mut order = perm::identity(op.dims.len());
+    order.sort_by_key(|&d| place[op.dims[d as usize] as usize]);
+    let dims = order.iter().map(|&d| place[op.dims[d as usize] as usize]).collect();
+    let small = permute(new, &order, new.arg(x, 0));
+    broadcast(new, &Broadcast { dims, shape: perm::shape(perm, &op.shape) }, small)
+}
+
+fn place_all(new: &mut Rebuild, args: &[Placed], perm: &[u32]) -> Vec<OpId> {
+    args.iter().map(|a| a.within(new, perm)).collect()
+}
+
+/// The permutation that most bytes among the operands have; constants and broadcasts adapt.
+fn common_perm(new: &Rebuild, args: &[Placed]) -> Perm {
+    let mut votes: IndexMap<&Perm, usize> = IndexMap::new();
+    for arg in args {
+        let adapts = is_constant(new, arg.id) || matches!(new.op(arg.id), Op::Broadcast(_));
+        *votes.entry(&arg.perm).or_default() += if adapts { 0 } else { new.ty(arg.id).bytes() };
+    }
+    let most = votes.values().copied().max();
+    let first = votes.into_iter().find(|&(_, bytes)| Some(bytes) == most);
+    first.expect("the op has operands").0.clone()
+}
+
+fn lay_out_conv(new: &mut Rebuild, op: &Conv, args: &[Placed]) -> Placed {
+    let perm = image_perm(op.layout, args[0].perm.len());
+    let mut operands = place_all(new, args, &perm);
+    operands[1] = args[1].plain(new);
+    let conv = Conv { layout: Layout::ChannelsLast, ..op.clone() };
+    Placed { id: new.emit(conv, &operands), perm }
+}
+
+fn lay_out_pool(new: &mut Rebuild, op: &Pool, x: &Placed) -> Placed {
+    let perm = image_perm(op.layout, x.perm.len());
+    let x = x.within(new, &perm);
+    let pool = Pool { layout: Layout::ChannelsLast, ..op.clone() };
+    Placed { id: new.emit(pool, &[x]), perm }
+}
+
+/// The permutation from channels-last to an image op's layout.
+fn image_perm(layout: Layout, rank: usize) -> Perm {
+    match layout {
+        Layout::ChannelsFirst => perm::channels_first(rank),
+        Layout::ChannelsLast => perm::identity(rank),
+    }
+}
+
+fn lay_out_concat(new: &mut Rebuild, op: &Concat, args: &[Placed]) -> Placed {
+    let perm = common_perm(new, args);
+    let operands = place_all(new, args, &perm);
+    let dim = perm[op.dim as usize];
+    Placed { id: new.emit(Concat { dim }, &operands), perm }
+}
+
+/// The operand's dimensions keep their new order and take the same places in the result.
+fn lay_out_broadcast(new: &mut Rebuild, op: &Broadcast, x: &Placed) -> Placed {
+    let mut order = perm::identity(op.shape.rank());
+    for (&place, &source) in op.dims.iter().zip(&perm::inverse(&x.perm)) {
+        order[place as usize] = op.dims[source as usize];
+    }
+    let shape = perm::shape(&order, &op.shape);
+    let id = broadcast(new, &Broadcast { dims: op.dims.clone(), shape }, x.id);
+    Placed { id, perm: perm::inverse(&order) }
+}
+
+/// Where the reshape splits or joins dimensions that are neighbours in the new order too, it is a
+/// reshape there.
+fn lay_out_reshape(new: &mut Rebuild, shape: &Shape, x: &Placed) -> Placed {
+    if let Some((there, perm)) = sink_reshape(&new.ty(x.id).shape, &x.perm, shape) {
+        return Placed { id: reshape(new, &there, x.id), perm };
+    }
+    let x = x.plain(new);
+    Placed { id: reshape(new, shape, x), perm: perm::identity(shape.rank()) }
+}
+
+/// The shape and permutation with which `reshape(transpose(x, perm), to)` is
+/// `transpose(reshape(x, shape), permutation)`, if it can be said so.
+fn sink_reshape(x: &Shape, perm: &[u32], to: &Shape) -> Option<(Shape, Perm)> {
+    let from = perm::shape(perm, x);
+    // A group is placed by its first dimension with elements to move, else after its predecessor.
+    let mut place = 0;
+    let keyed = groups(&from, to)?.into_iter().map(|group| {
+        let moving = group.0.iter().copied().find(|&d| x[perm[d] as usize] != 1);
+        place = moving.map_or(place, |d| perm[d]);
+        (place, group)
+    });
+    let mut groups: Vec<(u32, Group)> = keyed.collect();
+    groups.sort_by_key(|(place, _)| *place);
+    let order = groups.iter().flat_map(|(_, (dims, _))| dims).map(|&d| perm[d]);
+    let in_order = order.filter(|&d| x[d as usize] != 1).is_sorted();
+    let dims: Vec<u32> = groups.iter().flat_map(|(_, (_, dims))| dims).map(|&d| d as u32).collect();
+    in_order.then(|| (perm::shape(&dims, to), perm::inverse(&dims)))
+}
+
+type Group = (Vec<usize>, Vec<usize>);
+
+/// The smallest runs of dimensions of `from` and `to` with equal products. `None` for empty tensors.
+fn groups(from: &[usize], to: &[usize]) -> Option<Vec<Group>> {
+    if from.contains(&0) {
+        return None;
+    }
+    let (mut groups, mut i, mut j) = (Vec::new(), 0, 0);
+    while i < from.len() || j < to.len() {
+        let mut group = (Vec::new(), Vec::new());
+        let (mut a, mut b) = (1, 1);
+        loop {
+            if a <= b && i < from.len() {
+                (a, i) = (a * from[i], i + 1);
+                group.0.push(i - 1);
+            } else if j < to.len() {
+                (b, j) = (b * to[j], j + 1);
+                group.1.push(j - 1);
+            } else {
+                break;
+            }
+            if a == b {
+                break;
+            }
+        }
+        groups.push(group);
+    }
+    Some(groups)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sink_reshape;
+    use edgecc_ir::types::Shape;
+
+    #[test]
+    fn splitting_channels_sinks_below_the_transpose() {
+        let nhwc = Shape::new(&[2, 4, 5, 6]);
+        let split = sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 3, 2, 4, 5]));
+        assert_eq!(split, Some((Shape::new(&[2, 4, 5, 3, 2]), vec![0, 3, 4, 1, 2])));
+    }
+
+    #[test]
+    fn flattening_an_image_does_not() {
+        let nhwc = Shape::new(&[2, 4, 5, 6]);
+        assert_eq!(sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 120])), None);
+    }
+
+    #[test]
+    fn flattening_pooled_channels_does() {
+        let nhwc = Shape::new(&[2, 1, 1, 6]);
+        let flat = sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 6]));
+        assert_eq!(flat, Some((Shape::new(&[2, 6]), vec![0, 1])));
+    }
+}
