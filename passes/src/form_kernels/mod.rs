@@ -87,7 +87,7 @@ impl<'g> Former<'g> {
                     .and_then(|read| self.view(data.args[0]).compose(read, &kernel))
                 {
                     Some(view) => view,
-                    None => self.call(kernel, &data.args, &data.ty, data.loc),
+                    None => self.call(&kernel, &data.args, &data.ty, data.loc),
                 }
             }
         }
@@ -115,16 +115,16 @@ impl<'g> Former<'g> {
         let read = access_axes(b.read(ty), &axes);
         let write = access_axes(b.write(ty), &axes);
         b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
-        let view = self.call(b.finish(), &[op], ty, self.graph.ops[op].loc);
+        let view = self.call(&b.finish(), &[op], ty, self.graph.ops[op].loc);
         self.out.buffers[view.buffer].home = home;
         view
     }
 
-    fn call(&mut self, kernel: Kernel, args: &[OpId], ty: &TensorType, loc: LocId) -> View {
+    fn call(&mut self, kernel: &Kernel, args: &[OpId], ty: &TensorType, loc: LocId) -> View {
         let reads: Vec<&Access> = kernel.stages.iter().flat_map(Stage::all_reads).collect();
         for read in reads {
             let arg = args[read.operand.index()];
-            if self.view(arg).compose(read, &kernel).is_none() {
+            if self.view(arg).compose(read, kernel).is_none() {
                 self.materialize(arg);
             }
         }
@@ -140,9 +140,9 @@ impl<'g> Former<'g> {
     }
 
     /// Replaces each operand by the buffer that its view reads.
-    fn bind(&self, kernel: Kernel, views: &[&View]) -> Kernel {
+    fn bind(&self, kernel: &Kernel, views: &[&View]) -> Kernel {
         let through = |access: &Access| {
-            let view = views[access.operand.index()].compose(access, &kernel);
+            let view = views[access.operand.index()].compose(access, kernel);
             let view = view.expect("views that do not compose were copied");
             Access { operand: access.operand, index: view.index, outside: view.outside }
         };

@@ -1,1 +1,297 @@
-//! placeholder
+//! Kernels + schedules → Loops: one function per kernel, mechanical given the schedule.
+//!
+//! Needs: scheduled, verified kernels. Gives: functions in which tiles are unrolled, remainders and
+//! borders are blocks of their own, and every bounds test that intervals cannot decide is an `If`.
+
+mod expr;
+mod nest;
+mod pack;
+mod read;
+mod reduce;
+mod segment;
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use edgecc_ir::kernel::{
+    Access, Buffer, BufferId, Call, ConstId, Home, Kernel, KernelId, Kernels, OperandId, Role,
+    Stage,
+};
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId, Step};
+use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::target::Target;
+use edgecc_ir::tensor::Tensor;
+use edgecc_ir::types::{Shape, TensorType};
+use indexmap::IndexMap;
+use pack::Layout;
+
+/// Lowers every kernel and packs the constants of every call.
+#[must_use]
+pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
+    let mut funcs = PrimaryMap::new();
+    for (id, kernel) in &kernels.kernels {
+        funcs.push(lower_kernel(id, kernel, target));
+    }
+    let mut program = Program::new(kernels);
+    let steps = kernels.calls.iter().map(|call| program.step(call)).collect();
+    Loops {
+        name: kernels.name.clone(),
+        funcs,
+        buffers: program.buffers,
+        consts: program.consts,
+        inputs: kernels.inputs.clone(),
+        outputs: kernels.outputs.clone(),
+        steps,
+        plan: None,
+        macs: kernels.calls.iter().map(|c| macs(&kernels.kernels[c.kernel])).sum(),
+        locs: kernels.locs.clone(),
+    }
+}
+
+/// The function of one kernel; its parameters are the kernel's operands in order.
+#[must_use]
+pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
+    let mut b = LoopBuilder::new(&format!("k{:02}_{}", id.as_u32(), kernel.name));
+    let layouts = pack::layouts(kernel);
+    let mut params: SecondaryMap<OperandId, Option<ParamId>> = SecondaryMap::new();
+    for (id, operand) in &kernel.operands {
+        let shape = layouts[id].as_ref().map_or(operand.ty.shape.clone(), Layout::shape);
+        let access = match operand.role {
+            Role::Read | Role::Const => ParamAccess::Read,
+            Role::Write => ParamAccess::Write,
+        };
+        let ty = TensorType { elem: operand.ty.elem, shape };
+        params[id] = Some(b.param(Param { ty, access }));
+    }
+    for stage in &kernel.stages {
+        nest::lower_stage(&mut b, &Cx::new(kernel, stage, target, &params, &layouts));
+    }
+    b.finish()
+}
+
+/// Multiply-adds of one call: points of the sums of products.
+#[must_use]
+pub fn macs(kernel: &Kernel) -> u64 {
+    let is_product_sum = |s: &&Stage| {
+        s.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add)
+            && s.body == ScalarExpr::call(ScalarFn::Mul)
+    };
+    let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
+    kernel.stages.iter().filter(is_product_sum).map(points).sum()
+}
+
+/// What the lowering of one stage may ask; never changes.
+struct Cx<'a> {
+    kernel: &'a Kernel,
+    stage: &'a Stage,
+    schedule: edgecc_ir::kernel::schedule::Schedule,
+    target: &'a Target,
+    params: &'a SecondaryMap<OperandId, Option<ParamId>>,
+    layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
+    /// The stage's vector axis and its lanes.
+    vector: Option<(edgecc_ir::kernel::AxisId, u32)>,
+}
+
+impl<'a> Cx<'a> {
+    fn new(
+        kernel: &'a Kernel,
+        stage: &'a Stage,
+        target: &'a Target,
+        params: &'a SecondaryMap<OperandId, Option<ParamId>>,
+        layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
+    ) -> Cx<'a> {
+        let schedule = kernel.schedule.clone().unwrap_or_default();
+        let vector = schedule.vector.iter().copied().find(|(a, _)| stage.axes.contains(a));
+        Cx { kernel, stage, schedule, target, params, layouts, vector }
+    }
+
+    fn param(&self, access: &Access) -> ParamId {
+        self.params[access.operand].expect("every operand is a parameter")
+    }
+
+    fn shape(&self, access: &Access) -> &'a Shape {
+        &self.kernel.operands[access.operand].ty.shape
+    }
+
+    fn lanes(&self) -> u8 {
+        self.vector.map_or(1, |(_, lanes)| lanes as u8)
+    }
+}
+
+/// Buffers and constants of the program, with packed constants interned.
+struct Program<'k> {
+    kernels: &'k Kernels,
+    buffers: PrimaryMap<BufferId, Buffer>,
+    consts: PrimaryMap<ConstId, Tensor>,
+    interned: IndexMap<(ConstId, Option<Layout>), BufferId>,
+    renamed: SecondaryMap<BufferId, Option<BufferId>>,
+}
+
+impl<'k> Program<'k> {
+    fn new(kernels: &'k Kernels) -> Program<'k> {
+        Program {
+            kernels,
+            buffers: PrimaryMap::new(),
+            consts: PrimaryMap::new(),
+            interned: IndexMap::new(),
+            renamed: SecondaryMap::new(),
+        }
+    }
+
+    fn step(&mut self, call: &Call) -> Step {
+        let layouts = pack::layouts(&self.kernels.kernels[call.kernel]);
+        let operands = self.kernels.kernels[call.kernel].operands.keys();
+        let args =
+            operands.zip(&call.args).map(|(o, &b)| self.buffer(b, layouts[o].as_ref())).collect();
+        Step::Call { func: FuncId::from_u32(call.kernel.as_u32()), args, loc: call.loc }
+    }
+
+    fn buffer(&mut self, id: BufferId, layout: Option<&Layout>) -> BufferId {
+        let buffer = &self.kernels.buffers[id];
+        match buffer.home {
+            Home::Const(constant) => self.constant(constant, layout),
+            Home::Input(_) | Home::Output(_) | Home::Arena => {
+                let buffers = &mut self.buffers;
+                *self.renamed[id].get_or_insert_with(|| buffers.push(buffer.clone()))
+            }
+        }
+    }
+
+    fn constant(&mut self, id: ConstId, layout: Option<&Layout>) -> BufferId {
+        let key = (id, layout.cloned());
+        if let Some(&known) = self.interned.get(&key) {
+            return known;
+        }
+        let tensor = &self.kernels.consts[id];
+        let tensor = layout.map_or_else(|| tensor.clone(), |l| l.pack(tensor));
+        let ty = tensor.ty.clone();
+        let home = Home::Const(self.consts.push(tensor));
+        let buffer = self.buffers.push(Buffer { ty, home });
+        self.interned.insert(key, buffer);
+        buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::lower;
+    use crate::form_kernels::form_kernels;
+    use crate::schedule::schedule;
+    use edgecc_ir::graph::Graph;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::eval::eval;
+    use edgecc_ir::graph::ops::{
+        Broadcast, Concat, Conv, Layout, MatMul, Op, Pad, Pool, Transpose, Window,
+    };
+    use edgecc_ir::loops::{interp, verify};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::tensor::{Scalar, Tensor};
+    use edgecc_ir::types::{ElemType, Shape, TensorType};
+
+    /// Small integers, so that every order of summation gives the same result.
+    fn data(dims: &[usize], seed: usize) -> Tensor {
+        let ty = TensorType::new(ElemType::F32, dims);
+        Tensor::from_fn(ty, |i| Scalar::f32(((i * 31 + seed * 17) % 23) as f32 - 11.0))
+    }
+
+    /// Lowered for each architecture and interpreted, the graph gives what `eval` gives.
+    fn check(graph: &Graph, inputs: &[Tensor]) {
+        let expected = eval(graph, inputs);
+        for arch in [Arch::X86_64, Arch::Aarch64] {
+            let target = Target::default_for(arch);
+            let mut kernels = form_kernels(graph);
+            schedule(&mut kernels, &target);
+            let loops = lower(&kernels, &target);
+            assert_eq!(verify::verify(&loops, Some(&target)), Ok(()));
+            assert_eq!(interp::run(&loops, inputs), expected, "{arch:?}");
+        }
+    }
+
+    fn one_op(op: impl Into<Op>, inputs: &[Tensor], consts: &[Tensor]) -> Graph {
+        let mut b = GraphBuilder::new("m");
+        let mut args: Vec<_> = inputs
+            .iter()
+            .enumerate()
+            .map(|(n, t)| b.input(&format!("x{n}"), t.ty.clone()))
+            .collect();
+        args.extend(consts.iter().map(|c| b.constant(c.clone())));
+        let y = b.add(op, &args).expect("a well-typed op");
+        b.output("y", y);
+        b.finish()
+    }
+
+    fn conv(image: [usize; 4], weights: [usize; 4], groups: u32, window: Window) {
+        let op =
+            Conv { window, groups, layout: Layout::ChannelsLast, epilogue: ScalarExpr::identity() };
+        let (x, w) = (data(&image, 1), data(&weights, 2));
+        check(&one_op(op, std::slice::from_ref(&x), &[w]), &[x]);
+    }
+
+    fn padded(strides: [u32; 2], pads: [u32; 2], dilation: u32) -> Window {
+        Window {
+            strides: strides.to_vec(),
+            pads_begin: pads.to_vec(),
+            pads_end: pads.to_vec(),
+            dilations: vec![dilation; 2],
+        }
+    }
+
+    #[test]
+    fn convolutions_of_every_kind() {
+        conv([1, 9, 9, 3], [16, 3, 3, 3], 1, padded([2, 2], [1, 1], 1));
+        conv([2, 7, 13, 8], [30, 8, 3, 3], 1, padded([1, 1], [1, 1], 1));
+        conv([1, 12, 12, 5], [6, 5, 3, 3], 1, padded([1, 1], [2, 2], 2));
+        conv([1, 8, 8, 16], [13, 16, 1, 1], 1, Window::unit(2));
+        conv([1, 8, 9, 16], [8, 16, 1, 1], 1, padded([2, 2], [0, 0], 1));
+        conv([1, 6, 6, 8], [12, 4, 3, 3], 2, padded([1, 1], [1, 1], 1));
+        conv([1, 4, 3, 9], [3, 9, 5, 5], 1, padded([1, 1], [2, 2], 1));
+    }
+
+    #[test]
+    fn depthwise_convolutions() {
+        conv([1, 14, 14, 24], [24, 1, 3, 3], 24, padded([1, 1], [1, 1], 1));
+        conv([1, 15, 14, 19], [19, 1, 3, 3], 19, padded([2, 2], [1, 1], 1));
+        conv([1, 5, 5, 8], [8, 1, 5, 5], 8, padded([1, 1], [2, 2], 1));
+        conv([1, 3, 40, 4], [4, 1, 1, 21], 4, padded([1, 1], [0, 10], 1));
+    }
+
+    #[test]
+    fn matrix_products_of_constants_and_of_two_inputs() {
+        for (m, n, k) in [(1, 10, 64), (7, 33, 5), (25, 24, 17)] {
+            let (a, w) = (data(&[m, k], 1), data(&[k, n], 2));
+            check(
+                &one_op(MatMul::plain(), std::slice::from_ref(&a), std::slice::from_ref(&w)),
+                std::slice::from_ref(&a),
+            );
+            let both = [a, w];
+            check(&one_op(MatMul::plain(), &both, &[]), &both);
+        }
+    }
+
+    #[test]
+    fn pools_with_and_without_padding() {
+        for (func, pads) in
+            [(ScalarFn::Max, [1, 1]), (ScalarFn::Add, [0, 0]), (ScalarFn::Max, [0, 1])]
+        {
+            let layout = Layout::ChannelsLast;
+            let op = Pool { func, kernel: vec![3, 3], window: padded([2, 2], pads, 1), layout };
+            let x = data(&[1, 11, 11, 10], 3);
+            check(&one_op(op, std::slice::from_ref(&x), &[]), &[x]);
+        }
+    }
+
+    #[test]
+    fn moves_of_every_kind() {
+        let x = data(&[2, 5, 7], 4);
+        let inputs = std::slice::from_ref(&x);
+        check(&one_op(Transpose { perm: vec![2, 0, 1] }, inputs, &[]), inputs);
+        let pad = Pad { low: vec![0, 1, 2], high: vec![1, 0, 3], value: Scalar::f32(9.0) };
+        check(&one_op(pad, inputs, &[]), inputs);
+        let shape = Shape::new(&[3, 2, 5, 7]);
+        check(&one_op(Broadcast { dims: vec![1, 2, 3], shape }, inputs, &[]), inputs);
+        let both = [x.clone(), data(&[2, 4, 7], 5)];
+        check(&one_op(Concat { dim: 1 }, &both, &[]), &both);
+    }
+}

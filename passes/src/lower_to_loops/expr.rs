@@ -1,0 +1,24 @@
+//! Scalar expressions over values of a tile.
+
+use edgecc_ir::loops::ValueId;
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+
+/// Emits `expr` over `args`; literals get `lanes` lanes.
+pub(super) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lanes: u8) -> ValueId {
+    let mut values: Vec<ValueId> = Vec::with_capacity(expr.nodes().len());
+    for node in expr.nodes() {
+        let value = match node {
+            ScalarNode::Param(p) => args[*p as usize],
+            ScalarNode::Const(c) => b.constant(*c, lanes),
+            ScalarNode::Cast(to, a) if b.ty(values[*a as usize]).elem == *to => values[*a as usize],
+            ScalarNode::Cast(to, a) => b.cast(*to, values[*a as usize]),
+            ScalarNode::Call(func, operands) => {
+                let operands: Vec<ValueId> = operands.iter().map(|&a| values[a as usize]).collect();
+                b.apply(*func, &operands)
+            }
+        };
+        values.push(value);
+    }
+    values[expr.root() as usize]
+}

@@ -1,0 +1,150 @@
+//! The loops over the tiles of the parallel axes, and the points inside one tile.
+
+use super::read::Cache;
+use super::segment::{Segment, segments};
+use super::{Cx, expr, read, reduce};
+use cranelift_entity::SecondaryMap;
+use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::{AxisId, AxisKind};
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::{IndexId, ValueId};
+use smallvec::SmallVec;
+
+/// Where the lowering is: the first point of the current tile along each bound axis.
+#[derive(Clone)]
+pub(super) struct Env {
+    origin: SecondaryMap<AxisId, Option<Affine<IndexId>>>,
+    size: SecondaryMap<AxisId, usize>,
+    /// Guarded dimensions (read, dimension) that an enclosing `If` has tested.
+    pub(super) tested: SmallVec<[(usize, usize); 4]>,
+}
+
+/// One point of a tile (a vector of points along the vector axis): offsets from the origin.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Point {
+    offsets: SmallVec<[(AxisId, usize); 4]>,
+    /// Lanes that lie in the domain.
+    pub(super) active: u8,
+}
+
+impl Env {
+    fn new() -> Env {
+        Env { origin: SecondaryMap::new(), size: SecondaryMap::new(), tested: SmallVec::new() }
+    }
+
+    /// The same place with `axis` at `origin`.
+    pub(super) fn bind(&self, axis: AxisId, origin: Affine<IndexId>, size: usize) -> Env {
+        let mut env = self.clone();
+        env.origin[axis] = Some(origin);
+        env.size[axis] = size;
+        env
+    }
+
+    /// Whether the axis has a place.
+    pub(super) fn is_bound(&self, axis: AxisId) -> bool {
+        self.origin[axis].is_some()
+    }
+
+    /// Points of the current tile along an axis.
+    pub(super) fn size(&self, axis: AxisId) -> usize {
+        self.size[axis]
+    }
+
+    /// The place of `point` along an axis.
+    pub(super) fn at(&self, axis: AxisId, point: &Point) -> Affine<IndexId> {
+        let origin = self.origin[axis].clone().expect("axes are bound before they are used");
+        let offset = point.offsets.iter().find(|o| o.0 == axis).map_or(0, |o| o.1);
+        origin.offset(offset as i64)
+    }
+}
+
+/// Emits the whole nest of one stage.
+pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>) {
+    let listed = cx.schedule.order.iter().copied().filter(|a| cx.stage.axes.contains(a));
+    let parallel: Vec<AxisId> = cx.kernel.parallel_axes(cx.stage).collect();
+    let missing = parallel.iter().copied().filter(|a| !cx.schedule.order.contains(a));
+    let order: Vec<AxisId> = missing.chain(listed.filter(|a| parallel.contains(a))).collect();
+    loops(b, cx, &Env::new(), &order);
+}
+
+fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
+    let Some((&axis, rest)) = axes.split_first() else { return tile(b, cx, env) };
+    for Segment { start, count, size } in segments(cx, axis) {
+        let start = Affine::constant(start as i64);
+        if count == 1 {
+            loops(b, cx, &env.bind(axis, start, size), rest);
+        } else {
+            b.for_each(count, |b, index| {
+                loops(b, cx, &env.bind(axis, start.plus(index, size as i64), size), rest);
+            });
+        }
+    }
+}
+
+/// The body of one tile: reduce or compute each point, apply the epilogue, store.
+fn tile(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) {
+    let points = points(cx, env);
+    let mut cache = Cache::default();
+    if cx.stage.reduce.is_some() {
+        let sums = reduce::reduce(b, &mut cache, cx, env, &points);
+        for (point, sum) in points.iter().zip(sums) {
+            finish(b, &mut cache, cx, env, point, sum);
+        }
+    } else {
+        for point in &points {
+            let args = read::read_all(b, &mut cache, cx, env, point, &cx.stage.reads);
+            let value = expr::emit(b, &cx.stage.body, &args, cx.lanes());
+            store(b, cx, env, point, value);
+        }
+    }
+}
+
+fn finish(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    point: &Point,
+    sum: ValueId,
+) {
+    let mut args = vec![sum];
+    args.extend(read::read_all(b, cache, cx, env, point, &cx.stage.epilogue_reads));
+    let value = expr::emit(b, &cx.stage.epilogue, &args, cx.lanes());
+    store(b, cx, env, point, value);
+}
+
+fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {
+    let write = &cx.stage.write;
+    let index = write.index.iter().map(|i| i.substitute(|a| env.at(a, point))).collect();
+    b.store(cx.param(write), index, value, point.active);
+}
+
+/// All points of the current tile, rows outermost, vectors innermost.
+fn points(cx: &Cx<'_>, env: &Env) -> Vec<Point> {
+    let mut all = vec![Point { active: 1, ..Point::default() }];
+    for &axis in cx.stage.axes.iter().filter(|&&a| cx.kernel.axes[a].kind == AxisKind::Parallel) {
+        if cx.vector.is_none_or(|(v, _)| v != axis) && env.size(axis) > 1 {
+            let steps: Vec<(usize, u8)> = (0..env.size(axis)).map(|o| (o, 1)).collect();
+            all = product(&all, axis, &steps);
+        }
+    }
+    match cx.vector {
+        Some((axis, lanes)) => {
+            let (size, lanes) = (env.size(axis), lanes as usize);
+            let chunk = |o: usize| (o, lanes.min(size - o) as u8);
+            let steps: Vec<(usize, u8)> = (0..size).step_by(lanes).map(chunk).collect();
+            product(&all, axis, &steps)
+        }
+        None => all,
+    }
+}
+
+fn product(points: &[Point], axis: AxisId, steps: &[(usize, u8)]) -> Vec<Point> {
+    let extend = |point: &Point, (offset, active): (usize, u8)| {
+        let mut point = point.clone();
+        point.offsets.push((axis, offset));
+        point.active = active;
+        point
+    };
+    points.iter().flat_map(|p| steps.iter().map(move |&s| extend(p, s))).collect()
+}

@@ -1,0 +1,245 @@
+//! Reads of a tile's points: vector, broadcast or gathered, with bounds tests where intervals do
+//! not prove that a padded read stays inside.
+
+use super::Cx;
+use super::nest::{Env, Point};
+use edgecc_ir::affine::{Affine, Interval};
+use edgecc_ir::kernel::{Access, Outside};
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::{Expr, Guard, IndexId, ParamId, VType, ValueId};
+use edgecc_ir::tensor::Scalar;
+use smallvec::SmallVec;
+
+/// Values already read in the enclosing blocks, by what was read; innermost scope last.
+#[derive(Default)]
+pub(super) struct Cache {
+    scopes: Vec<usize>,
+    entries: Vec<(Key, ValueId)>,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Key {
+    param: ParamId,
+    index: Vec<Affine<IndexId>>,
+    shape: Shape,
+    guards: Vec<Guard>,
+}
+
+/// How the lanes of a read relate to memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// One element for all lanes.
+    Broadcast,
+    /// This many consecutive elements.
+    Consecutive(u8),
+    /// This many elements at a stride along dimensions that move with the vector axis.
+    Strided(u8),
+}
+
+impl Cache {
+    /// Values read from now on are forgotten at `leave`.
+    pub(super) fn enter(&mut self) {
+        self.scopes.push(self.entries.len());
+    }
+
+    /// Forgets what was read since `enter`.
+    pub(super) fn leave(&mut self) {
+        let len = self.scopes.pop().expect("enter comes before leave");
+        self.entries.truncate(len);
+    }
+
+    fn get(&self, key: &Key) -> Option<ValueId> {
+        self.entries.iter().rev().find(|(k, _)| k == key).map(|e| e.1)
+    }
+}
+
+/// Reads each access at a point, each value with the stage's lanes.
+pub(super) fn read_all(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    point: &Point,
+    reads: &[Access],
+) -> Vec<ValueId> {
+    reads.iter().enumerate().map(|(n, r)| read(b, cache, cx, env, point, (n, r))).collect()
+}
+
+fn read(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    point: &Point,
+    (nth, access): (usize, &Access),
+) -> ValueId {
+    let param = cx.param(access);
+    if let Some(layout) = &cx.layouts[access.operand] {
+        let index = vec![layout.index(|axis| env.at(axis, point))];
+        let key = Key { param, index, shape: Shape::Consecutive(cx.lanes()), guards: Vec::new() };
+        return cached(b, cache, key, |b, key| load(b, cx, key));
+    }
+    let index = index(env, point, access);
+    let shape = shape(cx, point, access);
+    let mut guards = Vec::new();
+    if access.outside != Outside::Never && !matches!(shape, Shape::Strided(_)) {
+        for (d, test) in tests(b, cx, access, &index) {
+            match test {
+                Test::Outside => return b.constant(pad(access), cx.lanes()),
+                Test::Unknown(guard) if !env.tested.contains(&(nth, d)) => guards.push(guard),
+                Test::Inside | Test::Unknown(_) => {}
+            }
+        }
+    }
+    let key = Key { param, index, shape, guards };
+    cached(b, cache, key, |b, key| guarded(b, cx, key, access))
+}
+
+fn cached(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    key: Key,
+    make: impl FnOnce(&mut LoopBuilder, &Key) -> ValueId,
+) -> ValueId {
+    cache.get(&key).unwrap_or_else(|| {
+        let value = make(b, &key);
+        cache.entries.push((key, value));
+        value
+    })
+}
+
+/// The position that a point reads.
+pub(super) fn index(env: &Env, point: &Point, access: &Access) -> Vec<Affine<IndexId>> {
+    access.index.iter().map(|i| i.substitute(|a| env.at(a, point))).collect()
+}
+
+/// What intervals say about one dimension of a padded read.
+pub(super) enum Test {
+    /// Always inside.
+    Inside,
+    /// Always outside.
+    Outside,
+    /// It depends.
+    Unknown(Guard),
+}
+
+/// Tests each dimension of the position of lane 0.
+pub(super) fn tests(
+    b: &LoopBuilder,
+    cx: &Cx<'_>,
+    access: &Access,
+    index: &[Affine<IndexId>],
+) -> Vec<(usize, Test)> {
+    let extents = cx.shape(access).iter();
+    index.iter().zip(extents).map(|(expr, &extent)| test(b, expr, extent)).enumerate().collect()
+}
+
+/// Tests one dimension.
+pub(super) fn test(b: &LoopBuilder, expr: &Affine<IndexId>, extent: usize) -> Test {
+    let range = expr.interval(|i| Interval::below(b.func().indices[i]));
+    match (range.within(extent), range.outside(extent)) {
+        (true, _) => Test::Inside,
+        (false, true) => Test::Outside,
+        (false, false) => Test::Unknown(Guard { expr: expr.clone(), extent }),
+    }
+}
+
+/// The value of positions outside; only padded reads have one.
+pub(super) fn pad(access: &Access) -> Scalar {
+    match access.outside {
+        Outside::Pad(value) => value,
+        Outside::Never => unreachable!("K1: this read stays inside"),
+    }
+}
+
+fn shape(cx: &Cx<'_>, point: &Point, access: &Access) -> Shape {
+    let Some((axis, _)) = cx.vector else { return Shape::Broadcast };
+    let moving: SmallVec<[(usize, i64); 2]> = (0..access.index.len())
+        .map(|d| (d, access.index[d].coefficient(axis)))
+        .filter(|&(_, c)| c != 0)
+        .collect();
+    match moving.as_slice() {
+        [] => Shape::Broadcast,
+        &[(d, 1)] if d + 1 == access.index.len() && access.outside == Outside::Never => {
+            Shape::Consecutive(point.active)
+        }
+        &[(d, 1)] if d + 1 == access.index.len() && !may_leave(cx, access, d) => {
+            Shape::Consecutive(point.active)
+        }
+        _ => Shape::Strided(point.active),
+    }
+}
+
+/// Whether a padded read leaves its operand through dimension `d` somewhere in the domain.
+fn may_leave(cx: &Cx<'_>, access: &Access, d: usize) -> bool {
+    let range = access.index[d].interval(|a| Interval::below(cx.kernel.extent(a)));
+    !range.within(cx.shape(access)[d])
+}
+
+fn guarded(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access) -> ValueId {
+    match key.shape {
+        Shape::Strided(active) => gather(b, cx, key, access, active),
+        Shape::Broadcast | Shape::Consecutive(_) if key.guards.is_empty() => load(b, cx, key),
+        Shape::Broadcast | Shape::Consecutive(_) => {
+            let otherwise = b.constant(pad(access), cx.lanes());
+            b.guarded(key.guards.clone(), &[otherwise], |b| vec![load(b, cx, key)])[0]
+        }
+    }
+}
+
+fn load(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key) -> ValueId {
+    let elem = b.func().params[key.param].ty.elem;
+    match key.shape {
+        Shape::Consecutive(active) => {
+            let ty = VType { elem, lanes: cx.lanes() };
+            b.load(ty, key.param, key.index.clone(), active)
+        }
+        Shape::Broadcast | Shape::Strided(_) => {
+            let scalar = b.load(VType::scalar(elem), key.param, key.index.clone(), 1);
+            b.splat(scalar, cx.lanes())
+        }
+    }
+}
+
+/// One element per lane, each with its own bounds tests; lanes beyond the domain are zero.
+fn gather(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access, active: u8) -> ValueId {
+    let (axis, _) = cx.vector.expect("strided reads have a vector axis");
+    let elem = b.func().params[key.param].ty.elem;
+    let mut lanes: SmallVec<[ValueId; 4]> = SmallVec::new();
+    for lane in 0..active {
+        let step = |d: usize| access.index[d].coefficient(axis) * i64::from(lane);
+        let index: Vec<_> =
+            (0..key.index.len()).map(|d| key.index[d].clone().offset(step(d))).collect();
+        lanes.push(lane_value(b, cx, key.param, index, access));
+    }
+    if active < cx.lanes() {
+        let zero = b.constant(Scalar::from_i64(elem, 0), 1);
+        lanes.resize(cx.lanes() as usize, zero);
+    }
+    b.define(VType { elem, lanes: cx.lanes() }, Expr::Pack(lanes))
+}
+
+fn lane_value(
+    b: &mut LoopBuilder,
+    cx: &Cx<'_>,
+    param: ParamId,
+    index: Vec<Affine<IndexId>>,
+    access: &Access,
+) -> ValueId {
+    let ty = VType::scalar(b.func().params[param].ty.elem);
+    let mut guards = Vec::new();
+    if access.outside != Outside::Never {
+        for (_, test) in tests(b, cx, access, &index) {
+            match test {
+                Test::Outside => return b.constant(pad(access), 1),
+                Test::Unknown(guard) => guards.push(guard),
+                Test::Inside => {}
+            }
+        }
+    }
+    if guards.is_empty() {
+        return b.load(ty, param, index, 1);
+    }
+    let otherwise = b.constant(pad(access), 1);
+    b.guarded(guards, &[otherwise], |b| vec![b.load(ty, param, index, 1)])[0]
+}

@@ -1,0 +1,179 @@
+//! The loops over the reduce axes of one tile, with accumulators carried in registers.
+//!
+//! A padded read whose pad value adds nothing (zero times anything, the identity of the reduction)
+//! is skipped rather than loaded: as soon as all axes of a padded dimension have a place, the rest
+//! of the nest runs under an `If`.
+
+use super::nest::{Env, Point};
+use super::read::{self, Cache, Test};
+use super::{Cx, expr};
+use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::{Guard, ValueId};
+use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::func::ScalarFn;
+
+/// The reduced value of each point.
+pub(super) fn reduce(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+) -> Vec<ValueId> {
+    let init = b.constant(reduction(cx).init, cx.lanes());
+    let axes: Vec<AxisId> = cx.kernel.reduce_axes(cx.stage).collect();
+    nest(b, cache, cx, env, points, &axes, vec![init; points.len()])
+}
+
+fn reduction<'a>(cx: &Cx<'a>) -> &'a Reduce {
+    cx.stage.reduce.as_ref().expect("the stage reduces")
+}
+
+fn nest(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+    axes: &[AxisId],
+    sums: Vec<ValueId>,
+) -> Vec<ValueId> {
+    let mut env = env.clone();
+    let mut guards: Vec<Guard> = Vec::new();
+    for (nth, dim, test) in common_tests(b, cx, &env, points) {
+        match test {
+            Test::Outside => return sums,
+            Test::Unknown(guard) => {
+                env.tested.push((nth, dim));
+                if !guards.contains(&guard) {
+                    guards.push(guard);
+                }
+            }
+            Test::Inside => {}
+        }
+    }
+    if guards.is_empty() {
+        return axis(b, cache, cx, &env, points, axes, sums);
+    }
+    let before = sums.clone();
+    cache.enter();
+    let sums = b.guarded(guards, &before, |b| axis(b, cache, cx, &env, points, axes, sums));
+    cache.leave();
+    sums
+}
+
+/// Tests of padded dimensions that are new here, the same for all points, and may be skipped.
+fn common_tests(
+    b: &LoopBuilder,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+) -> Vec<(usize, usize, Test)> {
+    let mut found = Vec::new();
+    for (nth, access) in cx.stage.reads.iter().enumerate().filter(|(n, r)| skips(cx, *n, r)) {
+        for dim in 0..access.index.len() {
+            let mut axes = access.index[dim].terms().iter().map(|t| t.0);
+            if !axes.all(|a| env.is_bound(a) && !varies(cx, env, a))
+                || env.tested.contains(&(nth, dim))
+            {
+                continue;
+            }
+            let expr = access.index[dim].substitute(|a| env.at(a, &points[0]));
+            let test = read::test(b, &expr, cx.shape(access)[dim]);
+            found.push((nth, dim, test));
+        }
+    }
+    found
+}
+
+/// Whether the points of the current tile differ along an axis.
+fn varies(cx: &Cx<'_>, env: &Env, axis: AxisId) -> bool {
+    env.size(axis) > 1 || cx.vector.is_some_and(|(v, _)| v == axis)
+}
+
+/// Whether a point outside the operand of the n-th read adds nothing to the sum.
+fn skips(cx: &Cx<'_>, nth: usize, access: &Access) -> bool {
+    let Outside::Pad(pad) = access.outside else { return false };
+    let reduce = reduction(cx);
+    let product = cx.stage.body == ScalarExpr::call(ScalarFn::Mul);
+    let annihilates = product && reduce.func == ScalarFn::Add && !pad.is_true() && nth < 2;
+    annihilates || (cx.stage.body.is_identity() && reduce.func.identity(pad.elem()) == Some(pad))
+}
+
+fn axis(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+    axes: &[AxisId],
+    mut sums: Vec<ValueId>,
+) -> Vec<ValueId> {
+    let Some((&axis, rest)) = axes.split_first() else {
+        return accumulate(b, cache, cx, env, points, sums);
+    };
+    let (extent, unroll) = (cx.kernel.extent(axis), cx.schedule.unroll_of(axis) as usize);
+    let rounds = if unroll < extent { extent / unroll } else { 0 };
+    let steps =
+        |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count: usize, mut sums| {
+            for step in 0..count {
+                let env = env.bind(axis, first.clone().offset(step as i64), 1);
+                sums = nest(b, cache, cx, &env, points, rest, sums);
+            }
+            sums
+        };
+    if rounds > 1 {
+        cache.enter();
+        sums = b.for_carried(rounds, &sums, |b, index, inner| {
+            steps(b, cache, Affine::scaled(index, unroll as i64), unroll, inner.to_vec())
+        });
+        cache.leave();
+    }
+    let done = if rounds > 1 { rounds * unroll } else { 0 };
+    steps(b, cache, Affine::constant(done as i64), extent - done, sums)
+}
+
+/// One step: combines the body's value into each point's sum.
+fn accumulate(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+    sums: Vec<ValueId>,
+) -> Vec<ValueId> {
+    let mut next = Vec::with_capacity(sums.len());
+    for (point, sum) in points.iter().zip(sums) {
+        next.push(if is_outside(b, cx, env, point) {
+            sum
+        } else {
+            let args = read::read_all(b, cache, cx, env, point, &cx.stage.reads);
+            combine(b, cx, &args, sum)
+        });
+    }
+    next
+}
+
+/// Whether a point certainly reads a pad that adds nothing.
+fn is_outside(b: &LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point) -> bool {
+    let mut skipping = cx.stage.reads.iter().enumerate().filter(|(n, r)| skips(cx, *n, r));
+    skipping.any(|(_, access)| {
+        let index = read::index(env, point, access);
+        let same_for_all_lanes =
+            |d: usize| cx.vector.is_none_or(|(v, _)| access.index[d].coefficient(v) == 0);
+        let tests = read::tests(b, cx, access, &index);
+        tests.iter().any(|(d, t)| matches!(t, Test::Outside) && same_for_all_lanes(*d))
+    })
+}
+
+fn combine(b: &mut LoopBuilder, cx: &Cx<'_>, args: &[ValueId], sum: ValueId) -> ValueId {
+    let func = reduction(cx).func;
+    let product = cx.stage.body == ScalarExpr::call(ScalarFn::Mul) && func == ScalarFn::Add;
+    if product && cx.target.fma && b.ty(sum).elem.is_float() {
+        return b.apply(ScalarFn::Fma, &[args[0], args[1], sum]);
+    }
+    let value = expr::emit(b, &cx.stage.body, args, cx.lanes());
+    b.apply(func, &[sum, value])
+}

@@ -1,0 +1,75 @@
+//! Sums of products in which one factor (the weights) follows the vector axis and the other (the
+//! activations) does not: matrix products and convolutions with channels innermost.
+//!
+//! A register tile of `rows × vectors` accumulators stays in registers over the whole reduction;
+//! each step loads `vectors` vectors of weights and broadcasts `rows` activations. Constant weights
+//! are packed so that these loads are consecutive. The vector axis' loop goes outside the rows', so
+//! that a panel of weights (`steps × tile` elements) stays in the first-level cache while all rows
+//! pass; axes that both factors follow (batch, groups) go outermost. Rows whose window leaves the
+//! input are peeled, so that the interior needs no tests.
+
+use super::cost;
+use super::facts::{self, stride};
+use edgecc_ir::kernel::schedule::{Pack, Schedule};
+use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
+use edgecc_ir::target::Target;
+
+/// Reduction loops up to this extent are unrolled completely, longer ones by `UNROLL`.
+const SHORT: usize = 8;
+const UNROLL: u32 = 4;
+
+struct Roles<'k> {
+    weights: &'k Access,
+    shared: Vec<AxisId>,
+    rows: Vec<AxisId>,
+}
+
+pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
+    let [stage] = kernel.stages.as_slice() else { return None };
+    let factors = facts::product_sum(stage)?;
+    let (vector, lanes) = facts::vector_axis(kernel, stage, target)?;
+    let roles = roles(kernel, stage, factors, vector)?;
+    let row_axis = roles.rows.last().copied();
+    let rows = row_axis.map_or(1, |a| kernel.extent(a));
+    let steps = facts::reduce_points(kernel, stage);
+    let tile = cost::best_tile(rows, kernel.extent(vector), steps, lanes, target);
+    let block = tile.vectors * lanes;
+    let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
+    schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
+    schedule.order = roles.shared.iter().copied().chain([vector]).chain(roles.rows).collect();
+    schedule.unroll = facts::innermost_reduce(kernel, stage)
+        .map(|k| (k, unroll(kernel.extent(k))))
+        .into_iter()
+        .collect();
+    schedule.peel = row_axis
+        .filter(|&a| tile.rows > 1 && facts::is_padded_along(stage, a))
+        .into_iter()
+        .collect();
+    if facts::is_const(kernel, roles.weights) {
+        schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
+    }
+    Some(schedule)
+}
+
+/// Which factor is which, and which axes only the activations follow.
+fn roles<'k>(
+    kernel: &Kernel,
+    stage: &Stage,
+    [a, b]: [&'k Access; 2],
+    vector: AxisId,
+) -> Option<Roles<'k>> {
+    let follows = |access: &Access, axis| stride(kernel, access, axis) != 0;
+    let (weights, activations) = match (follows(a, vector), follows(b, vector)) {
+        (true, false) => (a, b),
+        (false, true) => (b, a),
+        (true, true) | (false, false) => return None,
+    };
+    let others = facts::other_parallel(kernel, stage, vector);
+    let is_row = |&axis: &AxisId| !follows(weights, axis) && follows(activations, axis);
+    let (rows, shared) = others.into_iter().partition(is_row);
+    Some(Roles { weights, shared, rows })
+}
+
+fn unroll(extent: usize) -> u32 {
+    if extent <= SHORT { extent as u32 } else { UNROLL }
+}

@@ -1,0 +1,79 @@
+//! Questions about the shape of a stage's accesses.
+
+use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
+use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::target::Target;
+use edgecc_ir::types::ElemType;
+
+/// How far an access moves in memory, in elements, for one step of an axis.
+pub(super) fn stride(kernel: &Kernel, access: &Access, axis: AxisId) -> i64 {
+    let strides = kernel.operands[access.operand].ty.shape.strides();
+    access.index.iter().zip(&strides).map(|(i, &s)| i.coefficient(axis) * s as i64).sum()
+}
+
+/// The parallel axis along which results are consecutive, when whole vectors of 32-bit elements
+/// can be computed along it. The second part is the number of lanes.
+pub(super) fn vector_axis(
+    kernel: &Kernel,
+    stage: &Stage,
+    target: &Target,
+) -> Option<(AxisId, u32)> {
+    let lanes = target.lanes(4);
+    let fits =
+        |&a: &AxisId| stride(kernel, &stage.write, a) == 1 && kernel.extent(a) >= lanes as usize;
+    let axis = kernel.parallel_axes(stage).find(fits)?;
+    is_32_bit(kernel, stage).then_some((axis, lanes))
+}
+
+/// Whether every value of the stage has 32 bits or is the result of a comparison.
+fn is_32_bit(kernel: &Kernel, stage: &Stage) -> bool {
+    let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
+    let wide = |e: ElemType| matches!(e, ElemType::F32 | ElemType::I32 | ElemType::U32);
+    let body: Vec<ElemType> = stage.reads.iter().map(elem).collect();
+    let Some(acc) = stage.body.infer(&body) else { return false };
+    let epilogue: Vec<ElemType> =
+        [acc].into_iter().chain(stage.epilogue_reads.iter().map(elem)).collect();
+    let inner_wide = |expr: &ScalarExpr, params: &[ElemType]| {
+        let all = expr.infer_all(params).unwrap_or_default();
+        all.iter().all(|&e| wide(e) || e == ElemType::Bool)
+    };
+    let outer_wide = body.iter().chain(&epilogue).all(|&e| wide(e)) && wide(elem(&stage.write));
+    outer_wide && inner_wide(&stage.body, &body) && inner_wide(&stage.epilogue, &epilogue)
+}
+
+/// The two factors when the stage sums products of two reads.
+pub(super) fn product_sum(stage: &Stage) -> Option<[&Access; 2]> {
+    let sums = stage.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add);
+    match stage.reads.as_slice() {
+        [a, b] if sums && stage.body == ScalarExpr::call(ScalarFn::Mul) => Some([a, b]),
+        _ => None,
+    }
+}
+
+/// Whether an access reads a constant, which may be stored in any order.
+pub(super) fn is_const(kernel: &Kernel, access: &Access) -> bool {
+    kernel.operands[access.operand].role == Role::Const
+}
+
+/// The innermost reduce axis.
+pub(super) fn innermost_reduce(kernel: &Kernel, stage: &Stage) -> Option<AxisId> {
+    kernel.reduce_axes(stage).last()
+}
+
+/// Whether padding makes reads along a parallel axis need bounds tests.
+pub(super) fn is_padded_along(stage: &Stage, axis: AxisId) -> bool {
+    let padded = stage.all_reads().filter(|a| a.outside != Outside::Never);
+    padded.flat_map(|a| &a.index).any(|i| i.coefficient(axis) != 0)
+}
+
+/// Product of the extents of a stage's reduce axes.
+pub(super) fn reduce_points(kernel: &Kernel, stage: &Stage) -> usize {
+    kernel.reduce_axes(stage).map(|a| kernel.extent(a)).product()
+}
+
+/// The parallel axes but `axis`, in the stage's order.
+pub(super) fn other_parallel(kernel: &Kernel, stage: &Stage, axis: AxisId) -> Vec<AxisId> {
+    let parallel = |a: &AxisId| kernel.axes[*a].kind == AxisKind::Parallel && *a != axis;
+    stage.axes.iter().copied().filter(parallel).collect()
+}
