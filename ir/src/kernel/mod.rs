@@ -12,6 +12,7 @@
 //! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads; a `Const` operand is bound to a constant.
 
 pub mod build;
+pub mod eval;
 pub mod schedule;
 pub mod verify;
 

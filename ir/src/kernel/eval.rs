@@ -1,0 +1,180 @@
+//! What kernels mean: naive interpretation of stages, the oracle of kernel transformations.
+
+use super::{Access, AxisId, Home, Kernel, Kernels, Operand, OperandId, Outside, Role, Stage};
+use crate::index::for_each_index;
+use crate::scalar::ScalarExpr;
+use crate::scalar::eval::{apply, eval as eval_scalar};
+use crate::tensor::{Scalar, Tensor};
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+
+/// The outputs of a whole model for these inputs, both in the caller's order.
+///
+/// # Panics
+/// When the kernels do not verify or an input's element count is not its port's.
+#[must_use]
+pub fn eval(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
+    let initial = |home| match home {
+        Home::Input(i) => Some(inputs[i as usize].clone()),
+        Home::Const(id) => Some(kernels.consts[id].clone()),
+        Home::Output(_) | Home::Arena => None,
+    };
+    let mut values: PrimaryMap<_, Option<Tensor>> =
+        kernels.buffers.values().map(|b| initial(b.home)).collect();
+    for call in &kernels.calls {
+        let kernel = &kernels.kernels[call.kernel];
+        let bound = || kernel.operands.values().zip(&call.args);
+        let reads = bound().filter(|(o, _)| o.role != Role::Write);
+        let reads: Vec<&Tensor> = reads
+            .map(|(_, &b)| values[b].as_ref().expect("K6: a buffer is written before its reads"))
+            .collect();
+        let results = eval_kernel(kernel, &reads);
+        let written = bound().filter(|(o, _)| o.role == Role::Write);
+        for ((_, &buffer), result) in written.zip(results) {
+            values[buffer] = Some(result);
+        }
+    }
+    let output = |i: usize| {
+        let home = Home::Output(i as u32);
+        let buffer = kernels.buffers.iter().find(|(_, b)| b.home == home);
+        let (buffer, _) = buffer.expect("K6: each output has a buffer");
+        let value = values[buffer].clone().expect("K6: each output is written");
+        value.reshaped(&kernels.outputs[i].ty.shape)
+    };
+    (0..kernels.outputs.len()).map(output).collect()
+}
+
+/// The written operands for these read ones, both in operand order; inputs may have any shape with
+/// the operand's element count.
+///
+/// # Panics
+/// When the kernel does not verify or an input does not fit its operand.
+#[must_use]
+pub fn eval_kernel(kernel: &Kernel, inputs: &[&Tensor]) -> Vec<Tensor> {
+    let mut inputs = inputs.iter();
+    let mut fill = |operand: &Operand| match operand.role {
+        Role::Write => Tensor::zeros(operand.ty.clone()),
+        Role::Read | Role::Const => {
+            let input = *inputs.next().expect("one tensor per operand that is read");
+            assert_eq!(input.ty.elem, operand.ty.elem, "element type of an operand");
+            input.clone().reshaped(&operand.ty.shape)
+        }
+    };
+    let tensors = kernel.operands.values().map(&mut fill).collect();
+    let mut run = Run { kernel, tensors, point: SecondaryMap::new() };
+    kernel.stages.iter().for_each(|stage| run.stage(stage));
+    let written = |(id, tensor)| (kernel.operands[id].role == Role::Write).then_some(tensor);
+    run.tensors.into_iter().filter_map(written).collect()
+}
+
+struct Run<'a> {
+    kernel: &'a Kernel,
+    tensors: PrimaryMap<OperandId, Tensor>,
+    /// The current point of the iteration space.
+    point: SecondaryMap<AxisId, i64>,
+}
+
+impl Run<'_> {
+    fn stage(&mut self, stage: &Stage) {
+        let parallel: Vec<AxisId> = self.kernel.parallel_axes(stage).collect();
+        for_each_index(&self.extents(&parallel), |index| {
+            self.move_to(&parallel, index);
+            let acc = self.reduced(stage);
+            let value = self.apply(&stage.epilogue_reads, Some(acc), &stage.epilogue);
+            let at = self.position(&stage.write).expect("K1: writes are in bounds");
+            self.tensors[stage.write.operand].set(at, value);
+        });
+    }
+
+    /// The value that the epilogue of the current parallel point gets.
+    fn reduced(&mut self, stage: &Stage) -> Scalar {
+        let Some(reduce) = &stage.reduce else {
+            return self.apply(&stage.reads, None, &stage.body);
+        };
+        let axes: Vec<AxisId> = self.kernel.reduce_axes(stage).collect();
+        let mut acc = reduce.init;
+        for_each_index(&self.extents(&axes), |index| {
+            self.move_to(&axes, index);
+            acc = apply(reduce.func, &[acc, self.apply(&stage.reads, None, &stage.body)]);
+        });
+        acc
+    }
+
+    fn apply(&self, reads: &[Access], first: Option<Scalar>, expr: &ScalarExpr) -> Scalar {
+        let args: Vec<Scalar> =
+            first.into_iter().chain(reads.iter().map(|r| self.read(r))).collect();
+        eval_scalar(expr, &args)
+    }
+
+    fn read(&self, access: &Access) -> Scalar {
+        match (self.position(access), access.outside) {
+            (Some(at), _) => self.tensors[access.operand].get(at),
+            (None, Outside::Pad(value)) => value,
+            (None, Outside::Never) => panic!("K1: an access without padding is in bounds"),
+        }
+    }
+
+    /// Row-major position of an access, or `None` outside the operand.
+    fn position(&self, access: &Access) -> Option<usize> {
+        let shape = &self.kernel.operands[access.operand].ty.shape;
+        access.index.iter().zip(shape.iter()).try_fold(0, |flat, (index, &extent)| {
+            let at = usize::try_from(index.eval(|axis| self.point[axis])).ok()?;
+            (at < extent).then_some(flat * extent + at)
+        })
+    }
+
+    fn extents(&self, axes: &[AxisId]) -> Vec<usize> {
+        axes.iter().map(|&a| self.kernel.extent(a)).collect()
+    }
+
+    fn move_to(&mut self, axes: &[AxisId], index: &[usize]) {
+        axes.iter().zip(index).for_each(|(&axis, &i)| self.point[axis] = i as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{eval, eval_kernel};
+    use crate::graph::ops::{Map, TensorOp};
+    use crate::kernel::{Buffer, Call, Home, Kernels, Port};
+    use crate::loc::{Loc, LocTable};
+    use crate::scalar::ScalarExpr;
+    use crate::scalar::func::ScalarFn;
+    use crate::tensor::Tensor;
+    use crate::types::{ElemType, TensorType};
+    use cranelift_entity::PrimaryMap;
+    use smallvec::smallvec;
+
+    fn ty(dims: &[usize]) -> TensorType {
+        TensorType::new(ElemType::F32, dims)
+    }
+
+    #[test]
+    fn inputs_are_seen_under_the_operands_shape() {
+        let kernel = Map { body: ScalarExpr::call(ScalarFn::Neg) }.kernel(&[&ty(&[2, 1])]);
+        let out = eval_kernel(&kernel, &[&Tensor::from_f32s(&[2], &[1.0, 2.0])]);
+        assert_eq!(out, [Tensor::from_f32s(&[2, 1], &[-1.0, -2.0])]);
+    }
+
+    #[test]
+    fn calls_run_in_order_over_buffers() {
+        let negate = Map { body: ScalarExpr::call(ScalarFn::Neg) }.kernel(&[&ty(&[2])]);
+        let mut kernels = Kernels {
+            name: "twice".into(),
+            kernels: PrimaryMap::new(),
+            buffers: PrimaryMap::new(),
+            consts: PrimaryMap::new(),
+            inputs: vec![Port { name: "x".into(), ty: ty(&[2]) }],
+            outputs: vec![Port { name: "y".into(), ty: ty(&[1, 2]) }],
+            calls: Vec::new(),
+            locs: LocTable::new(),
+        };
+        let kernel = kernels.kernels.push(negate);
+        let loc = kernels.locs.push(Loc::Unknown);
+        let homes = [Home::Input(0), Home::Arena, Home::Output(0)];
+        let [x, t, y] = homes.map(|home| kernels.buffers.push(Buffer { ty: ty(&[2]), home }));
+        kernels.calls.push(Call { kernel, args: smallvec![x, t], loc });
+        kernels.calls.push(Call { kernel, args: smallvec![t, y], loc });
+        let out = eval(&kernels, &[Tensor::from_f32s(&[2], &[1.0, 2.0])]);
+        assert_eq!(out, [Tensor::from_f32s(&[1, 2], &[1.0, 2.0])]);
+    }
+}
