@@ -13,6 +13,7 @@
 pub mod build;
 pub mod eval;
 pub mod ops;
+pub mod random;
 pub mod verify;
 
 use crate::kernel::{ConstId, Port};

@@ -1,0 +1,428 @@
+//! Random op instances for tests and fuzzing: small, well-typed, the same for the same seed.
+
+use super::ops::{
+    Broadcast, Concat, Const, Conv, Dequantize, Input, Layout, Map, MatMul, Op, OpTag, Pad, Pool,
+    Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window,
+};
+use crate::kernel::ConstId;
+use crate::scalar::func::ScalarFn;
+use crate::scalar::{ExprBuilder, NodeId, ScalarExpr};
+use crate::tensor::{Scalar, Tensor};
+use crate::types::{ElemType, Shape, TensorType};
+use cranelift_entity::EntityRef;
+
+/// A deterministic generator (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
+#[derive(Clone, Debug)]
+pub struct Rng {
+    state: u64,
+}
+
+impl Rng {
+    /// A generator; equal seeds give equal sequences.
+    #[must_use]
+    pub fn new(seed: u64) -> Rng {
+        Rng { state: seed }
+    }
+
+    /// 64 random bits.
+    pub fn bits(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number in `0..end`; `end` is at least 1.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.bits() % end as u64) as usize
+    }
+
+    /// A number in `lo..=hi`.
+    pub fn between(&mut self, lo: usize, hi: usize) -> usize {
+        lo + self.below(hi - lo + 1)
+    }
+
+    /// One of `items`, of which there is at least one.
+    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
+        items[self.below(items.len())]
+    }
+
+    /// A number in `-2.0..2.0`.
+    pub fn real(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 * 2f64.powi(-51) - 2.0
+    }
+
+    /// True half of the time.
+    pub fn flip(&mut self) -> bool {
+        self.below(2) == 1
+    }
+}
+
+/// Types that sums and products are defined on.
+const NUMBERS: &[ElemType] =
+    &[ElemType::F32, ElemType::F32, ElemType::F64, ElemType::I32, ElemType::I64, ElemType::U8];
+
+/// Types of quantised codes.
+const CODES: &[ElemType] = &[ElemType::I8, ElemType::U8, ElemType::I16, ElemType::U16];
+
+/// An op of this kind and operands that it type-checks with; no extent is 0.
+///
+/// Floats are within ±2, codes and other integers take all values of their type. Inputs and
+/// constants have no operands and refer to the first input or constant.
+#[must_use]
+pub fn op_instance(tag: OpTag, rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    match tag {
+        OpTag::Input => (Input { index: 0, ty: any_type(rng) }.into(), vec![]),
+        OpTag::Const => (Const { id: ConstId::new(0), ty: any_type(rng) }.into(), vec![]),
+        OpTag::Broadcast => broadcast(rng),
+        OpTag::Concat => concat(rng),
+        OpTag::Conv => conv(rng),
+        OpTag::Dequantize => dequantize(rng),
+        OpTag::Map => map(rng),
+        OpTag::MatMul => matmul(rng),
+        OpTag::Pad => pad(rng),
+        OpTag::Pool => pool(rng),
+        OpTag::Quantize => quantize(rng),
+        OpTag::Reduce => reduce(rng),
+        OpTag::Requantize => requantize(rng),
+        OpTag::Reshape => reshape(rng),
+        OpTag::Slice => slice(rng),
+        OpTag::Transpose => transpose(rng),
+    }
+}
+
+/// A value of this type: floats within ±2, integers over their whole range.
+pub fn scalar(elem: ElemType, rng: &mut Rng) -> Scalar {
+    match elem {
+        ElemType::Bool => Scalar::bool(rng.flip()),
+        e if e.is_float() => Scalar::from_f64(e, rng.real()),
+        e => Scalar::from_bits(e, rng.bits()),
+    }
+}
+
+/// A tensor of this type with values of `scalar`.
+#[must_use]
+pub fn tensor(ty: &TensorType, rng: &mut Rng) -> Tensor {
+    Tensor::from_fn(ty.clone(), |_| scalar(ty.elem, rng))
+}
+
+/// A shape of this rank with extents 1 to 5.
+pub fn shape(rank: usize, rng: &mut Rng) -> Shape {
+    (0..rank).map(|_| rng.between(1, 5)).collect()
+}
+
+/// A well-typed expression of up to `size` calls over these parameter types.
+#[must_use]
+pub fn expr(params: &[ElemType], size: usize, rng: &mut Rng) -> ScalarExpr {
+    ScalarExpr::build(params.len() as u32, |b| {
+        let mut pool: Vec<(NodeId, ElemType)> = Vec::new();
+        for (p, &elem) in params.iter().enumerate() {
+            pool.push((b.param(p as u32), elem));
+            let literal = scalar(elem, rng);
+            pool.push((b.constant(literal), elem));
+        }
+        for _ in 0..size {
+            grow(b, &mut pool, rng);
+        }
+        pool[pool.len() - 1].0
+    })
+}
+
+/// Adds a cast or, where the drawn operands fit, a call.
+fn grow(b: &mut ExprBuilder, pool: &mut Vec<(NodeId, ElemType)>, rng: &mut Rng) {
+    let func = rng.pick(ScalarFn::ALL);
+    let args: Vec<(NodeId, ElemType)> = (0..func.info().arity).map(|_| rng.pick(pool)).collect();
+    let (nodes, elems): (Vec<NodeId>, Vec<ElemType>) = args.into_iter().unzip();
+    match func.infer(&elems) {
+        Some(elem) => pool.push((b.call(func, &nodes), elem)),
+        None => {
+            let elem = rng.pick(ElemType::ALL);
+            pool.push((b.cast(elem, nodes[0]), elem));
+        }
+    }
+}
+
+fn any_shape(rng: &mut Rng) -> Shape {
+    let rank = rng.below(5);
+    shape(rank, rng)
+}
+
+fn any_type(rng: &mut Rng) -> TensorType {
+    TensorType { elem: rng.pick(ElemType::ALL), shape: any_shape(rng) }
+}
+
+/// Half of the time `usual`.
+fn mostly(usual: ElemType, others: &[ElemType], rng: &mut Rng) -> ElemType {
+    if rng.flip() { usual } else { rng.pick(others) }
+}
+
+fn any_tensor(rng: &mut Rng) -> Tensor {
+    let ty = any_type(rng);
+    tensor(&ty, rng)
+}
+
+fn permutation(rank: usize, rng: &mut Rng) -> Vec<u32> {
+    let mut perm: Vec<u32> = (0..rank as u32).collect();
+    for d in (1..rank).rev() {
+        perm.swap(d, rng.below(d + 1));
+    }
+    perm
+}
+
+fn broadcast(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let result = any_shape(rng);
+    let dims: Vec<u32> = (0..result.rank() as u32).filter(|_| rng.flip()).collect();
+    let extent = |&d: &u32| if rng.flip() { 1 } else { result[d as usize] };
+    let operand: Shape = dims.iter().map(extent).collect();
+    let x = tensor(&TensorType { elem: rng.pick(ElemType::ALL), shape: operand }, rng);
+    (Broadcast { dims, shape: result }.into(), vec![x])
+}
+
+fn concat(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let rank = rng.between(1, 4);
+    let mut ty = TensorType { elem: rng.pick(ElemType::ALL), shape: shape(rank, rng) };
+    let dim = rng.below(rank);
+    let count = rng.between(1, 3);
+    let mut part = || {
+        ty.shape.dims_mut()[dim] = rng.between(1, 4);
+        tensor(&ty, rng)
+    };
+    let parts = (0..count).map(|_| part()).collect();
+    (Concat { dim: dim as u32 }.into(), parts)
+}
+
+fn slice(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let x = any_tensor(rng);
+    let (mut starts, mut steps, mut extents) = (Vec::new(), Vec::new(), Vec::new());
+    for &extent in x.ty.shape.iter() {
+        let (step, start) = (rng.between(1, 2), rng.below(extent));
+        let room = (extent - 1 - start) / step + 1;
+        let taken = rng.between(1, room);
+        let backwards = rng.flip();
+        let first = if backwards { start + (taken - 1) * step } else { start };
+        starts.push(first as i64);
+        steps.push(if backwards { -(step as i64) } else { step as i64 });
+        extents.push(taken);
+    }
+    (Slice { starts, steps, shape: Shape::new(&extents) }.into(), vec![x])
+}
+
+fn pad(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let x = any_tensor(rng);
+    let mut sizes = || x.ty.shape.iter().map(|_| rng.below(3) as u32).collect();
+    let (low, high) = (sizes(), sizes());
+    (Pad { low, high, value: scalar(x.ty.elem, rng) }.into(), vec![x])
+}
+
+fn transpose(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let x = any_tensor(rng);
+    (Transpose { perm: permutation(x.ty.shape.rank(), rng) }.into(), vec![x])
+}
+
+fn reshape(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let x = any_tensor(rng);
+    let mut dims = x.ty.shape.to_vec();
+    permutation(dims.len(), rng).iter().for_each(|&d| dims.swap(0, d as usize));
+    if rng.flip() {
+        dims = vec![1, dims.iter().product()];
+    }
+    (Reshape { shape: Shape::new(&dims) }.into(), vec![x])
+}
+
+fn map(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let shape = any_shape(rng);
+    let count = rng.between(1, 3);
+    let elem = mostly(ElemType::F32, ElemType::ALL, rng);
+    let mut operand = || {
+        let elem = mostly(elem, ElemType::ALL, rng);
+        tensor(&TensorType { elem, shape: shape.clone() }, rng)
+    };
+    let args: Vec<Tensor> = (0..count).map(|_| operand()).collect();
+    let elems: Vec<ElemType> = args.iter().map(|a| a.ty.elem).collect();
+    let size = rng.between(1, 5);
+    (Map { body: expr(&elems, size, rng) }.into(), args)
+}
+
+fn reduce(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let func = reducer(rng);
+    let x = tensor(&TensorType { elem: rng.pick(NUMBERS), shape: any_shape(rng) }, rng);
+    let dims = (0..x.ty.shape.rank() as u32).filter(|_| rng.flip()).collect();
+    (Reduce { func, dims }.into(), vec![x])
+}
+
+fn reducer(rng: &mut Rng) -> ScalarFn {
+    rng.pick(&[ScalarFn::Add, ScalarFn::Mul, ScalarFn::Max, ScalarFn::Min])
+}
+
+/// Window attributes, and input extents that the window fits, for these window extents.
+fn window(kernel: &[usize], rng: &mut Rng) -> (Window, Vec<usize>) {
+    let mut window = Window::unit(kernel.len());
+    let mut input = Vec::new();
+    for (d, &extent) in kernel.iter().enumerate() {
+        window.strides[d] = rng.between(1, 3) as u32;
+        window.dilations[d] = rng.between(1, 2) as u32;
+        window.pads_begin[d] = rng.below(3) as u32;
+        window.pads_end[d] = rng.below(3) as u32;
+        let span = (extent - 1) * window.dilations[d] as usize + 1;
+        let pads = (window.pads_begin[d] + window.pads_end[d]) as usize;
+        input.push(span.saturating_sub(pads).max(1) + rng.below(4));
+    }
+    (window, input)
+}
+
+fn conv(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let elem = rng.pick(NUMBERS);
+    let rank = rng.between(1, 2);
+    let taps = (0..rank).map(|_| rng.between(1, 3)).collect::<Vec<_>>();
+    let (window, input) = window(&taps, rng);
+    let (n, groups) = (rng.between(1, 2), rng.between(1, 3));
+    let (per_in, per_out) = (rng.between(1, 3), rng.between(1, 3));
+    let layout = rng.pick(&[Layout::ChannelsFirst, Layout::ChannelsLast]);
+    let image = layout.join(n, groups * per_in, &input);
+    let filter = [&[groups * per_out, per_in], &taps[..]].concat();
+    let operands = [image, filter].map(|dims| tensor(&TensorType::new(elem, &dims), rng));
+    let plain = Conv { window, groups: groups as u32, layout, epilogue: ScalarExpr::identity() };
+    let (epilogue, args) = with_epilogue(&plain.clone().into(), operands.into(), rng);
+    (Conv { epilogue, ..plain }.into(), args)
+}
+
+fn matmul(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let elem = rng.pick(NUMBERS);
+    let rank = rng.below(3);
+    let batch = shape(rank, rng);
+    let [m, n, k] = [(); 3].map(|()| rng.between(1, 6));
+    let (transpose_a, transpose_b) = (rng.flip(), rng.flip());
+    let a = if transpose_a { [k, m] } else { [m, k] };
+    let b = if transpose_b { [n, k] } else { [k, n] };
+    let operands = [a, b].map(|tail| {
+        let dims = [&batch[..], &tail].concat();
+        tensor(&TensorType::new(elem, &dims), rng)
+    });
+    let plain = MatMul { transpose_a, transpose_b, epilogue: ScalarExpr::identity() };
+    let (epilogue, args) = with_epilogue(&plain.clone().into(), operands.into(), rng);
+    (MatMul { epilogue, ..plain }.into(), args)
+}
+
+/// A continuous epilogue for `op` of `args`, so that rounding stays small, and all operands.
+fn with_epilogue(op: &Op, mut args: Vec<Tensor>, rng: &mut Rng) -> (ScalarExpr, Vec<Tensor>) {
+    let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
+    let ty = op.infer(&types).expect("a well-typed op");
+    let extras = rng.below(3);
+    let epilogue = ScalarExpr::build(1 + extras as u32, |b| {
+        let mut value = b.param(0);
+        for extra in 0..extras {
+            let func = rng.pick(&[ScalarFn::Add, ScalarFn::Sub, ScalarFn::Max]);
+            let operand = b.param(1 + extra as u32);
+            value = b.call(func, &[value, operand]);
+        }
+        let zero = b.constant(Scalar::from_i64(ty.elem, 0));
+        if rng.flip() { b.call(ScalarFn::Max, &[value, zero]) } else { value }
+    });
+    args.extend((0..extras).map(|_| tensor(&ty, rng)));
+    (epilogue, args)
+}
+
+fn pool(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let rank = rng.between(1, 2);
+    let kernel: Vec<usize> = (0..rank).map(|_| rng.between(1, 3)).collect();
+    let (window, input) = window(&kernel, rng);
+    let layout = rng.pick(&[Layout::ChannelsFirst, Layout::ChannelsLast]);
+    let dims = layout.join(rng.between(1, 2), rng.between(1, 3), &input);
+    let x = tensor(&TensorType::new(rng.pick(NUMBERS), &dims), rng);
+    let kernel = kernel.iter().map(|&k| k as u32).collect();
+    (Pool { func: reducer(rng), kernel, window, layout }.into(), vec![x])
+}
+
+/// Positive scales.
+fn scales(shape: &Shape, rng: &mut Rng) -> Tensor {
+    let ty = TensorType { elem: ElemType::F32, shape: shape.clone() };
+    Tensor::from_fn(ty, |_| Scalar::f32(rng.real().abs() as f32 + 0.01))
+}
+
+fn encoding(rng: &mut Rng) -> Quantize {
+    let to = rng.pick(CODES);
+    let zero_point = scalar(to, rng).as_i64() as i32;
+    let full = Quantize::full(to, zero_point);
+    let lo = if rng.flip() { zero_point } else { full.lo };
+    Quantize { lo, ..full }
+}
+
+fn quantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let shape = any_shape(rng);
+    let x = tensor(&TensorType { elem: ElemType::F32, shape: shape.clone() }, rng);
+    (encoding(rng).into(), vec![x, scales(&shape, rng)])
+}
+
+fn codes(rng: &mut Rng) -> (Tensor, i32) {
+    let elem = mostly(ElemType::I32, CODES, rng);
+    let q = tensor(&TensorType { elem, shape: any_shape(rng) }, rng);
+    let zero_point = if elem == ElemType::I32 { 0 } else { scalar(elem, rng).as_i64() as i32 };
+    (q, zero_point)
+}
+
+fn dequantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let (q, zero_point) = codes(rng);
+    let scale = scales(&q.ty.shape, rng);
+    (Dequantize { zero_point }.into(), vec![q, scale])
+}
+
+fn requantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let (q, from_zero_point) = codes(rng);
+    let (from, to) = (scales(&q.ty.shape, rng), scales(&q.ty.shape, rng));
+    (Requantize { from_zero_point, to: encoding(rng) }.into(), vec![q, from, to])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rng, op_instance};
+    use crate::graph::ops::{Op, OpTag};
+    use crate::kernel::eval::eval_kernel;
+    use crate::kernel::verify::verify_kernel;
+    use crate::tensor::{Scalar, Tensor};
+    use crate::types::TensorType;
+
+    const CASES: u64 = 200;
+
+    /// Bitwise for moves and integers; floats may differ by the rounding of a reordered sum.
+    fn agrees(a: Scalar, b: Scalar, scale: f64) -> bool {
+        let (x, y) = (a.as_f64(), b.as_f64());
+        a == b || a.elem().is_float() && (x - y).abs() <= 1e-5 * scale || x.is_nan() && y.is_nan()
+    }
+
+    fn check_agreement(op: &Op, expected: &Tensor, found: &Tensor) {
+        assert_eq!(expected.ty, found.ty, "{op:?}");
+        let finite = expected.iter().map(|v| v.as_f64().abs()).filter(|v| v.is_finite());
+        let scale = finite.fold(1.0, f64::max);
+        for (a, b) in expected.iter().zip(found.iter()) {
+            assert!(agrees(a, b, scale), "{op:?}\nevaluated {a:?}, kernel {b:?}");
+        }
+    }
+
+    #[test]
+    fn each_op_and_its_kernel_mean_the_same() {
+        for &tag in OpTag::ALL {
+            if matches!(tag, OpTag::Input | OpTag::Const) {
+                continue;
+            }
+            for seed in 0..CASES {
+                let (op, args) = op_instance(tag, &mut Rng::new(seed));
+                assert_eq!(op.tag(), tag);
+                let args: Vec<&Tensor> = args.iter().collect();
+                let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
+                let expected = op.eval(&args);
+                assert_eq!(Ok(&expected.ty), op.infer(&types).as_ref(), "{op:?}");
+                let kernel = op.kernel(&types);
+                assert_eq!(verify_kernel(&kernel), Ok(()), "{op:?}");
+                let found = eval_kernel(&kernel, &args).remove(0);
+                check_agreement(&op, &expected, &found.reshaped(&expected.ty.shape));
+            }
+        }
+    }
+
+    #[test]
+    fn equal_seeds_give_equal_instances() {
+        for &tag in OpTag::ALL {
+            assert_eq!(op_instance(tag, &mut Rng::new(1)), op_instance(tag, &mut Rng::new(1)));
+        }
+    }
+}
