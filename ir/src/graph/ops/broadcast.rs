@@ -17,7 +17,7 @@ attrs! {
         /// For each operand dimension the result dimension, ascending.
         dims: Vec<u32>,
         /// The result's extents.
-        shape: Shape,
+        shape: Shape = |result| result.shape.clone(),
     }
 }
 

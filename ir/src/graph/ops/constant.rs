@@ -11,7 +11,7 @@ attrs! {
         /// Position in the pool.
         id: ConstId,
         /// Its type.
-        ty: TensorType,
+        ty: TensorType = |result| result.clone(),
     }
 }
 

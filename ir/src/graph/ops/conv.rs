@@ -3,7 +3,7 @@
 
 use super::matmul::{eval_epilogue, infer_epilogue, product, sum};
 use super::wide::Wide;
-use super::window::plane;
+use super::window::{plane, spatial_rank};
 use super::{Layout, TensorOp, TypeError, Window, attrs, ensure};
 use crate::affine::Affine;
 use crate::index::Row;
@@ -17,13 +17,13 @@ attrs! {
     /// Grouped convolution of any spatial rank; weights are `[out, in/groups, taps…]`.
     pub struct Conv {
         /// Strides, pads, dilations.
-        window: Window,
+        window: Window = |result| Window::unit(spatial_rank(result)),
         /// Number of groups; divides input and output channels.
-        groups: u32,
+        groups: u32 = |_| 1,
         /// Layout of the input, the result and the extra operands.
-        layout: Layout,
+        layout: Layout = |_| Layout::ChannelsFirst,
         /// Applied to each sum; its parameters are the sum, then the extra operands.
-        epilogue: ScalarExpr,
+        epilogue: ScalarExpr = |_| ScalarExpr::identity(),
     }
 }
 

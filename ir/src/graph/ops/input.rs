@@ -11,7 +11,7 @@ attrs! {
         /// Position among the graph's inputs.
         index: u32,
         /// Its type.
-        ty: TensorType,
+        ty: TensorType = |result| result.clone(),
     }
 }
 

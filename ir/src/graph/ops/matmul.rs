@@ -13,11 +13,11 @@ attrs! {
     /// Batched matrix product; batch dimensions are equal on both sides.
     pub struct MatMul {
         /// The first operand is stored as `[b…,k,m]`.
-        transpose_a: bool,
+        transpose_a: bool = |_| false,
         /// The second operand is stored as `[b…,n,k]`.
-        transpose_b: bool,
+        transpose_b: bool = |_| false,
         /// Applied to each sum; its parameters are the sum, then the extra operands.
-        epilogue: ScalarExpr,
+        epilogue: ScalarExpr = |_| ScalarExpr::identity(),
     }
 }
 

@@ -37,7 +37,10 @@ pub use window::{Layout, Window};
 use crate::index::{Walk, copy_box};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
+use crate::text::attrs::Attr;
+use crate::text::cursor::{Cursor, ParseError};
 use crate::types::TensorType;
+use std::fmt;
 
 /// Why an op does not type-check: one sentence for a diagnostic.
 pub type TypeError = String;
@@ -80,6 +83,21 @@ macro_rules! ops {
             pub fn mnemonic(self) -> &'static str {
                 match self { $(OpTag::$op => <$op as TensorOp>::MNEMONIC),* }
             }
+
+            /// The kind with this name.
+            #[must_use]
+            pub fn from_mnemonic(name: &str) -> Option<OpTag> {
+                Self::ALL.iter().copied().find(|tag| tag.mnemonic() == name)
+            }
+
+            /// Reads the attributes of an op of this kind with this result type.
+            pub(crate) fn parse(
+                self,
+                c: &mut Cursor<'_>,
+                result: &TensorType,
+            ) -> Result<Op, ParseError> {
+                match self { $(OpTag::$op => Ok(Op::$op(Attr::parse(c, result)?))),* }
+            }
         }
 
         impl Op {
@@ -87,6 +105,11 @@ macro_rules! ops {
             #[must_use]
             pub fn tag(&self) -> OpTag {
                 match self { $(Op::$op(_) => OpTag::$op),* }
+            }
+
+            /// Writes the attributes of an op with this result type.
+            pub(crate) fn write(&self, out: &mut String, result: &TensorType) -> fmt::Result {
+                match self { $(Op::$op(op) => op.write(out, result)),* }
             }
 
             /// See `TensorOp::infer`.
@@ -115,12 +138,43 @@ ops! {
 }
 
 /// Declares an op's attributes; the one field list serves storage, printing and parsing.
+///
+/// A field may have a default, a function of the result's type; it is not printed.
 macro_rules! attrs {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$fmeta:meta])* $field:ident: $ty:ty,)* }) => {
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$fmeta:meta])* $field:ident: $ty:ty $(= $default:expr)?,)*
+    }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name { $($(#[$fmeta])* pub $field: $ty),* }
+
+        impl $crate::text::attrs::Attr for $name {
+            fn write(&self, out: &mut String, result: &TensorType) -> std::fmt::Result {
+                let mut fields = $crate::text::attrs::FieldWriter::new(out, result);
+                $(fields.field(stringify!($field), &self.$field, attrs!(@ $($default)?))?;)*
+                fields.finish()
+            }
+
+            fn parse(
+                c: &mut $crate::text::cursor::Cursor<'_>,
+                result: &TensorType,
+            ) -> Result<Self, $crate::text::cursor::ParseError> {
+                use $crate::text::attrs::{parse_field, parse_fields, take_field};
+                $(let mut $field: Option<$ty> = None;)*
+                parse_fields(c, |c, name| match name {
+                    $(stringify!($field) => parse_field(c, &mut $field, result),)*
+                    _ => Ok(false),
+                })?;
+                Ok($name {
+                    $($field: take_field(
+                        c, stringify!($field), $field, attrs!(@ $($default)?), result,
+                    )?),*
+                })
+            }
+        }
     };
+    (@) => { None };
+    (@ $default:expr) => { Some($default) };
 }
 pub(crate) use attrs;
 

@@ -17,7 +17,7 @@ attrs! {
         /// Elements added after.
         high: Vec<u32>,
         /// Their value.
-        value: Scalar,
+        value: Scalar = |result| Scalar::from_i64(result.elem, 0),
     }
 }
 

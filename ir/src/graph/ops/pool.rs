@@ -3,7 +3,7 @@
 //! An average is a sum followed by a `map` that divides.
 
 use super::fold::Fold;
-use super::window::plane;
+use super::window::{plane, spatial_rank};
 use super::{Layout, TensorOp, TypeError, Window, arity, attrs, ensure};
 use crate::affine::Affine;
 use crate::kernel::build::{KernelBuilder, access_axes};
@@ -21,9 +21,9 @@ attrs! {
         /// Window extents.
         kernel: Vec<u32>,
         /// Strides, pads, dilations.
-        window: Window,
+        window: Window = |result| Window::unit(spatial_rank(result)),
         /// Layout of the input and the result.
-        layout: Layout,
+        layout: Layout = |_| Layout::ChannelsFirst,
     }
 }
 

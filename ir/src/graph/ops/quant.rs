@@ -18,13 +18,13 @@ attrs! {
     /// Real numbers to codes.
     pub struct Quantize {
         /// Type of the codes.
-        to: ElemType,
+        to: ElemType = |result| result.elem,
         /// The code of zero.
         zero_point: i32,
         /// Smallest code, at least the type's smallest value.
-        lo: i32,
+        lo: i32 = |result| code_range(result.elem).0,
         /// Largest code, at most the type's largest value.
-        hi: i32,
+        hi: i32 = |result| code_range(result.elem).1,
     }
 }
 
@@ -50,8 +50,8 @@ impl Quantize {
     /// The full range of an 8- or 16-bit type.
     #[must_use]
     pub fn full(to: ElemType, zero_point: i32) -> Quantize {
-        let (lo, hi) = to.int_range().expect("codes are integers");
-        Quantize { to, zero_point, lo: lo as i32, hi: hi as i32 }
+        let (lo, hi) = code_range(to);
+        Quantize { to, zero_point, lo, hi }
     }
 
     fn body(&self) -> ScalarExpr {
@@ -99,6 +99,12 @@ impl Requantize {
             self.to.encode(b, real, to)
         })
     }
+}
+
+/// The smallest and largest code of a type; 0 where it holds no codes.
+fn code_range(elem: ElemType) -> (i32, i32) {
+    let (lo, hi) = elem.int_range().unwrap_or((0, 0));
+    (lo as i32, hi as i32)
 }
 
 /// `(i32(q) − zero_point)` as `f32`, times the scale.

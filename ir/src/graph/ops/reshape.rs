@@ -11,7 +11,7 @@ attrs! {
     /// A new shape with the same number of elements.
     pub struct Reshape {
         /// The result's extents.
-        shape: Shape,
+        shape: Shape = |result| result.shape.clone(),
     }
 }
 

@@ -15,9 +15,9 @@ attrs! {
         /// First position.
         starts: Vec<i64>,
         /// Step, not zero.
-        steps: Vec<i64>,
+        steps: Vec<i64> = |result| vec![1; result.shape.rank()],
         /// The result's extents.
-        shape: Shape,
+        shape: Shape = |result| result.shape.clone(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Sliding windows over spatial dimensions, shared by `conv` and `pool`.
 
-use super::{TensorOp, Transpose, TypeError, ensure};
+use super::{TensorOp, Transpose, TypeError, attrs, ensure};
 use crate::affine::Affine;
 use crate::index::{Row, Walk, for_each_index, for_each_row};
 use crate::kernel::AxisId;
 use crate::tensor::Tensor;
-use crate::types::Shape;
+use crate::types::{Shape, TensorType};
 
 /// Where the channel dimension of image tensors is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,18 +17,24 @@ pub enum Layout {
     ChannelsLast,
 }
 
-/// Strides, pads and dilations, one entry per spatial dimension; positions in pads read as the
-/// window's neutral value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Window {
-    /// Step between outputs, at least 1.
-    pub strides: Vec<u32>,
-    /// Padding before the first element.
-    pub pads_begin: Vec<u32>,
-    /// Padding after the last element.
-    pub pads_end: Vec<u32>,
-    /// Step between window elements, at least 1.
-    pub dilations: Vec<u32>,
+attrs! {
+    /// Strides, pads and dilations, one entry per spatial dimension; positions in pads read as the
+    /// window's neutral value.
+    pub struct Window {
+        /// Step between outputs, at least 1.
+        strides: Vec<u32> = |result| Window::unit(spatial_rank(result)).strides,
+        /// Padding before the first element.
+        pads_begin: Vec<u32> = |result| Window::unit(spatial_rank(result)).pads_begin,
+        /// Padding after the last element.
+        pads_end: Vec<u32> = |result| Window::unit(spatial_rank(result)).pads_end,
+        /// Step between window elements, at least 1.
+        dilations: Vec<u32> = |result| Window::unit(spatial_rank(result)).dilations,
+    }
+}
+
+/// Number of spatial dimensions of an image tensor.
+pub(super) fn spatial_rank(image: &TensorType) -> usize {
+    image.shape.rank().saturating_sub(2)
 }
 
 impl Window {
@@ -116,6 +122,23 @@ impl Window {
 }
 
 impl Layout {
+    const ALL: [Layout; 2] = [Layout::ChannelsFirst, Layout::ChannelsLast];
+
+    /// Name in text dumps.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::ChannelsFirst => "channels_first",
+            Layout::ChannelsLast => "channels_last",
+        }
+    }
+
+    /// The layout with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Layout> {
+        Self::ALL.into_iter().find(|layout| layout.name() == name)
+    }
+
     /// Batch, channel and spatial extents of an image shape.
     pub fn split(self, shape: &Shape) -> Result<(usize, usize, Vec<usize>), TypeError> {
         ensure(shape.rank() >= 3, || {

@@ -1,0 +1,166 @@
+//! Attributes: `{groups = 2, epilogue = (x0) -> max(x0, 0)}`.
+//!
+//! `graph::ops::attrs!` derives the reader and writer of each op from its field list. A default is a
+//! function of the op's result type and is not printed.
+
+use super::cursor::{Cursor, Parse};
+use super::number::{parse_scalar, write_scalar};
+use super::scalar::{parse_lambda, write_lambda};
+use super::write::write_brackets;
+use crate::graph::ops::Layout;
+use crate::kernel::ConstId;
+use crate::scalar::ScalarExpr;
+use crate::scalar::func::ScalarFn;
+use crate::tensor::Scalar;
+use crate::types::{ElemType, Shape, TensorType};
+use cranelift_entity::EntityRef;
+use std::fmt::{self, Write};
+
+/// The default of an attribute, given the type of the op's result.
+pub(crate) type Default<T> = Option<fn(&TensorType) -> T>;
+
+/// A type that an op's attribute can have.
+pub(crate) trait Attr: Sized + PartialEq {
+    /// Writes the value of an op with this result type.
+    fn write(&self, out: &mut String, result: &TensorType) -> fmt::Result;
+
+    /// The counterpart of `write`.
+    fn parse(c: &mut Cursor<'_>, result: &TensorType) -> Parse<Self>;
+}
+
+/// Writes the fields of one struct.
+pub(crate) struct FieldWriter<'a> {
+    out: &'a mut String,
+    result: &'a TensorType,
+    separator: &'static str,
+}
+
+impl<'a> FieldWriter<'a> {
+    pub(crate) fn new(out: &'a mut String, result: &'a TensorType) -> FieldWriter<'a> {
+        FieldWriter { out, result, separator: "{" }
+    }
+
+    /// Writes a field unless it has its default.
+    pub(crate) fn field<T: Attr>(
+        &mut self,
+        name: &str,
+        value: &T,
+        default: Default<T>,
+    ) -> fmt::Result {
+        if default.is_some_and(|d| d(self.result) == *value) {
+            return Ok(());
+        }
+        write!(self.out, "{}{name} = ", self.separator)?;
+        self.separator = ", ";
+        value.write(self.out, self.result)
+    }
+
+    pub(crate) fn finish(self) -> fmt::Result {
+        self.out.write_str(if self.separator == "{" { "{}" } else { "}" })
+    }
+}
+
+/// Reads `{name = value, …}`; `field` reads the value of a name or refuses the name.
+pub(crate) fn parse_fields<'a>(
+    c: &mut Cursor<'a>,
+    mut field: impl FnMut(&mut Cursor<'a>, &str) -> Parse<bool>,
+) -> Parse<()> {
+    if !c.at("{") {
+        return Ok(());
+    }
+    c.nested(|c| {
+        c.list("{", "}", |c| {
+            let token = c.peek();
+            let name = c.word("an attribute")?;
+            c.expect("=")?;
+            match field(c, name)? {
+                true => Ok(()),
+                false => Err(token.error(format!("no attribute `{name}` here"))),
+            }
+        })
+    })
+    .map(|_| ())
+}
+
+/// Reads the value of a field that was not read before.
+pub(crate) fn parse_field<T: Attr>(
+    c: &mut Cursor<'_>,
+    slot: &mut Option<T>,
+    result: &TensorType,
+) -> Parse<bool> {
+    if slot.is_some() {
+        return Err(c.error("the attribute is given twice"));
+    }
+    *slot = Some(T::parse(c, result)?);
+    Ok(true)
+}
+
+/// The value of a field or its default.
+pub(crate) fn take_field<T: Attr>(
+    c: &Cursor<'_>,
+    name: &str,
+    value: Option<T>,
+    default: Default<T>,
+    result: &TensorType,
+) -> Parse<T> {
+    value
+        .or_else(|| default.map(|d| d(result)))
+        .ok_or_else(|| c.error(format!("attribute `{name}` is missing")))
+}
+
+macro_rules! integers {
+    ($($ty:ty),*) => {$(
+        impl Attr for $ty {
+            fn write(&self, out: &mut String, _result: &TensorType) -> fmt::Result {
+                write!(out, "{self}")
+            }
+
+            fn parse(c: &mut Cursor<'_>, _result: &TensorType) -> Parse<$ty> {
+                c.integer()
+            }
+        }
+
+        impl Attr for Vec<$ty> {
+            fn write(&self, out: &mut String, _result: &TensorType) -> fmt::Result {
+                write_brackets(out, self)
+            }
+
+            fn parse(c: &mut Cursor<'_>, _result: &TensorType) -> Parse<Vec<$ty>> {
+                c.list("[", "]", Cursor::integer)
+            }
+        }
+    )*};
+}
+
+integers!(u32, i32, i64);
+
+/// Implements `Attr` for a type by an expression that writes `value` and one that reads it.
+macro_rules! attr {
+    ($ty:ty, |$value:ident, $out:ident| $write:expr, |$cursor:ident| $parse:expr) => {
+        impl Attr for $ty {
+            fn write(&self, $out: &mut String, _result: &TensorType) -> fmt::Result {
+                let $value = self;
+                $write
+            }
+
+            fn parse($cursor: &mut Cursor<'_>, _result: &TensorType) -> Parse<$ty> {
+                $parse
+            }
+        }
+    };
+}
+
+attr!(bool, |v, out| write!(out, "{v}"), |c| c.word_as("`true` or `false`", |w| w.parse().ok()));
+attr!(ElemType, |v, out| out.write_str(v.name()), |c| c.elem());
+attr!(TensorType, |v, out| write!(out, "{v}"), |c| c.tensor_type());
+attr!(Shape, |v, out| write_brackets(out, v.iter()), |c| c.shape());
+attr!(Scalar, |v, out| write_scalar(out, *v), |c| parse_scalar(c));
+attr!(ScalarExpr, |v, out| write_lambda(out, v), |c| parse_lambda(c));
+attr!(ScalarFn, |v, out| out.write_str(v.info().mnemonic), |c| parse_func(c));
+attr!(Layout, |v, out| out.write_str(v.name()), |c| c.word_as("a layout", Layout::from_name));
+attr!(ConstId, |v, out| write!(out, "{v}"), |c| c.numbered("c").map(|n| Self::new(n as usize)));
+
+/// The name of a scalar function.
+pub(crate) fn parse_func(c: &mut Cursor<'_>) -> Parse<ScalarFn> {
+    c.word_as("a scalar function", ScalarFn::from_mnemonic)
+}
