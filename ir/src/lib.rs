@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod loc;
 pub mod loops;
 pub mod plan;
+pub mod rng;
 pub mod scalar;
 pub mod target;
 pub mod tensor;

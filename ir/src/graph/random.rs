@@ -5,58 +5,12 @@ use super::ops::{
     Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window,
 };
 use crate::kernel::ConstId;
+use crate::rng::Rng;
 use crate::scalar::func::ScalarFn;
 use crate::scalar::{ExprBuilder, NodeId, ScalarExpr};
 use crate::tensor::{Scalar, Tensor};
 use crate::types::{ElemType, Shape, TensorType};
 use cranelift_entity::EntityRef;
-
-/// A deterministic generator (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub struct Rng {
-    state: u64,
-}
-
-impl Rng {
-    /// A generator; equal seeds give equal sequences.
-    #[must_use]
-    pub fn new(seed: u64) -> Rng {
-        Rng { state: seed }
-    }
-
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number in `0..end`; `end` is at least 1.
-    pub fn below(&mut self, end: usize) -> usize {
-        (self.bits() % end as u64) as usize
-    }
-
-    /// A number in `lo..=hi`.
-    pub fn between(&mut self, lo: usize, hi: usize) -> usize {
-        lo + self.below(hi - lo + 1)
-    }
-
-    /// One of `items`, of which there is at least one.
-    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len())]
-    }
-
-    /// A number in `-2.0..2.0`.
-    pub fn real(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 * 2f64.powi(-51) - 2.0
-    }
-
-    /// True half of the time.
-    pub fn flip(&mut self) -> bool {
-        self.below(2) == 1
-    }
-}
 
 /// Types that sums and products are defined on.
 const NUMBERS: &[ElemType] =
@@ -374,50 +328,9 @@ fn requantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Rng, op_instance};
-    use crate::graph::ops::{Op, OpTag};
-    use crate::kernel::eval::eval_kernel;
-    use crate::kernel::verify::verify_kernel;
-    use crate::tensor::{Scalar, Tensor};
-    use crate::types::TensorType;
-
-    const CASES: u64 = 200;
-
-    /// Bitwise for moves and integers; floats may differ by the rounding of a reordered sum.
-    fn agrees(a: Scalar, b: Scalar, scale: f64) -> bool {
-        let (x, y) = (a.as_f64(), b.as_f64());
-        a == b || a.elem().is_float() && (x - y).abs() <= 1e-5 * scale || x.is_nan() && y.is_nan()
-    }
-
-    fn check_agreement(op: &Op, expected: &Tensor, found: &Tensor) {
-        assert_eq!(expected.ty, found.ty, "{op:?}");
-        let finite = expected.iter().map(|v| v.as_f64().abs()).filter(|v| v.is_finite());
-        let scale = finite.fold(1.0, f64::max);
-        for (a, b) in expected.iter().zip(found.iter()) {
-            assert!(agrees(a, b, scale), "{op:?}\nevaluated {a:?}, kernel {b:?}");
-        }
-    }
-
-    #[test]
-    fn each_op_and_its_kernel_mean_the_same() {
-        for &tag in OpTag::ALL {
-            if matches!(tag, OpTag::Input | OpTag::Const) {
-                continue;
-            }
-            for seed in 0..CASES {
-                let (op, args) = op_instance(tag, &mut Rng::new(seed));
-                assert_eq!(op.tag(), tag);
-                let args: Vec<&Tensor> = args.iter().collect();
-                let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
-                let expected = op.eval(&args);
-                assert_eq!(Ok(&expected.ty), op.infer(&types).as_ref(), "{op:?}");
-                let kernel = op.kernel(&types);
-                assert_eq!(verify_kernel(&kernel), Ok(()), "{op:?}");
-                let found = eval_kernel(&kernel, &args).remove(0);
-                check_agreement(&op, &expected, &found.reshaped(&expected.ty.shape));
-            }
-        }
-    }
+    use super::op_instance;
+    use crate::graph::ops::OpTag;
+    use crate::rng::Rng;
 
     #[test]
     fn equal_seeds_give_equal_instances() {

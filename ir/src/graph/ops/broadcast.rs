@@ -71,3 +71,18 @@ impl TensorOp for Broadcast {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Broadcast, TensorOp};
+    use crate::tensor::Tensor;
+    use crate::types::Shape;
+
+    #[test]
+    fn extent_one_and_missing_dimensions_repeat() {
+        let x = Tensor::from_f32s(&[2, 1], &[1.0, 2.0]);
+        let y = Broadcast { dims: vec![1, 2], shape: Shape::new(&[2, 2, 3]) }.eval(&[&x]);
+        let plane = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0];
+        assert_eq!(y, Tensor::from_f32s(&[2, 2, 3], &[plane, plane].concat()));
+    }
+}

@@ -69,3 +69,18 @@ impl TensorOp for Concat {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Concat, TensorOp};
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn operands_alternate_along_an_inner_dimension() {
+        let a = Tensor::from_i64s(&[2, 1], &[1, 2]);
+        let empty = Tensor::from_i64s(&[2, 0], &[]);
+        let b = Tensor::from_i64s(&[2, 2], &[3, 4, 5, 6]);
+        let y = Concat { dim: 1 }.eval(&[&a, &empty, &b]);
+        assert_eq!(y, Tensor::from_i64s(&[2, 3], &[1, 3, 4, 2, 5, 6]));
+    }
+}

@@ -136,3 +136,42 @@ impl TensorOp for Conv {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Conv, Layout, TensorOp, Window};
+    use crate::scalar::ScalarExpr;
+    use crate::tensor::Tensor;
+
+    fn conv(window: Window, groups: u32, layout: Layout) -> Conv {
+        Conv { window, groups, layout, epilogue: ScalarExpr::identity() }
+    }
+
+    #[test]
+    fn pads_read_as_zero() {
+        let x = Tensor::from_f32s(&[1, 1, 3], &[1.0, 2.0, 3.0]);
+        let w = Tensor::from_f32s(&[1, 1, 3], &[100.0, 10.0, 1.0]);
+        let window = Window { pads_begin: vec![1], pads_end: vec![1], ..Window::unit(1) };
+        let y = conv(window, 1, Layout::ChannelsFirst).eval(&[&x, &w]);
+        assert_eq!(y, Tensor::from_f32s(&[1, 1, 3], &[12.0, 123.0, 230.0]));
+    }
+
+    #[test]
+    fn strides_step_outputs_and_dilations_step_taps() {
+        let x = Tensor::from_f32s(&[1, 1, 5], &[1.0, 2.0, 3.0, 4.0, 5.0]);
+        let w = Tensor::from_f32s(&[1, 1, 2], &[10.0, 1.0]);
+        let window = Window { strides: vec![2], dilations: vec![2], ..Window::unit(1) };
+        let y = conv(window, 1, Layout::ChannelsFirst).eval(&[&x, &w]);
+        assert_eq!(y, Tensor::from_f32s(&[1, 1, 2], &[13.0, 35.0]));
+    }
+
+    #[test]
+    fn groups_see_their_own_channels_in_either_layout() {
+        let x = Tensor::from_f32s(&[1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let w = Tensor::from_f32s(&[2, 1, 1], &[10.0, 100.0]);
+        let first = conv(Window::unit(1), 2, Layout::ChannelsFirst).eval(&[&x, &w]);
+        assert_eq!(first, Tensor::from_f32s(&[1, 2, 2], &[10.0, 20.0, 300.0, 400.0]));
+        let last = conv(Window::unit(1), 2, Layout::ChannelsLast).eval(&[&x, &w]);
+        assert_eq!(last, Tensor::from_f32s(&[1, 2, 2], &[10.0, 200.0, 30.0, 400.0]));
+    }
+}

@@ -103,3 +103,27 @@ impl TensorOp for Map {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{BLOCK, Map, TensorOp};
+    use crate::scalar::ScalarExpr;
+    use crate::scalar::func::ScalarFn;
+    use crate::tensor::{Scalar, Tensor};
+    use crate::types::{ElemType, TensorType};
+
+    #[test]
+    fn blocks_of_floats_cover_every_element() {
+        let ty = TensorType::new(ElemType::F32, &[2 * BLOCK + 1]);
+        let x = Tensor::from_fn(ty.clone(), |i| Scalar::f32(i as f32));
+        let twice = Map { body: ScalarExpr::call(ScalarFn::Add) }.eval(&[&x, &x]);
+        assert_eq!(twice, Tensor::from_fn(ty, |i| Scalar::f32(2.0 * i as f32)));
+    }
+
+    #[test]
+    fn an_unused_operand_may_have_any_type() {
+        let flags = Tensor::splat(&[3], Scalar::bool(true));
+        let seven = ScalarExpr::build(1, |b| b.f32(7.0));
+        assert_eq!(Map { body: seven }.eval(&[&flags]), Tensor::splat(&[3], Scalar::f32(7.0)));
+    }
+}

@@ -164,3 +164,32 @@ impl TensorOp for MatMul {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{MatMul, TensorOp};
+    use crate::scalar::ScalarExpr;
+    use crate::scalar::func::ScalarFn;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn operands_may_be_stored_transposed() {
+        let a = Tensor::from_f32s(&[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let mul = MatMul { transpose_b: true, ..MatMul::plain() };
+        assert_eq!(mul.eval(&[&a, &a]), Tensor::from_f32s(&[2, 2], &[14.0, 32.0, 32.0, 77.0]));
+    }
+
+    #[test]
+    fn the_epilogue_sees_the_sum_first() {
+        let one = Tensor::from_f32s(&[1, 1], &[1.0]);
+        let extra = Tensor::from_f32s(&[1, 1], &[5.0]);
+        let mul = MatMul { epilogue: ScalarExpr::call(ScalarFn::Sub), ..MatMul::plain() };
+        assert_eq!(mul.eval(&[&one, &one, &extra]), Tensor::from_f32s(&[1, 1], &[-4.0]));
+    }
+
+    #[test]
+    fn an_empty_sum_is_zero() {
+        let (a, b) = (Tensor::from_f32s(&[1, 0], &[]), Tensor::from_f32s(&[0, 2], &[]));
+        assert_eq!(MatMul::plain().eval(&[&a, &b]), Tensor::from_f32s(&[1, 2], &[0.0; 2]));
+    }
+}

@@ -193,3 +193,52 @@ fn gather(x: &Tensor, from: &Walk, ty: TensorType) -> Tensor {
     copy_box(&ty.shape, ty.elem.bytes(), (x.bytes(), from), (&mut bytes, &to));
     Tensor::from_bytes(ty, bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Op, OpTag};
+    use crate::graph::random::op_instance;
+    use crate::kernel::eval::eval_kernel;
+    use crate::kernel::verify::verify_kernel;
+    use crate::rng::Rng;
+    use crate::tensor::{Scalar, Tensor};
+    use crate::types::TensorType;
+
+    const CASES: u64 = 200;
+
+    /// Bitwise for moves and integers; floats may differ by the rounding of a reordered sum.
+    fn agrees(a: Scalar, b: Scalar, scale: f64) -> bool {
+        let (x, y) = (a.as_f64(), b.as_f64());
+        a == b || a.elem().is_float() && (x - y).abs() <= 1e-5 * scale || x.is_nan() && y.is_nan()
+    }
+
+    fn check_agreement(op: &Op, expected: &Tensor, found: &Tensor) {
+        assert_eq!(expected.ty, found.ty, "{op:?}");
+        let finite = expected.iter().map(|v| v.as_f64().abs()).filter(|v| v.is_finite());
+        let scale = finite.fold(1.0, f64::max);
+        for (a, b) in expected.iter().zip(found.iter()) {
+            assert!(agrees(a, b, scale), "{op:?}\nevaluated {a:?}, kernel {b:?}");
+        }
+    }
+
+    #[test]
+    fn each_op_and_its_kernel_mean_the_same() {
+        for &tag in OpTag::ALL {
+            if matches!(tag, OpTag::Input | OpTag::Const) {
+                continue;
+            }
+            for seed in 0..CASES {
+                let (op, args) = op_instance(tag, &mut Rng::new(seed));
+                assert_eq!(op.tag(), tag);
+                let args: Vec<&Tensor> = args.iter().collect();
+                let types: Vec<&TensorType> = args.iter().map(|a| &a.ty).collect();
+                let expected = op.eval(&args);
+                assert_eq!(Ok(&expected.ty), op.infer(&types).as_ref(), "{op:?}");
+                let kernel = op.kernel(&types);
+                assert_eq!(verify_kernel(&kernel), Ok(()), "{op:?}");
+                let found = eval_kernel(&kernel, &args).remove(0);
+                check_agreement(&op, &expected, &found.reshaped(&expected.ty.shape));
+            }
+        }
+    }
+}

@@ -58,3 +58,17 @@ impl TensorOp for Pad {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Pad, TensorOp};
+    use crate::tensor::{Scalar, Tensor};
+
+    #[test]
+    fn the_value_surrounds_the_operand() {
+        let x = Tensor::from_f32s(&[1, 2], &[1.0, 2.0]);
+        let pad = Pad { low: vec![0, 1], high: vec![1, 0], value: Scalar::f32(9.0) };
+        let y = Tensor::from_f32s(&[2, 3], &[9.0, 1.0, 2.0, 9.0, 9.0, 9.0]);
+        assert_eq!(pad.eval(&[&x]), y);
+    }
+}

@@ -80,3 +80,20 @@ impl TensorOp for Pool {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Layout, Pool, TensorOp, Window};
+    use crate::scalar::func::ScalarFn;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn pads_do_not_take_part() {
+        let x = Tensor::from_f32s(&[1, 1, 3], &[-1.0, -2.0, -3.0]);
+        let window = Window { pads_begin: vec![1], pads_end: vec![1], ..Window::unit(1) };
+        let layout = Layout::ChannelsFirst;
+        let pool = Pool { func: ScalarFn::Max, kernel: vec![3], window, layout };
+        let y = Tensor::from_f32s(&[1, 1, 3], &[-1.0, -1.0, -2.0]);
+        assert_eq!(pool.eval(&[&x]), y);
+    }
+}

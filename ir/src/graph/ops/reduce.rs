@@ -68,3 +68,24 @@ impl TensorOp for Reduce {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Reduce, TensorOp};
+    use crate::scalar::func::ScalarFn;
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn reduced_dimensions_stay_with_extent_one() {
+        let x = Tensor::from_f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        let y = Reduce { func: ScalarFn::Add, dims: vec![0] }.eval(&[&x]);
+        assert_eq!(y, Tensor::from_f32s(&[1, 2], &[4.0, 6.0]));
+    }
+
+    #[test]
+    fn no_elements_reduce_to_the_neutral_one() {
+        let x = Tensor::from_f32s(&[2, 0], &[]);
+        let y = Reduce { func: ScalarFn::Max, dims: vec![1] }.eval(&[&x]);
+        assert_eq!(y, Tensor::from_f32s(&[2, 1], &[f32::NEG_INFINITY; 2]));
+    }
+}

@@ -62,3 +62,24 @@ impl TensorOp for Slice {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Slice, TensorOp};
+    use crate::tensor::Tensor;
+    use crate::types::Shape;
+
+    #[test]
+    fn negative_steps_walk_backwards() {
+        let x = Tensor::from_i64s(&[2, 4], &[0, 1, 2, 3, 4, 5, 6, 7]);
+        let slice = Slice { starts: vec![1, 3], steps: vec![-1, -2], shape: Shape::new(&[2, 2]) };
+        assert_eq!(slice.eval(&[&x]), Tensor::from_i64s(&[2, 2], &[7, 5, 3, 1]));
+    }
+
+    #[test]
+    fn an_empty_box_has_no_elements() {
+        let x = Tensor::from_i64s(&[2], &[1, 2]);
+        let slice = Slice { starts: vec![2], steps: vec![1], shape: Shape::new(&[0]) };
+        assert_eq!(slice.eval(&[&x]), Tensor::from_i64s(&[0], &[]));
+    }
+}

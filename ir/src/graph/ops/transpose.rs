@@ -50,3 +50,16 @@ impl TensorOp for Transpose {
         b.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{TensorOp, Transpose};
+    use crate::tensor::Tensor;
+
+    #[test]
+    fn dimensions_move_to_where_perm_names_them() {
+        let x = Tensor::from_i64s(&[1, 2, 3], &[0, 1, 2, 3, 4, 5]);
+        let y = Transpose { perm: vec![2, 0, 1] }.eval(&[&x]);
+        assert_eq!(y, Tensor::from_i64s(&[3, 1, 2], &[0, 3, 1, 4, 2, 5]));
+    }
+}
