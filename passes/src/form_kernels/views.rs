@@ -9,6 +9,8 @@ use edgecc_ir::types::{Shape, TensorType};
 /// A value at position `(d0, d1, …)` is the buffer's element at `index`, or `outside`.
 #[derive(Clone, Debug)]
 pub(super) struct View {
+    /// The value's shape.
+    pub(super) shape: Shape,
     /// The storage.
     pub(super) buffer: BufferId,
     /// The shape under which `index` addresses it.
@@ -29,16 +31,17 @@ pub(super) fn absorbed(kernel: &Kernel) -> Option<&Access> {
 impl View {
     /// A buffer under its own shape.
     pub(super) fn whole(buffer: BufferId, ty: &TensorType) -> View {
-        View { buffer, ty: ty.clone(), index: dims(ty.shape.rank()), outside: Outside::Never }
+        let (shape, index) = (ty.shape.clone(), dims(ty.shape.rank()));
+        View { shape, buffer, ty: ty.clone(), index, outside: Outside::Never }
     }
 
     /// Whether this is a buffer under its own shape.
     pub(super) fn is_whole(&self) -> bool {
-        self.index == dims(self.ty.shape.rank())
+        self.shape == self.ty.shape && self.index == dims(self.shape.rank())
     }
 
     /// The view that `access` sees when its operand is this view; positions are the axes of
-    /// `kernel`. `None` where no access map can say it.
+    /// `kernel`, whose extents are the shape. `None` where no access map can say it.
     pub(super) fn compose(&self, access: &Access, kernel: &Kernel) -> Option<View> {
         let shape = &kernel.operands[access.operand].ty.shape;
         let outside = match (access.outside, self.outside) {
@@ -49,7 +52,8 @@ impl View {
             _ => return None,
         };
         let index = self.index.iter().map(|i| i.substitute(|d| access.index[d.index()].clone()));
-        Some(View { buffer: self.buffer, ty: self.ty.clone(), index: index.collect(), outside })
+        let (shape, index) = (kernel.axes.values().map(|a| a.extent).collect(), index.collect());
+        Some(View { shape, buffer: self.buffer, ty: self.ty.clone(), index, outside })
     }
 
     /// Whether leaving the value's shape is the same as leaving the buffer's, for each dimension
@@ -70,14 +74,14 @@ impl View {
         }
     }
 
-    /// The same elements under the shape `to`, when no copy is needed. `from` is the value's type.
-    pub(super) fn reshaped(&self, from: &TensorType, to: &TensorType) -> Option<View> {
+    /// The same elements under the shape of `to`, when no copy is needed.
+    pub(super) fn reshaped(&self, to: &TensorType) -> Option<View> {
         if self.is_whole() {
             return Some(View::whole(self.buffer, to));
         }
         let kept = |s: &Shape| (0..s.rank()).filter(|&d| s[d] != 1).collect::<Vec<_>>();
-        let (old, new) = (kept(&from.shape), kept(&to.shape));
-        let same = old.iter().map(|&d| from.shape[d]).eq(new.iter().map(|&d| to.shape[d]));
+        let (old, new) = (kept(&self.shape), kept(&to.shape));
+        let same = old.iter().map(|&d| self.shape[d]).eq(new.iter().map(|&d| to.shape[d]));
         same.then(|| {
             let renamed = |a: AxisId| match old.iter().position(|&d| d == a.index()) {
                 Some(n) => Affine::var(dim(new[n])),
