@@ -1,0 +1,112 @@
+//! The codes of this room's diagnostics: one table, read by `edgecc explain`.
+
+use edgecc_ir::diag::{Diagnostic, Kind, Severity};
+
+macro_rules! codes {
+    ($($variant:ident $name:literal $kind:ident $doc:literal;)*) => {
+        /// What is wrong with a model or with an import option.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "each row carries its doc line as data")]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            /// Every code, in table order.
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            /// Stable kebab-case name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name),* }
+            }
+
+            /// Decides the exit code.
+            #[must_use]
+            pub fn kind(self) -> Kind {
+                match self { $(Code::$variant => Kind::$kind),* }
+            }
+
+            /// What it means and what to do, for `edgecc explain`.
+            #[must_use]
+            pub fn doc(self) -> &'static str {
+                match self { $(Code::$variant => $doc),* }
+            }
+        }
+    };
+}
+
+codes! {
+    NotOnnx "not-onnx" Invalid
+        "The bytes are not an ONNX protobuf message. Check that the path names the model itself and not, for example, an archive or a Git LFS pointer.";
+    Truncated "truncated" Invalid
+        "The file ends inside the model. Download or export it again.";
+    InvalidModel "invalid-model" Invalid
+        "The message parses but breaks a rule of the ONNX specification. `onnx.checker` finds the same fault; export the model again.";
+    UnsupportedOpset "unsupported-opset" Unsupported
+        "Opset versions from 7 are read. Convert older models with `onnx.version_converter`.";
+    NewOpset "new-opset" Unsupported
+        "The model is newer than this compiler. The newest known definition of each operator is used.";
+    DuplicateName "duplicate-name" Invalid
+        "Two values have the same name; ONNX graphs are in static single assignment form.";
+    Cycle "cycle" Invalid
+        "Nodes depend on their own results.";
+    MissingInitializer "missing-initializer" Invalid
+        "A node reads a name that is neither a graph input, nor an initializer, nor the result of a node.";
+    MissingInput "missing-input" Invalid
+        "A node leaves out an operand that its operator requires, or has too many.";
+    UnknownAttribute "unknown-attribute" Unsupported
+        "A node has an attribute that its operator does not define in the model's opset.";
+    BadAttribute "bad-attribute" Invalid
+        "An attribute has the wrong type or a value outside the specification.";
+    UnsupportedAttribute "unsupported-attribute" Unsupported
+        "An attribute has a legal value that is not supported.";
+    UnsupportedOp "unsupported-op" Unsupported
+        "No import exists for the operator. `edgecc ops` lists the supported ones.";
+    UnsupportedOutput "unsupported-output" Unsupported
+        "An optional result of an operator is used that is not computed.";
+    UnsupportedType "unsupported-type" Unsupported
+        "A tensor has an element type that is not supported, or not by this operator.";
+    ShapeMismatch "shape-mismatch" Invalid
+        "The shapes or types of operands do not fit together.";
+    NonConstantOperand "non-constant-operand" Unsupported
+        "An operand that decides shapes must be known at compile time. Fold the model with fixed input shapes first, or export it with static shapes.";
+    DynamicShape "dynamic-shape" Usage
+        "A dimension of an input has no value; all shapes are fixed at compile time. Pass `--dim name=value` or `--shape input:1x3x224x224`.";
+    UnknownDim "unknown-dim" Usage
+        "`--dim` names a dimension that no input of the model has.";
+    UnknownInput "unknown-input" Usage
+        "`--shape` names an input that the model does not have.";
+    ShapeOption "shape-option" Usage
+        "The values of `--shape` and `--dim` contradict the model or each other.";
+    ExternalData "external-data" Io
+        "Weights stored outside the model cannot be read. They must be in the model's folder or below it.";
+    TooLarge "too-large" Unsupported
+        "A tensor has more dimensions or elements than the compiler can represent.";
+}
+
+impl Code {
+    /// An error with this code.
+    #[must_use]
+    pub(crate) fn error(self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic::error(self.kind(), self.name(), message)
+    }
+
+    /// A warning with this code.
+    #[must_use]
+    pub(crate) fn warning(self, message: impl Into<String>) -> Diagnostic {
+        Diagnostic { severity: Severity::Warning, ..self.error(message) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Code;
+
+    #[test]
+    fn names_are_kebab_case_and_distinct() {
+        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
+        assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+}

@@ -1,0 +1,251 @@
+//! The walk over the nodes: looks up rows, runs them, collects every problem.
+
+use crate::ImportOptions;
+use crate::code::Code;
+use crate::context::ImportCx;
+use crate::emit::Emit;
+use crate::model::{Model, Node, ValueInfo};
+use crate::ops::{self, OnnxOp};
+use crate::order::execution_order;
+use crate::prune::prune;
+use crate::shapes::{self, Bindings};
+use crate::tensor;
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::graph::{Graph, OpId};
+use edgecc_ir::loc::Loc;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Domains whose operators are looked up by another opset than the default one.
+const MICROSOFT: &str = "com.microsoft";
+
+/// The state of the walk.
+struct Walk<'a> {
+    emit: Emit,
+    options: &'a ImportOptions<'a>,
+    functions: &'a [(String, String)],
+    opsets: &'a [(String, i64)],
+    /// What each name stands for; `None` when the node behind it has failed.
+    values: BTreeMap<&'a str, Option<OpId>>,
+    problems: Vec<Diagnostic>,
+    /// Nodes by operator without a row.
+    unsupported: BTreeMap<(&'a str, &'a str), Vec<usize>>,
+}
+
+/// The graph of a model; all problems are collected.
+pub(crate) fn import_model(
+    mut model: Model,
+    options: &ImportOptions<'_>,
+) -> Result<Graph, Vec<Diagnostic>> {
+    let order = execution_order(&model.graph)?;
+    let initializers = std::mem::take(&mut model.graph.initializers);
+    let names: Vec<String> = initializers.iter().map(|t| t.name.clone()).collect();
+    let mut walk = Walk {
+        emit: Emit::new(&options.name),
+        options,
+        functions: &model.functions,
+        opsets: &model.opsets,
+        values: BTreeMap::new(),
+        problems: Vec::new(),
+        unsupported: BTreeMap::new(),
+    };
+    for name in &model.graph.sparse {
+        walk.problems.push(
+            Code::UnsupportedType.error(format!("the initializer {name:?} is a sparse tensor")),
+        );
+        walk.values.insert(name, None);
+    }
+    walk.initializers(initializers, &names);
+    walk.inputs(&model.graph.inputs);
+    for index in order {
+        walk.node(index, &model.graph.nodes[index]);
+    }
+    walk.report_unsupported(&model.graph.nodes);
+    walk.outputs(&model.graph.outputs);
+    if walk.problems.is_empty() { Ok(prune(walk.emit.into_graph())) } else { Err(walk.problems) }
+}
+
+impl<'a> Walk<'a> {
+    fn initializers(&mut self, tensors: Vec<crate::model::TensorData>, names: &'a [String]) {
+        for (index, (data, name)) in tensors.into_iter().zip(names).enumerate() {
+            self.set_loc(index, "initializer", name);
+            let value = match tensor::decode(data, self.options.external) {
+                Ok(tensor) => Some(self.emit.constant(tensor)),
+                Err(problem) => {
+                    self.problems.push(problem.at(format!("initializer {name:?}")));
+                    None
+                }
+            };
+            self.values.insert(name, value);
+        }
+    }
+
+    /// Inputs with an initializer are constants (IR version 3 lists every weight as an input).
+    fn inputs(&mut self, inputs: &'a [ValueInfo]) {
+        let free: Vec<&ValueInfo> =
+            inputs.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect();
+        let bindings = Bindings { dims: &self.options.dims, shapes: &self.options.shapes };
+        let types = shapes::resolve(&free, bindings, &mut self.problems);
+        for (index, (input, ty)) in free.into_iter().zip(types).enumerate() {
+            self.set_loc(index, "input", &input.name);
+            let value = ty.map(|ty| self.emit.input(&input.name, ty));
+            self.values.insert(&input.name, value);
+        }
+    }
+
+    fn outputs(&mut self, outputs: &[ValueInfo]) {
+        let mut seen = BTreeSet::new();
+        for output in outputs {
+            if !seen.insert(&output.name) {
+                self.problems.push(
+                    Code::DuplicateName
+                        .error(format!("two graph outputs have the name {:?}", output.name)),
+                );
+            }
+            if let Some(&Some(value)) = self.values.get(output.name.as_str()) {
+                self.emit.output(&output.name, value);
+            }
+        }
+        if outputs.is_empty() {
+            self.problems.push(Code::InvalidModel.error("the graph has no outputs"));
+        }
+    }
+
+    fn set_loc(&mut self, index: usize, kind: &str, name: &str) {
+        let index = index as u32;
+        self.emit.set_loc(Loc::Source { index, kind: kind.to_owned(), name: name.to_owned() });
+    }
+
+    fn opset(&self, domain: &str) -> Option<i64> {
+        self.opsets.iter().find(|(d, _)| d == domain).map(|(_, version)| *version)
+    }
+
+    /// Imports a node; its results are `None` when it, or a node before it, has failed.
+    fn node(&mut self, index: usize, node: &'a Node) {
+        let results = self.try_node(index, node).unwrap_or_default();
+        for (n, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+            self.values.insert(name, results.get(n).copied());
+        }
+    }
+
+    fn try_node(&mut self, index: usize, node: &'a Node) -> Option<Vec<OpId>> {
+        let opset = self.opset(&node.domain).unwrap_or(1);
+        let Some(op) = ops::find(&node.domain, &node.op_type, opset) else {
+            self.unsupported.entry((&node.domain, &node.op_type)).or_default().push(index);
+            return None;
+        };
+        let inputs = self.operands(node)?;
+        self.set_loc(index, &node.op_type, &node.name);
+        match self.run(op, node, opset, &inputs) {
+            Ok(results) => Some(results),
+            Err(problem) => {
+                let notes = operand_note(&self.emit, node, &inputs);
+                let place = place(index, node, opset);
+                self.problems.push(notes.into_iter().fold(problem.at(place), Diagnostic::note));
+                None
+            }
+        }
+    }
+
+    /// The operands, or nothing when one of them is the result of a failed node.
+    fn operands(&self, node: &Node) -> Option<Vec<Option<OpId>>> {
+        node.inputs
+            .iter()
+            .map(|name| match name.as_str() {
+                "" => Some(None),
+                name => self.values.get(name).copied().flatten().map(Some),
+            })
+            .collect()
+    }
+
+    fn run(
+        &mut self,
+        op: &OnnxOp,
+        node: &Node,
+        opset: i64,
+        inputs: &[Option<OpId>],
+    ) -> Result<Vec<OpId>, Diagnostic> {
+        if !op.arity.contains(&inputs.len()) {
+            return Err(Code::MissingInput.error(format!(
+                "{} takes {}, found {}",
+                node.op_type,
+                count(op),
+                inputs.len()
+            )));
+        }
+        let external = self.options.external;
+        let mut cx = ImportCx::new(&mut self.emit, node, opset, inputs.to_vec(), external);
+        let results = ops::import(op, &mut cx)?;
+        let surplus = node.outputs.iter().skip(results.len()).position(|name| !name.is_empty());
+        match surplus {
+            None => Ok(results),
+            Some(n) => Err(Code::UnsupportedOutput.error(format!(
+                "result {} of {} is not supported",
+                results.len() + n,
+                op.name
+            ))),
+        }
+    }
+
+    fn report_unsupported(&mut self, nodes: &[Node]) {
+        for ((domain, op_type), places) in std::mem::take(&mut self.unsupported) {
+            let opset = self.opset(domain).unwrap_or(1);
+            let first = &nodes[places[0]];
+            let mut problem = Code::UnsupportedOp
+                .error(format!("{} is not supported", operator(domain, op_type)))
+                .at(place(places[0], first, opset));
+            if places.len() > 1 {
+                let more: Vec<String> =
+                    places[1..].iter().take(4).map(|n| format!("#{n}")).collect();
+                let rest = if places.len() > 5 { ", …" } else { "" };
+                problem = problem.note(format!(
+                    "{} nodes use it, also {}{rest}",
+                    places.len(),
+                    more.join(", ")
+                ));
+            }
+            self.problems.push(problem.help(self.advice(domain, op_type, opset)));
+        }
+    }
+
+    fn advice(&self, domain: &str, op_type: &str, opset: i64) -> String {
+        let is_local = |(d, name): &(String, String)| d == domain && name == op_type;
+        if self.functions.iter().any(is_local) {
+            return "it is a model-local function: inline it with onnx.inliner".to_owned();
+        }
+        match ops::first_opset(domain, op_type) {
+            Some(first) => {
+                format!("it is supported from opset {first}, the model imports {opset}")
+            }
+            None if domain == MICROSOFT => {
+                "export without ONNX Runtime's own operators (optimization level basic)".to_owned()
+            }
+            None => "see `edgecc ops` for the supported operators".to_owned(),
+        }
+    }
+}
+
+fn operator(domain: &str, op_type: &str) -> String {
+    if domain.is_empty() { op_type.to_owned() } else { format!("{domain}::{op_type}") }
+}
+
+fn place(index: usize, node: &Node, opset: i64) -> String {
+    let operator = operator(&node.domain, &node.op_type);
+    format!("node #{index} {:?} ({operator}, opset {opset})", node.name)
+}
+
+fn count(op: &OnnxOp) -> String {
+    match (*op.arity.start(), *op.arity.end()) {
+        (1, 1) => "1 operand".to_owned(),
+        (lo, hi) if lo == hi => format!("{lo} operands"),
+        (lo, usize::MAX) => format!("at least {lo} operands"),
+        (lo, hi) => format!("{lo} to {hi} operands"),
+    }
+}
+
+fn operand_note(emit: &Emit, node: &Node, inputs: &[Option<OpId>]) -> Option<String> {
+    let named = node.inputs.iter().zip(inputs).take(6);
+    let operands: Vec<String> = named
+        .filter_map(|(name, value)| value.map(|v| format!("{name:?} {}", emit.ty(v))))
+        .collect();
+    (!operands.is_empty()).then(|| format!("operands: {}", operands.join(", ")))
+}

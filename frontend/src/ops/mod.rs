@@ -1,0 +1,189 @@
+//! # The ONNX operators
+//!
+//! Purpose   each row decomposes one operator, from one opset on, into tensor primitives.
+//! In → Out  `ImportCx` (operands, attributes) → the values of the results.
+//! Owns      the list of supported operators; `docs/ops.md` is generated from it.
+//! Never     optimises: a row emits the plainest primitives that mean the same.
+//! To add    a row in the family's `OPS`; an element-wise operator in `elementwise.rs`.
+//! Tests     `mod tests` in each file.
+
+mod activation;
+mod constant;
+mod conv;
+mod elementwise;
+mod gather;
+mod matmul;
+mod movement;
+mod norm;
+mod pad;
+mod pool;
+mod quant;
+mod reduce;
+mod reshape;
+mod slice;
+mod softmax;
+
+use crate::context::ImportCx;
+use crate::emit::Body;
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::graph::OpId;
+use edgecc_ir::scalar::NodeId;
+use std::ops::RangeInclusive;
+
+/// How a row is imported.
+#[derive(Clone, Copy)]
+pub(crate) enum Import {
+    /// One operand, element by element.
+    Unary(fn(&mut Body<'_>, NodeId) -> NodeId),
+    /// Two operands, broadcast, element by element.
+    Binary(fn(&mut Body<'_>, NodeId, NodeId) -> NodeId),
+    /// Any number of operands, broadcast, combined from the left.
+    Fold(fn(&mut Body<'_>, NodeId, NodeId) -> NodeId),
+    /// One result.
+    One(fn(&mut ImportCx<'_>) -> Result<OpId, Diagnostic>),
+    /// Several results, in the operator's order.
+    Many(fn(&mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic>),
+}
+
+/// One operator from one opset on.
+pub(crate) struct OnnxOp {
+    /// Operator type.
+    pub name: &'static str,
+    /// Operator set; empty for the default one.
+    pub domain: &'static str,
+    /// First opset with this meaning.
+    pub since: i64,
+    /// Number of operands, trailing optional ones included.
+    pub arity: RangeInclusive<usize>,
+    /// Its meaning.
+    pub import: Import,
+    /// What is not supported; empty when everything is.
+    pub limits: &'static str,
+}
+
+const ANY: usize = usize::MAX;
+
+/// A row of the default domain without limits.
+const fn row(
+    name: &'static str,
+    since: i64,
+    arity: RangeInclusive<usize>,
+    import: Import,
+) -> OnnxOp {
+    OnnxOp { name, domain: "", since, arity, import, limits: "" }
+}
+
+impl OnnxOp {
+    /// States what is not supported.
+    const fn limits(self, limits: &'static str) -> OnnxOp {
+        OnnxOp { limits, ..self }
+    }
+}
+
+/// All rows, by family.
+const FAMILIES: &[&[OnnxOp]] = &[
+    activation::OPS,
+    constant::OPS,
+    conv::OPS,
+    elementwise::OPS,
+    gather::OPS,
+    matmul::OPS,
+    movement::OPS,
+    norm::OPS,
+    pad::OPS,
+    pool::OPS,
+    quant::OPS,
+    reduce::OPS,
+    reshape::OPS,
+    slice::OPS,
+    softmax::OPS,
+];
+
+/// One line of the list of supported operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpRow {
+    /// Operator type.
+    pub name: &'static str,
+    /// Operator set; empty for the default one.
+    pub domain: &'static str,
+    /// First opset with this meaning.
+    pub since: i64,
+    /// What is not supported; empty when everything is.
+    pub limits: &'static str,
+}
+
+/// All supported operators by domain, name and opset.
+pub fn table() -> impl Iterator<Item = OpRow> {
+    let mut rows: Vec<OpRow> = all()
+        .map(|op| OpRow { name: op.name, domain: op.domain, since: op.since, limits: op.limits })
+        .collect();
+    rows.sort_by_key(|r| (r.domain, r.name, r.since));
+    rows.into_iter()
+}
+
+/// The row for an operator in an opset: the newest that is not newer than the opset.
+pub(crate) fn find(domain: &str, name: &str, opset: i64) -> Option<&'static OnnxOp> {
+    all()
+        .filter(|op| op.name == name && op.domain == domain && op.since <= opset)
+        .max_by_key(|op| op.since)
+}
+
+/// The first opset in which an operator is supported.
+pub(crate) fn first_opset(domain: &str, name: &str) -> Option<i64> {
+    all().filter(|op| op.name == name && op.domain == domain).map(|op| op.since).min()
+}
+
+fn all() -> impl Iterator<Item = &'static OnnxOp> {
+    FAMILIES.iter().flat_map(|family| family.iter())
+}
+
+/// Runs a row on a node whose operand count fits.
+pub(crate) fn import(op: &OnnxOp, cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
+    let result = match op.import {
+        Import::Unary(body) => {
+            let x = cx.input(0)?;
+            vec![cx.emit.map(&[x], |b, p| body(b, p[0]))?]
+        }
+        Import::Binary(body) => vec![combine(cx, body)?],
+        Import::Fold(body) => {
+            cx.ignore(&["consumed_inputs"]);
+            vec![combine(cx, body)?]
+        }
+        Import::One(import) => vec![import(cx)?],
+        Import::Many(import) => import(cx)?,
+    };
+    cx.check_all_read()?;
+    Ok(result)
+}
+
+fn combine(
+    cx: &mut ImportCx<'_>,
+    body: fn(&mut Body<'_>, NodeId, NodeId) -> NodeId,
+) -> Result<OpId, Diagnostic> {
+    let inputs = cx.inputs()?;
+    cx.emit.map_broadcast(&inputs, |b, p| {
+        let first = p[0];
+        p[1..].iter().fold(first, |acc, &x| body(b, acc, x))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{all, find};
+
+    #[test]
+    fn rows_are_distinct() {
+        let mut keys: Vec<_> = all().map(|op| (op.domain, op.name, op.since)).collect();
+        keys.sort_unstable();
+        let count = keys.len();
+        keys.dedup();
+        assert_eq!(keys.len(), count);
+    }
+
+    #[test]
+    fn the_newest_row_of_an_opset_wins() {
+        assert_eq!(find("", "Clip", 7).map(|op| op.since), Some(6));
+        assert_eq!(find("", "Clip", 21).map(|op| op.since), Some(11));
+        assert!(find("", "GreaterOrEqual", 11).is_none());
+    }
+}
