@@ -4,7 +4,7 @@ use crate::ImportOptions;
 use crate::code::Code;
 use crate::context::ImportCx;
 use crate::emit::Emit;
-use crate::model::{Model, Node, ValueInfo};
+use crate::model::{GraphDef, Model, Node, TensorData, ValueInfo};
 use crate::ops::{self, OnnxOp};
 use crate::order::execution_order;
 use crate::prune::prune;
@@ -15,7 +15,7 @@ use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::loc::Loc;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Domains whose operators are looked up by another opset than the default one.
+/// The domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
 
 /// The state of the walk.
@@ -24,6 +24,8 @@ struct Walk<'a> {
     options: &'a ImportOptions<'a>,
     functions: &'a [(String, String)],
     opsets: &'a [(String, i64)],
+    /// Names that a needed node or the graph's result reads.
+    used: BTreeSet<&'a str>,
     /// What each name stands for; `None` when the node behind it has failed.
     values: BTreeMap<&'a str, Option<OpId>>,
     problems: Vec<Diagnostic>,
@@ -44,6 +46,7 @@ pub(crate) fn import_model(
         options,
         functions: &model.functions,
         opsets: &model.opsets,
+        used: used_names(&model.graph, &order),
         values: BTreeMap::new(),
         problems: Vec::new(),
         unsupported: BTreeMap::new(),
@@ -65,7 +68,7 @@ pub(crate) fn import_model(
 }
 
 impl<'a> Walk<'a> {
-    fn initializers(&mut self, tensors: Vec<crate::model::TensorData>, names: &'a [String]) {
+    fn initializers(&mut self, tensors: Vec<TensorData>, names: &'a [String]) {
         for (index, (data, name)) in tensors.into_iter().zip(names).enumerate() {
             self.set_loc(index, "initializer", name);
             let value = match tensor::decode(data, self.options.external) {
@@ -175,7 +178,8 @@ impl<'a> Walk<'a> {
         let external = self.options.external;
         let mut cx = ImportCx::new(&mut self.emit, node, opset, inputs.to_vec(), external);
         let results = ops::import(op, &mut cx)?;
-        let surplus = node.outputs.iter().skip(results.len()).position(|name| !name.is_empty());
+        let surplus = node.outputs.iter().skip(results.len());
+        let surplus = surplus.map(String::as_str).position(|name| self.used.contains(name));
         match surplus {
             None => Ok(results),
             Some(n) => Err(Code::UnsupportedOutput.error(format!(
@@ -222,6 +226,12 @@ impl<'a> Walk<'a> {
             None => "see `edgecc ops` for the supported operators".to_owned(),
         }
     }
+}
+
+fn used_names<'a>(graph: &'a GraphDef, order: &[usize]) -> BTreeSet<&'a str> {
+    let operands = order.iter().flat_map(|&n| &graph.nodes[n].inputs).map(String::as_str);
+    let outputs = graph.outputs.iter().map(|o| o.name.as_str());
+    operands.chain(outputs).filter(|name| !name.is_empty()).collect()
 }
 
 fn operator(domain: &str, op_type: &str) -> String {

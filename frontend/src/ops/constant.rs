@@ -78,7 +78,7 @@ fn range(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
         return Err(Code::ShapeMismatch.error("start, limit and delta differ in type"));
     }
     let count = ((limit.as_f64() - start.as_f64()) / delta.as_f64()).ceil().max(0.0);
-    if !(count <= MAX_RANGE) {
+    if count.is_nan() || count > MAX_RANGE {
         return Err(Code::TooLarge.error(format!("a range of {count} elements")));
     }
     let at = |i: usize| {

@@ -107,7 +107,7 @@ fn group_norm(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
     let shape = cx.emit.shape(x);
     let groups = cx.int("num_groups")?.and_then(|g| usize::try_from(g).ok()).unwrap_or(0);
-    if shape.rank() < 2 || groups == 0 || shape[1] % groups != 0 {
+    if shape.rank() < 2 || groups == 0 || !shape[1].is_multiple_of(groups) {
         return Err(invalid(
             "num_groups",
             format!("does not divide the channels of {}", cx.emit.ty(x)),

@@ -50,7 +50,7 @@ fn resolve(shape: &[usize], target: &[i64], zero_copies: bool) -> Option<Vec<usi
     let numel: usize = shape.iter().product();
     let rest = match target.iter().filter(|&&t| t == -1).count() {
         0 => 1,
-        1 if known > 0 && numel % known == 0 => numel / known,
+        1 if known > 0 && numel.is_multiple_of(known) => numel / known,
         _ => return None,
     };
     (known * rest == numel)
