@@ -1,0 +1,1 @@
+//! Reorders steps so that fewer bytes are live at the same time.
