@@ -93,3 +93,60 @@ fn replaces(
         && plan.slots[old] == plan.slots[new]
         && here == remaining[&old]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+    use crate::plan::testing::chain;
+    use crate::plan::{ALIGN, plan};
+    use edgecc_ir::kernel::BufferId;
+    use edgecc_ir::loops::Loops;
+    use edgecc_ir::plan::MemoryPlan;
+
+    /// `0 -> 1 -> 2` and `1, 2 -> 3`, planned and then changed.
+    fn messages(change: impl FnOnce(&mut MemoryPlan)) -> Vec<String> {
+        let mut loops: Loops = chain(&[8, 8, 8, 8], &[&[0, 1], &[1, 2], &[1, 2, 3]]);
+        let mut plan = plan(&loops, ALIGN);
+        change(&mut plan);
+        loops.plan = Some(plan);
+        let found = check(&loops).err().unwrap_or_default();
+        found.iter().map(ToString::to_string).collect()
+    }
+
+    fn slot(plan: &mut MemoryPlan, buffer: u32) -> &mut edgecc_ir::plan::Slot {
+        plan.slots[BufferId::from_u32(buffer)].as_mut().expect("an arena buffer")
+    }
+
+    #[test]
+    fn a_plan_passes() {
+        assert!(messages(|_| {}).is_empty());
+    }
+
+    #[test]
+    fn p1_live_buffers_do_not_overlap() {
+        let found = messages(|plan| {
+            let first = *slot(plan, 1);
+            *slot(plan, 2) = first;
+        });
+        assert_eq!(found, ["P1 at step 1: b2 overlaps b1, which is still in use"]);
+    }
+
+    #[test]
+    fn p1_a_shared_buffer_is_dead_afterwards() {
+        let found = messages(|plan| {
+            let first = *slot(plan, 1);
+            *slot(plan, 2) = first;
+            plan.shared.push((BufferId::from_u32(1), BufferId::from_u32(2)));
+        });
+        assert_eq!(found.len(), 1);
+    }
+
+    #[test]
+    fn p2_slots_are_aligned_and_inside() {
+        assert!(messages(|plan| slot(plan, 1).offset += 4).iter().any(|m| m.starts_with("P2")));
+        assert!(messages(|plan| plan.arena_bytes = 16).iter().any(|m| m.starts_with("P2")));
+        assert!(messages(|plan| slot(plan, 2).bytes = 4).iter().any(|m| m.starts_with("P2")));
+        let missing = messages(|plan| plan.slots[BufferId::from_u32(1)] = None);
+        assert_eq!(missing, ["P2 at b1: the buffer has no slot"]);
+    }
+}

@@ -43,3 +43,61 @@ fn replacements(
 ) -> impl Iterator<Item = (edgecc_ir::kernel::BufferId, edgecc_ir::kernel::BufferId)> + '_ {
     storage.buffers.windows(2).map(|pair| (pair[0], pair[1]))
 }
+
+#[cfg(test)]
+mod testing;
+
+#[cfg(test)]
+mod tests {
+    use super::check::check;
+    use super::testing::{Random, chain, random_program};
+    use super::{ALIGN, plan};
+    use edgecc_ir::loops::Loops;
+    use edgecc_ir::loops::interp::run;
+    use edgecc_ir::loops::verify::verify;
+    use edgecc_ir::tensor::Tensor;
+
+    fn planned(mut loops: Loops, align: usize) -> Loops {
+        loops.plan = Some(plan(&loops, align));
+        loops
+    }
+
+    #[test]
+    fn random_programs_are_planned_without_overlap_near_the_bound() {
+        let (mut total, mut bound) = (0, 0);
+        for seed in 0..2000 {
+            let count = 2 + seed as usize % 40;
+            let loops = planned(random_program(&mut Random(seed), count), 4);
+            assert_eq!((check(&loops), verify(&loops, None)), (Ok(()), Ok(())), "seed {seed}");
+            let plan = loops.plan.expect("planned");
+            assert!(plan.arena_bytes >= plan.lower_bound, "seed {seed}");
+            total += plan.arena_bytes;
+            bound += plan.lower_bound;
+        }
+        assert!(total * 100 <= bound * 102, "{total} bytes for a bound of {bound}");
+    }
+
+    #[test]
+    fn a_planned_program_computes_the_same() {
+        let input = [Tensor::from_f32s(&[8], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0])];
+        for seed in 0..200 {
+            let loops = random_program(&mut Random(seed), 12);
+            let want = run(&loops, &input);
+            assert_eq!(run(&planned(loops, ALIGN), &input), want, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn an_element_wise_chain_needs_one_slot() {
+        let loops = chain(&[8, 8, 8, 8, 8], &[&[0, 1], &[1, 2], &[2, 3], &[3, 4]]);
+        let plan = plan(&loops, ALIGN);
+        assert_eq!((plan.arena_bytes, plan.lower_bound), (64, 32));
+        assert_eq!(plan.shared.len(), 2);
+    }
+
+    #[test]
+    fn an_operand_that_is_read_later_is_not_overwritten() {
+        let loops = chain(&[8, 8, 8, 8], &[&[0, 1], &[1, 2], &[1, 2, 3]]);
+        assert_eq!(plan(&loops, ALIGN).shared, []);
+    }
+}

@@ -20,21 +20,23 @@ pub(super) fn place(storages: &[Storage], align: usize) -> Vec<usize> {
     attempts.min_by_key(|offsets| top(storages, offsets).1).unwrap_or_default()
 }
 
-/// The orders to start from; ties by size and birth.
+/// The orders to start from: largest, longest, largest times longest and first born to the front;
+/// ties by size and birth.
 fn orders(storages: &[Storage]) -> Vec<Vec<usize>> {
     let span = |s: &Storage| s.life.end - s.life.start + 1;
-    let keys: [&dyn Fn(&Storage) -> Reverse<usize>; 4] = [
-        &|s| Reverse(s.bytes),
-        &|s| Reverse(span(s)),
-        &|s| Reverse(s.bytes.saturating_mul(span(s))),
-        &|s| Reverse(usize::MAX - s.life.start),
+    let keys: [Vec<usize>; 4] = [
+        storages.iter().map(|s| s.bytes).collect(),
+        storages.iter().map(span).collect(),
+        storages.iter().map(|s| s.bytes.saturating_mul(span(s))).collect(),
+        storages.iter().map(|s| usize::MAX - s.life.start).collect(),
     ];
-    let by = |key: &dyn Fn(&Storage) -> Reverse<usize>| {
-        let mut order: Vec<usize> = (0..storages.len()).collect();
-        order.sort_by_key(|&n| (key(&storages[n]), Reverse(storages[n].bytes), n));
-        order
-    };
-    keys.into_iter().map(by).collect()
+    keys.iter().map(|key| descending(storages, key)).collect()
+}
+
+fn descending(storages: &[Storage], key: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..storages.len()).collect();
+    order.sort_by_key(|&n| (Reverse(key[n]), Reverse(storages[n].bytes), n));
+    order
 }
 
 fn improve(storages: &[Storage], align: usize, mut order: Vec<usize>, rounds: usize) -> Vec<usize> {

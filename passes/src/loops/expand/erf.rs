@@ -3,6 +3,7 @@
 use super::Emit;
 use edgecc_ir::loops::ValueId;
 use edgecc_ir::scalar::func::ScalarFn;
+use std::f32::consts::FRAC_2_SQRT_PI;
 
 /// Where `erf` rounds to 1.
 const LIMIT: f32 = 3.93;
@@ -12,9 +13,8 @@ const LIMIT: f32 = 3.93;
 /// A rational minimax fit by iteratively reweighted least squares (Lawson) on the linearised
 /// problem; relative error below 2⁻²⁵. All coefficients are positive, so nothing cancels.
 const P: [f32; 6] =
-    [1.128_379_1, 0.190_758_3, 0.052_786_47, 0.003_778_392_8, 2.847_609_4e-4, 2.041_902_2e-6];
-const Q: [f32; 6] =
-    [1.0, 0.502_387_87, 0.114_246_57, 0.014_995_02, 0.001_164_879_7, 3.800_086_8e-5];
+    [FRAC_2_SQRT_PI, 0.190_758_3, 0.052_786_47, 0.003_778_393, 2.847_609_4e-4, 2.041_902_2e-6];
+const Q: [f32; 6] = [1.0, 0.502_387_9, 0.114_246_57, 0.014_995_02, 0.001_164_879_7, 3.800_086_8e-5];
 
 /// `erf |x| = |x|·P(x²)/Q(x²)`, never above 1.
 pub(super) fn erf(e: &mut Emit<'_>, x: ValueId) -> ValueId {

@@ -5,9 +5,10 @@ use super::exp::times_power_of_two;
 use super::log::split;
 use edgecc_ir::loops::ValueId;
 use edgecc_ir::scalar::func::ScalarFn;
+use std::f32::consts::LN_2;
 
 /// log₂ e in a part of 12 bits and a rest.
-const LOG2_E: [f32; 2] = [1.442_382_8, 3.122_283_9e-4];
+const LOG2_E: [f32; 2] = [1.442_382_8, 3.122_284e-4];
 
 /// `(log(1 + f) − f + f²/2) / f³` as in `log`, times log₂ e.
 const P: [f32; 9] = [
@@ -19,12 +20,12 @@ const P: [f32; 9] = [
     -0.181_052_01,
     0.174_679_83,
     -0.157_499_48,
-    0.077_077_882,
+    0.077_077_88,
 ];
 
 /// `(2ʳ − 1) / r` on `|r| ≤ ½`; relative error of `2ʳ` below 2⁻²⁶.
 const EXP2: [f32; 6] =
-    [0.693_147_2, 0.240_225_94, 0.055_503_663, 0.009_625_425, 0.001_338_783_8, 1.334_214_3e-4];
+    [LN_2, 0.240_225_94, 0.055_503_663, 0.009_625_425, 0.001_338_783_8, 1.334_214_3e-4];
 
 /// Keeps the upper 12 bits of a mantissa, so that products of two such numbers are exact.
 const UPPER_HALF: i32 = !0xfff;
