@@ -12,10 +12,11 @@ pub mod dce;
 pub mod fold_constants;
 pub mod layout;
 mod operands;
-mod perm;
-mod rebuild;
-mod simplify;
+pub(crate) mod perm;
+pub(crate) mod rebuild;
+pub(crate) mod simplify;
 
+use crate::eqsat;
 use crate::manager::{Level, Pass};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::graph::verify::verify;
@@ -25,8 +26,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 ///
 /// Canonical forms come first since every later pass matches them only. Layout and saturation
 /// leave constant expressions behind (permuted weights, scaled filters) for the second folding.
-pub const PASSES: &[Pass<Graph>] =
-    &[canonicalize::PASS, fold_constants::PASS, layout::PASS, fold_constants::PASS, dce::PASS];
+pub const PASSES: &[Pass<Graph>] = &[
+    canonicalize::PASS,
+    fold_constants::PASS,
+    layout::PASS,
+    eqsat::PASS,
+    fold_constants::PASS,
+    dce::PASS,
+];
 
 impl Level for Graph {
     fn verify(&self) -> Result<(), String> {

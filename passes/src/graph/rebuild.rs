@@ -5,7 +5,7 @@ use edgecc_ir::graph::build::GraphBuilder;
 use edgecc_ir::graph::ops::{Const, Op};
 use edgecc_ir::graph::{Graph, OpData, OpId, Output};
 use edgecc_ir::kernel::ConstId;
-use edgecc_ir::loc::{LocId, LocTable};
+use edgecc_ir::loc::{Loc, LocId, LocTable};
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::TensorType;
 use indexmap::IndexMap;
@@ -115,6 +115,15 @@ impl Rebuild {
     /// Ops added from now on come from here.
     pub(crate) fn set_loc(&mut self, loc: LocId) {
         self.builder.set_loc_id(loc);
+    }
+
+    /// One location for several.
+    pub(crate) fn fused_loc(&mut self, parts: &[LocId]) -> LocId {
+        if let [only] = parts {
+            return *only;
+        }
+        self.builder.set_loc(Loc::Fused(parts.to_vec()));
+        self.builder.loc()
     }
 
     /// The graph so far.
