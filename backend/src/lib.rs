@@ -1,1 +1,81 @@
-//! placeholder
+//! # Room: edgecc-backend
+//!
+//! Purpose   turns scheduled, planned `Loops` into an object file, headers and metadata.
+//! In → Out  (&Loops, &Target) → Artifact. Pure: no files, no clock.
+//! Owns      the CLIF translation, section layout, symbol names, the generated headers.
+//! Never     decides: no tiling, fusing, reordering, allocation. A missing instruction is the
+//!           business of `legalize`.
+//! To add    a scalar function: one arm in `clif/scalar.rs`, one in `clif/legal.rs`. A CPU feature:
+//!           one row in `isa.rs`.
+//! Tests     `mod tests` in each file run compiled code on the host; `tests/codegen` at the top
+//!           level.
+
+mod bounds;
+mod clif;
+mod entry;
+mod error;
+mod isa;
+pub mod link;
+mod module;
+#[cfg(test)]
+mod testing;
+mod weights;
+
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::loops::Loops;
+use edgecc_ir::target::Target;
+
+/// What a compilation produces besides code.
+#[derive(Clone, Debug)]
+pub struct EmitOptions {
+    /// The compiler's name and version, for the descriptor.
+    pub producer: String,
+}
+
+/// A compiled model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Artifact {
+    /// A relocatable ELF object without undefined symbols, exporting `edgecc_<name>_info` and
+    /// `edgecc_<name>_run`.
+    pub object: Vec<u8>,
+    /// Bytes of machine code, constants of the code included.
+    pub text_bytes: u64,
+    /// Bytes of read-only data: weights and descriptor.
+    pub rodata_bytes: u64,
+    /// Bound of the stack below the caller.
+    pub stack_bytes: u32,
+    /// Bytes of workspace.
+    pub arena_bytes: u64,
+    /// Alignment of the workspace.
+    pub arena_align: u32,
+    /// Bytes of constant tensors, padding between them included.
+    pub weights_bytes: u64,
+    /// The functions in the order of the code; the entry comes last.
+    pub functions: Vec<FunctionInfo>,
+}
+
+/// One function of the object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionInfo {
+    /// Its symbol.
+    pub name: String,
+    /// Bytes of code.
+    pub code_bytes: u32,
+    /// Bound of the stack that it takes, its return address included.
+    pub frame_bytes: u32,
+}
+
+/// Compiles a planned program. Fails on what `legalize` should have removed (L3, L4) and on what
+/// the C ABI cannot describe.
+pub fn emit(
+    loops: &Loops,
+    target: &Target,
+    options: &EmitOptions,
+) -> Result<Artifact, Vec<Diagnostic>> {
+    let illegal: Vec<Diagnostic> =
+        loops.funcs.values().flat_map(|func| clif::check(func, target)).collect();
+    match illegal.is_empty() {
+        true => module::build(loops, target, options),
+        false => Err(illegal),
+    }
+}

@@ -12,8 +12,11 @@ pub struct MemoryPlan {
     pub align: usize,
     /// The largest sum of the sizes of simultaneously live buffers: no plan can be smaller.
     pub lower_bound: usize,
-    /// One slot per arena buffer; `None` for other homes.
+    /// One slot per arena buffer that a step uses; `None` for others.
     pub slots: SecondaryMap<BufferId, Option<Slot>>,
+    /// Pairs `(old, new)` in one slot: the step that writes `new` is the last one that reads `old`,
+    /// and runs in place.
+    pub shared: Vec<(BufferId, BufferId)>,
 }
 
 /// A range of the arena.

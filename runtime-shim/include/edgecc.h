@@ -156,8 +156,9 @@ typedef struct edgecc_call {
 /* The entry point of a model. Reentrant; writes nothing but outputs and workspace. */
 typedef int32_t (*edgecc_run_fn)(const edgecc_call *call);
 
-#define EDGECC_DECLARE_MODEL(name)                  \
-    extern const edgecc_model_v1 edgecc_##name##_info; \
+/* The descriptor is an array without a size because more follows its first element. */
+#define EDGECC_DECLARE_MODEL(name)                       \
+    extern const edgecc_model_v1 edgecc_##name##_info[]; \
     extern int32_t edgecc_##name##_run(const edgecc_call *call)
 
 /* ---- Needs nothing but this header ---- */

@@ -220,7 +220,8 @@ mod tests {
         assert_eq!(run(&loops, &input)[0].to_f32s(), [0.0, 0.0, 1.0, 2.0]);
         let mut slots = SecondaryMap::new();
         slots[BufferId::from_u32(1)] = Some(Slot { offset: 64, bytes: 16 });
-        let plan = MemoryPlan { arena_bytes: 80, align: 64, lower_bound: 16, slots };
+        let plan =
+            MemoryPlan { arena_bytes: 80, align: 64, lower_bound: 16, slots, shared: Vec::new() };
         loops.plan = Some(plan);
         assert_eq!(run(&loops, &input)[0].to_f32s(), [0.0, 0.0, 1.0, 2.0]);
     }

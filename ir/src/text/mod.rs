@@ -5,20 +5,32 @@
 //! how builders number and how a parser numbers what it reads; and `print(parse(print(x))) ==
 //! print(x)` for every `x` and all options.
 
+mod affine;
 pub(crate) mod attrs;
 pub(crate) mod cursor;
 mod data;
 mod graph;
+mod kernel;
 mod lex;
+mod loops;
 mod number;
+mod program;
 mod scalar;
+mod schedule;
+mod stmt;
 mod tables;
 mod write;
 
 pub use cursor::ParseError;
 pub use graph::{parse_graph, print_graph};
+pub use kernel::{parse_kernels, print_kernel, print_kernels};
+pub use loops::{parse_loops, print_loops};
+pub use stmt::print_func;
 
-use crate::kernel::ConstId;
+use crate::graph::Graph;
+use crate::kernel::{ConstId, Kernels};
+use crate::loops::Loops;
+use cursor::Cursor;
 
 /// What a dump shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,4 +65,48 @@ pub struct Parsed<T> {
     /// Constants whose data is not in the dump. They hold a placeholder that prints as the same
     /// hash again: good enough to verify, rewrite and schedule, not to evaluate or to emit.
     pub elided: Vec<ConstId>,
+}
+
+/// A dump of any level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Any {
+    /// Tensors.
+    Graph(Parsed<Graph>),
+    /// Structured kernels.
+    Kernels(Parsed<Kernels>),
+    /// Loop functions.
+    Loops(Parsed<Loops>),
+}
+
+/// Parses a dump of the level that its first word names: `graph`, `kernels` or `loops`.
+pub fn parse_any(text: &str) -> Result<Any, ParseError> {
+    let start = Cursor::new(text);
+    match start.peek().text {
+        "graph" => parse_graph(text).map(Any::Graph),
+        "kernels" => parse_kernels(text).map(Any::Kernels),
+        "loops" => parse_loops(text).map(Any::Loops),
+        _ => Err(start.expected("`graph`, `kernels` or `loops`")),
+    }
+}
+
+impl Any {
+    /// The dump's text.
+    #[must_use]
+    pub fn print(&self, options: &PrintOptions) -> String {
+        match self {
+            Any::Graph(graph) => print_graph(&graph.ir, options),
+            Any::Kernels(kernels) => print_kernels(&kernels.ir, options),
+            Any::Loops(loops) => print_loops(&loops.ir, options),
+        }
+    }
+
+    /// Constants whose data is not in the dump.
+    #[must_use]
+    pub fn elided(&self) -> &[ConstId] {
+        match self {
+            Any::Graph(graph) => &graph.elided,
+            Any::Kernels(kernels) => &kernels.elided,
+            Any::Loops(loops) => &loops.elided,
+        }
+    }
 }

@@ -44,11 +44,16 @@ pub(crate) fn parse_number(c: &mut Cursor<'_>, elem: ElemType) -> Parse<Scalar> 
 
 /// The counterpart of `write_scalar`.
 pub(crate) fn parse_scalar(c: &mut Cursor<'_>) -> Parse<Scalar> {
+    parse_scalar_or(c, ElemType::F32)
+}
+
+/// A number whose type is `elem` unless it says otherwise.
+pub(crate) fn parse_scalar_or(c: &mut Cursor<'_>, elem: ElemType) -> Parse<Scalar> {
     let literal = Literal::parse(c)?;
     let elem = match literal.token.kind {
         Kind::Word => ElemType::Bool,
         _ if c.eat(":") => c.elem()?,
-        _ => ElemType::F32,
+        _ => elem,
     };
     literal.typed(elem)
 }

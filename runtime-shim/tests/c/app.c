@@ -15,7 +15,7 @@ static int32_t run(const float *x, float *y, size_t size) {
 }
 
 int main(void) {
-    const edgecc_model_v1 *model = &edgecc_double_info;
+    const edgecc_model_v1 *model = edgecc_double_info;
     const edgecc_tensor_v1 *x = edgecc_model_input(model, 0);
     const edgecc_tensor_v1 *y = edgecc_model_output(model, 0);
     printf("%s by %s\n", edgecc_model_name(model), edgecc_model_producer(model));

@@ -1,0 +1,169 @@
+//! Addresses: which pointers a function keeps, so that hot loops compute none.
+//!
+//! An access is `parameter + Σ stride·index + displacement`, all in bytes. Accesses that share the
+//! parameter, the strides and the part of the displacement that no address mode holds share a
+//! pointer. A pointer belongs to the innermost loop among its strides: it starts, in front of that
+//! loop, as the pointer without that stride, and grows by the stride at the end of each iteration.
+
+use cranelift_entity::packed_option::PackedOption;
+use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
+use edgecc_ir::affine::Affine;
+use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt};
+use edgecc_ir::target::{Arch, Target};
+use std::collections::BTreeMap;
+
+/// A pointer of the plan.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct PointerId(u32);
+entity_impl!(PointerId, "ptr");
+
+/// What a pointer holds; the key of the plan.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pointer {
+    /// The buffer.
+    pub(super) param: ParamId,
+    /// Strides in bytes, outermost loop first.
+    pub(super) strides: Vec<(IndexId, i64)>,
+    /// Distance in bytes from the sum of the above.
+    pub(super) offset: i64,
+}
+
+/// All pointers of a function.
+#[derive(Debug, Default)]
+pub(super) struct AddressPlan {
+    /// The pointers; a parent comes before its children.
+    pub(super) pointers: PrimaryMap<PointerId, Pointer>,
+    /// The same buffer without the innermost stride and the offset.
+    pub(super) parents: SecondaryMap<PointerId, PackedOption<PointerId>>,
+    /// Pointers that grow in a loop.
+    pub(super) in_loop: SecondaryMap<IndexId, Vec<PointerId>>,
+    /// Pointers without strides.
+    pub(super) fixed: Vec<PointerId>,
+    /// Whether a guard reads the index.
+    pub(super) guarded: SecondaryMap<IndexId, bool>,
+    ids: BTreeMap<Pointer, PointerId>,
+    depths: SecondaryMap<IndexId, usize>,
+}
+
+impl AddressPlan {
+    /// The pointers that a function needs on a target.
+    pub(super) fn of(func: &LoopFn, target: &Target) -> AddressPlan {
+        let mut plan = AddressPlan::default();
+        plan.visit(func, target, &func.body, 0);
+        plan
+    }
+
+    /// The pointer and displacement of an access of `bytes` bytes.
+    pub(super) fn locate(
+        &self,
+        func: &LoopFn,
+        target: &Target,
+        access: Access<'_>,
+    ) -> (PointerId, i32) {
+        let (pointer, displacement) = self.split(func, target, access);
+        (self.ids[&pointer], displacement)
+    }
+
+    fn visit(&mut self, func: &LoopFn, target: &Target, block: &Block, depth: usize) {
+        for stmt in block {
+            match stmt {
+                Stmt::Let { value, expr: Expr::Load { param, index, lanes } } => {
+                    let bytes = access_bytes(func.values[*value].elem.bytes(), *lanes);
+                    self.access(func, target, Access { param: *param, index, bytes });
+                }
+                Stmt::Let { .. } => {}
+                Stmt::Store { param, index, value, lanes } => {
+                    let bytes = access_bytes(func.values[*value].elem.bytes(), *lanes);
+                    self.access(func, target, Access { param: *param, index, bytes });
+                }
+                Stmt::For { index, body, .. } => {
+                    self.depths[*index] = depth;
+                    self.visit(func, target, body, depth + 1);
+                }
+                Stmt::If { guards, then, .. } => {
+                    let terms = guards.iter().flat_map(|g| g.expr.terms());
+                    terms.for_each(|&(index, _)| self.guarded[index] = true);
+                    self.visit(func, target, then, depth);
+                }
+            }
+        }
+    }
+
+    fn access(&mut self, func: &LoopFn, target: &Target, access: Access<'_>) {
+        let (pointer, _) = self.split(func, target, access);
+        self.intern(pointer);
+    }
+
+    fn intern(&mut self, pointer: Pointer) -> PointerId {
+        if let Some(&id) = self.ids.get(&pointer) {
+            return id;
+        }
+        let parent = self.parent(&pointer);
+        let id = self.pointers.push(pointer.clone());
+        self.parents[id] = parent.into();
+        match pointer.strides.last() {
+            Some(&(index, _)) => self.in_loop[index].push(id),
+            None => self.fixed.push(id),
+        }
+        self.ids.insert(pointer, id);
+        id
+    }
+
+    fn parent(&mut self, pointer: &Pointer) -> Option<PointerId> {
+        let (_, outer) = pointer.strides.split_last().unwrap_or((&(IndexId::from_u32(0), 0), &[]));
+        let parent = Pointer { param: pointer.param, strides: outer.to_vec(), offset: 0 };
+        (parent != *pointer).then(|| self.intern(parent))
+    }
+
+    fn split(&self, func: &LoopFn, target: &Target, access: Access<'_>) -> (Pointer, i32) {
+        let linear = linear_bytes(func, access.param, access.index);
+        let mut strides: Vec<(IndexId, i64)> =
+            linear.terms().iter().copied().filter(|&(index, _)| func.indices[index] > 1).collect();
+        strides.sort_by_key(|&(index, _)| self.depths[index]);
+        let displacement = displacement(target, linear.constant, access.bytes);
+        let offset = linear.constant - i64::from(displacement);
+        (Pointer { param: access.param, strides, offset }, displacement)
+    }
+}
+
+/// One load or store.
+#[derive(Clone, Copy)]
+pub(super) struct Access<'a> {
+    /// The buffer.
+    pub(super) param: ParamId,
+    /// One index per dimension.
+    pub(super) index: &'a [Affine<IndexId>],
+    /// Bytes that one instruction moves.
+    pub(super) bytes: i64,
+}
+
+/// Bytes that the widest instruction of a (possibly partial) access moves: a partial access is
+/// split into pieces of powers of two, the widest first.
+pub(super) fn access_bytes(elem_bytes: usize, lanes: u8) -> i64 {
+    let bytes = elem_bytes * usize::from(lanes);
+    1 << bytes.ilog2()
+}
+
+fn linear_bytes(func: &LoopFn, param: ParamId, index: &[Affine<IndexId>]) -> Affine<IndexId> {
+    let ty = &func.params[param].ty;
+    let strides = ty.shape.strides();
+    let linear = Affine::constant(0);
+    let sum =
+        index.iter().zip(strides).fold(linear, |sum, (i, stride)| sum.add_scaled(i, stride as i64));
+    sum.times(ty.elem.bytes() as i64)
+}
+
+/// The part of a constant distance that an address mode holds. `Target::max_displacement` is that
+/// of a 4-byte access; where displacements count in units of the access, it scales with it.
+fn displacement(target: &Target, constant: i64, bytes: i64) -> i32 {
+    let window = match target.arch {
+        Arch::X86_64 => target.max_displacement,
+        Arch::Aarch64 => (target.max_displacement / 4 + 1) * bytes,
+    };
+    let within = match target.arch {
+        Arch::X86_64 => constant % window,
+        Arch::Aarch64 if (-256..256).contains(&constant) => constant,
+        Arch::Aarch64 => constant.rem_euclid(window) / bytes * bytes,
+    };
+    i32::try_from(within).expect("a displacement is smaller than its window")
+}

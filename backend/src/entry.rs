@@ -1,0 +1,234 @@
+//! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps.
+
+use crate::error::{Code, internal, refuse};
+use crate::module::arena_align;
+use crate::weights::WeightLayout;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    AbiParam, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, Signature, UserFuncName,
+    Value,
+};
+use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
+use cranelift_entity::PrimaryMap;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cranelift_module::{DataId, FuncId, Module};
+use cranelift_object::ObjectModule;
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::kernel::{BufferId, Home, Port};
+use edgecc_ir::loops::{self, Loops, Step};
+use edgecc_rt::abi::{ABI_VERSION, Call};
+use edgecc_rt::status::Status;
+
+/// Where the parts of the object are.
+pub(crate) struct Places<'a> {
+    /// One function per loop function.
+    pub(crate) kernels: &'a PrimaryMap<loops::FuncId, FuncId>,
+    /// The symbol of the constants.
+    pub(crate) weights: DataId,
+    /// Their offsets.
+    pub(crate) layout: &'a WeightLayout,
+}
+
+/// `int32_t run(const edgecc_call *)`.
+pub(crate) fn signature(call_conv: CallConv) -> Signature {
+    let mut signature = Signature::new(call_conv);
+    signature.params.push(AbiParam::new(I64));
+    signature.returns.push(AbiParam::new(I32));
+    signature
+}
+
+/// The code of the entry point.
+pub(crate) fn build(
+    loops: &Loops,
+    places: &Places<'_>,
+    module: &mut ObjectModule,
+    scratch: &mut FunctionBuilderContext,
+    signature: Signature,
+) -> Result<Function, Vec<Diagnostic>> {
+    let mut code = Function::with_name_signature(UserFuncName::default(), signature);
+    let mut builder = FunctionBuilder::new(&mut code, scratch);
+    let start = builder.create_block();
+    let fail = builder.create_block();
+    builder.append_block_params_for_function_params(start);
+    builder.append_block_param(fail, I32);
+    builder.switch_to_block(start);
+    let call = builder.block_params(start)[0];
+
+    let mut entry = Entry { builder, fail };
+    let frame = entry.checks(loops, call);
+    entry.steps(loops, places, module, &frame)?;
+    entry.finish(module.target_config());
+    Ok(code)
+}
+
+struct Entry<'a> {
+    builder: FunctionBuilder<'a>,
+    /// Returns its parameter.
+    fail: Block,
+}
+
+/// The checked parts of a call.
+struct Frame {
+    inputs: Value,
+    outputs: Value,
+    workspace: Value,
+}
+
+impl Entry<'_> {
+    /// Reads nothing through a pointer before it was checked, and no tensor at all.
+    fn checks(&mut self, loops: &Loops, call: Value) -> Frame {
+        self.fail_if_zero(call, Status::Null);
+        let version = self.load(I32, call, Call::ABI_VERSION_OFFSET);
+        self.fail_unless_equal(version, i64::from(ABI_VERSION), Status::Abi);
+        let inputs = self.load(I32, call, Call::N_INPUTS_OFFSET);
+        self.fail_unless_equal(inputs, loops.inputs.len() as i64, Status::Dim);
+        let outputs = self.load(I32, call, Call::N_OUTPUTS_OFFSET);
+        self.fail_unless_equal(outputs, loops.outputs.len() as i64, Status::Dim);
+
+        let frame = Frame {
+            inputs: self.load(I64, call, Call::INPUTS_OFFSET),
+            outputs: self.load(I64, call, Call::OUTPUTS_OFFSET),
+            workspace: self.load(I64, call, Call::WORKSPACE_OFFSET),
+        };
+        let lists = [(frame.inputs, &loops.inputs), (frame.outputs, &loops.outputs)];
+        for (list, ports) in lists {
+            self.check_not_null(list, ports);
+        }
+        let arena_bytes = arena_bytes(loops);
+        if arena_bytes > 0 {
+            self.fail_if_zero(frame.workspace, Status::Null);
+        }
+        for (list, ports) in lists {
+            self.check_alignment(list, ports);
+        }
+        let misaligned = self.low_bits(frame.workspace, arena_align(loops));
+        self.fail_if(misaligned, Status::Align);
+        let size = self.load(I64, call, Call::WORKSPACE_SIZE_OFFSET);
+        let ins = self.builder.ins();
+        let small = ins.icmp_imm_u(IntCC::UnsignedLessThan, size, arena_bytes as i64);
+        self.fail_if(small, Status::Workspace);
+        frame
+    }
+
+    fn check_not_null(&mut self, list: Value, ports: &[Port]) {
+        if ports.is_empty() {
+            return;
+        }
+        self.fail_if_zero(list, Status::Null);
+        for at in 0..ports.len() {
+            let pointer = self.load(I64, list, 8 * at as i32);
+            self.fail_if_zero(pointer, Status::Null);
+        }
+    }
+
+    fn check_alignment(&mut self, list: Value, ports: &[Port]) {
+        let wide = ports.iter().enumerate().filter(|(_, port)| port.ty.elem.bytes() > 1);
+        for (at, port) in wide {
+            let pointer = self.load(I64, list, 8 * at as i32);
+            let misaligned = self.low_bits(pointer, port.ty.elem.bytes());
+            self.fail_if(misaligned, Status::Align);
+        }
+    }
+
+    fn steps(
+        &mut self,
+        loops: &Loops,
+        places: &Places<'_>,
+        module: &mut ObjectModule,
+        frame: &Frame,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let weights = self.weights(places, module);
+        for step in &loops.steps {
+            let Step::Call { func, args, .. } = step;
+            let mut pointers = Vec::with_capacity(args.len());
+            for &arg in args {
+                pointers.push(self.buffer(loops, places, frame, weights, arg)?);
+            }
+            let kernel = module.declare_func_in_func(places.kernels[*func], self.builder.func);
+            self.builder.ins().call(kernel, &pointers);
+        }
+        Ok(())
+    }
+
+    /// The address of the constants. The symbol is declared as imported only because it is defined
+    /// late: it is part of this object, so its address needs no table.
+    fn weights(&mut self, places: &Places<'_>, module: &mut ObjectModule) -> Option<Value> {
+        if places.layout.bytes == 0 {
+            return None;
+        }
+        let global = module.declare_data_in_func(places.weights, self.builder.func);
+        if let GlobalValueData::Symbol { colocated, .. } =
+            &mut self.builder.func.global_values[global]
+        {
+            *colocated = true;
+        }
+        Some(self.builder.ins().symbol_value(I64, global))
+    }
+
+    fn buffer(
+        &mut self,
+        loops: &Loops,
+        places: &Places<'_>,
+        frame: &Frame,
+        weights: Option<Value>,
+        buffer: BufferId,
+    ) -> Result<Value, Vec<Diagnostic>> {
+        Ok(match loops.buffers[buffer].home {
+            Home::Input(at) => self.load(I64, frame.inputs, 8 * at as i32),
+            Home::Output(at) => self.load(I64, frame.outputs, 8 * at as i32),
+            Home::Const(constant) => {
+                let offset = places.layout.offsets[constant] as i64;
+                let weights = weights.ok_or_else(|| internal("a constant without bytes"))?;
+                self.builder.ins().iadd_imm_s(weights, offset)
+            }
+            Home::Arena => {
+                let slot = loops.plan.as_ref().and_then(|plan| plan.slots[buffer]);
+                let slot = slot.ok_or_else(|| {
+                    vec![refuse(Code::NotPlanned, format!("buffer {buffer} has no place"))]
+                })?;
+                self.builder.ins().iadd_imm_s(frame.workspace, slot.offset as i64)
+            }
+        })
+    }
+
+    fn finish(mut self, config: TargetFrontendConfig) {
+        let ok = self.builder.ins().iconst(I32, i64::from(Status::Ok.code()));
+        self.builder.ins().return_(&[ok]);
+        self.builder.switch_to_block(self.fail);
+        let status = self.builder.block_params(self.fail)[0];
+        self.builder.ins().return_(&[status]);
+        self.builder.seal_all_blocks();
+        self.builder.finalize(config);
+    }
+
+    fn load(&mut self, ty: cranelift_codegen::ir::Type, pointer: Value, offset: i32) -> Value {
+        self.builder.ins().load(ty, MemFlagsData::trusted(), pointer, offset)
+    }
+
+    fn low_bits(&mut self, pointer: Value, align: usize) -> Value {
+        self.builder.ins().band_imm_u(pointer, align as i64 - 1)
+    }
+
+    fn fail_if_zero(&mut self, value: Value, status: Status) {
+        let zero = self.builder.ins().icmp_imm_u(IntCC::Equal, value, 0);
+        self.fail_if(zero, status);
+    }
+
+    fn fail_unless_equal(&mut self, value: Value, expected: i64, status: Status) {
+        let differs = self.builder.ins().icmp_imm_u(IntCC::NotEqual, value, expected);
+        self.fail_if(differs, status);
+    }
+
+    fn fail_if(&mut self, condition: Value, status: Status) {
+        let code = i64::from(status.code()) & 0xffff_ffff;
+        let code = self.builder.ins().iconst(I32, code);
+        let next = self.builder.create_block();
+        self.builder.ins().brif(condition, self.fail, &[code.into()], next, &[]);
+        self.builder.switch_to_block(next);
+    }
+}
+
+fn arena_bytes(loops: &Loops) -> usize {
+    loops.plan.as_ref().map_or(0, |plan| plan.arena_bytes)
+}

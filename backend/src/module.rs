@@ -1,0 +1,323 @@
+//! Symbols and sections: everything of a model in one object.
+//!
+//! `.text` holds the kernels and the entry, `.rodata` the weights and the descriptor. All symbols
+//! but the entry and the descriptor are local.
+
+use crate::error::{Code, internal, refuse};
+use crate::isa::Effort;
+use crate::weights::{self, WeightLayout};
+use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function;
+use cranelift_codegen::isa::{OwnedTargetIsa, TargetIsa};
+use cranelift_entity::PrimaryMap;
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_module::{DataId, FuncId, Linkage, Module, ModuleReloc};
+use cranelift_object::object::write::{StandardSection, Symbol, SymbolId, SymbolSection};
+use cranelift_object::object::{SymbolFlags, SymbolKind, SymbolScope};
+use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::kernel::Port;
+use edgecc_ir::loops::{self, Loops};
+use edgecc_ir::target::{Arch, Target};
+use edgecc_rt::abi;
+use edgecc_rt::descriptor::{ModelInfo, TensorInfo, encode};
+use edgecc_rt::feature;
+
+type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
+
+/// Compiles a legal program.
+pub(crate) fn build(loops: &Loops, target: &Target, options: &EmitOptions) -> Result<Artifact> {
+    let layout = WeightLayout::of(loops);
+    let mut module = ModuleBuilder::new(loops, target)?;
+    let mut functions = module.kernels(loops, target)?;
+    let entry = module.entry(loops, &layout)?;
+    let stack_bytes = bounds::stack_bytes(&functions, &entry);
+    functions.push(entry);
+
+    let info = model_info(loops, target, options, layout.bytes, stack_bytes);
+    let descriptor = encode(&info).map_err(|why| {
+        vec![refuse(Code::AbiLimit, format!("the model's interface has no descriptor: {why}"))]
+    })?;
+    let object = module.finish(loops, &layout, &descriptor)?;
+    Ok(Artifact {
+        text_bytes: object.text_bytes,
+        rodata_bytes: object.rodata_bytes,
+        object: object.bytes,
+        stack_bytes,
+        arena_bytes: info.arena_bytes,
+        arena_align: info.arena_align,
+        weights_bytes: info.weights_bytes,
+        functions,
+    })
+}
+
+/// The descriptor's content, `weights_bytes` and `stack_bytes` being known from the code.
+fn model_info(
+    loops: &Loops,
+    target: &Target,
+    options: &EmitOptions,
+    weights_bytes: usize,
+    stack_bytes: u32,
+) -> ModelInfo {
+    let arch = match target.arch {
+        Arch::X86_64 => abi::Arch::X86_64,
+        Arch::Aarch64 => abi::Arch::Aarch64,
+    };
+    let rows = target.features.iter().filter_map(|name| feature::by_name(arch, name));
+    ModelInfo {
+        name: loops.name.clone(),
+        producer: options.producer.clone(),
+        arch,
+        features: rows.fold(0, |mask, row| mask | row.mask()),
+        arena_bytes: loops.plan.as_ref().map_or(0, |plan| plan.arena_bytes as u64),
+        arena_align: arena_align(loops) as u32,
+        stack_bytes,
+        macs: loops.macs,
+        weights_bytes: weights_bytes as u64,
+        inputs: loops.inputs.iter().map(tensor_info).collect(),
+        outputs: loops.outputs.iter().map(tensor_info).collect(),
+    }
+}
+
+/// Alignment of the workspace.
+pub(crate) fn arena_align(loops: &Loops) -> usize {
+    loops.plan.as_ref().map_or(1, |plan| plan.align.max(1))
+}
+
+fn tensor_info(port: &Port) -> TensorInfo {
+    TensorInfo {
+        name: port.name.clone(),
+        elem: abi::Elem::from_code(port.ty.elem.onnx_code()).expect("the codes are ONNX's in both"),
+        dims: port.ty.shape.iter().map(|&d| d as u64).collect(),
+        quant: None,
+    }
+}
+
+/// A finished object file.
+struct Object {
+    bytes: Vec<u8>,
+    text_bytes: u64,
+    rodata_bytes: u64,
+}
+
+/// An object under construction.
+struct ModuleBuilder {
+    module: ObjectModule,
+    glue_isa: OwnedTargetIsa,
+    kernel_isa: OwnedTargetIsa,
+    kernels: PrimaryMap<loops::FuncId, FuncId>,
+    weights: DataId,
+    context: Context,
+    scratch: FunctionBuilderContext,
+}
+
+impl ModuleBuilder {
+    fn new(loops: &Loops, target: &Target) -> Result<ModuleBuilder> {
+        let glue = isa::build(target, Effort::Glue)?;
+        let builder = ObjectBuilder::new(
+            glue.clone(),
+            loops.name.as_str(),
+            cranelift_module::default_libcall_names(),
+        );
+        let mut module = ObjectModule::new(builder.map_err(internal)?);
+        let symbol = format!("edgecc_{}_weights", loops.name);
+        // Defined after the module is finished, so that the bytes are not copied on the way.
+        let weights =
+            module.declare_data(&symbol, Linkage::Import, false, false).map_err(internal)?;
+        Ok(ModuleBuilder {
+            module,
+            glue_isa: glue,
+            kernel_isa: isa::build(target, Effort::Verbatim)?,
+            kernels: PrimaryMap::new(),
+            weights,
+            context: Context::new(),
+            scratch: FunctionBuilderContext::new(),
+        })
+    }
+
+    fn kernels(&mut self, loops: &Loops, target: &Target) -> Result<Vec<FunctionInfo>> {
+        let config = self.kernel_isa.frontend_config();
+        let mut functions = Vec::with_capacity(loops.funcs.len() + 1);
+        for func in loops.funcs.values() {
+            let name = format!("edgecc_{}_{}", loops.name, func.name);
+            let signature = clif::signature(func.params.len(), config.default_call_conv);
+            let id = self.module.declare_function(&name, Linkage::Local, &signature);
+            let id = id.map_err(internal)?;
+            self.kernels.push(id);
+            let code = clif::translate(func, target, config, &mut self.scratch);
+            let isa = self.kernel_isa.clone();
+            functions.push(self.define(id, name, code, &*isa)?);
+        }
+        Ok(functions)
+    }
+
+    fn entry(&mut self, loops: &Loops, layout: &WeightLayout) -> Result<FunctionInfo> {
+        let isa = self.glue_isa.clone();
+        let name = abi::run_symbol(&loops.name);
+        let signature = entry::signature(isa.default_call_conv());
+        let id = self.module.declare_function(&name, Linkage::Export, &signature);
+        let places = entry::Places { kernels: &self.kernels, weights: self.weights, layout };
+        let code = entry::build(loops, &places, &mut self.module, &mut self.scratch, signature)?;
+        self.define(id.map_err(internal)?, name, code, &*isa)
+    }
+
+    fn define(
+        &mut self,
+        id: FuncId,
+        name: String,
+        code: Function,
+        isa: &dyn TargetIsa,
+    ) -> Result<FunctionInfo> {
+        self.context.clear();
+        self.context.func = code;
+        let compiled = self.context.compile(isa, &mut ControlPlane::default());
+        let compiled = compiled.map_err(|why| internal(format!("{name}: {:?}", why.inner)))?;
+        let frame_bytes = bounds::frame_bytes(compiled);
+        let alignment = u64::from(compiled.buffer.alignment);
+        let bytes = compiled.buffer.data().to_vec();
+        let relocs: Vec<ModuleReloc> = compiled
+            .buffer
+            .relocs()
+            .to_vec()
+            .iter()
+            .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &self.context.func, id))
+            .collect();
+        self.module.define_function_bytes(id, alignment, &bytes, &relocs).map_err(internal)?;
+        Ok(FunctionInfo { name, code_bytes: bytes.len() as u32, frame_bytes })
+    }
+
+    fn finish(self, loops: &Loops, layout: &WeightLayout, descriptor: &[u8]) -> Result<Object> {
+        let weights = self.weights;
+        let mut product = self.module.finish();
+        let gap = layout.bytes.next_multiple_of(abi::DESCRIPTOR_ALIGN);
+        let mut rodata = layout.blob(loops, gap - layout.bytes + descriptor.len());
+        rodata.resize(gap, 0);
+        rodata.extend_from_slice(descriptor);
+        let rodata_bytes = rodata.len() as u64;
+        place_rodata(&mut product, loops, weights, layout, rodata);
+        let text = product.object.section_id(StandardSection::Text);
+        let text_bytes = product.object.section(text).data().len() as u64;
+        let bytes = product.object.write().map_err(internal)?;
+        Ok(Object { bytes, text_bytes, rodata_bytes })
+    }
+}
+
+/// Fills `.rodata` and defines its symbols.
+fn place_rodata(
+    product: &mut ObjectProduct,
+    loops: &Loops,
+    weights: DataId,
+    layout: &WeightLayout,
+    rodata: Vec<u8>,
+) {
+    let descriptor_at = layout.bytes.next_multiple_of(abi::DESCRIPTOR_ALIGN) as u64;
+    let descriptor_bytes = rodata.len() as u64 - descriptor_at;
+    let weights: SymbolId = product.data_symbol(weights);
+    let object = &mut product.object;
+    let section = object.section_id(StandardSection::ReadOnlyData);
+    object.set_section_data(section, rodata, weights::ALIGN as u64);
+    let symbol = object.symbol_mut(weights);
+    symbol.section = SymbolSection::Section(section);
+    symbol.size = layout.bytes as u64;
+    symbol.scope = SymbolScope::Compilation;
+    object.add_symbol(Symbol {
+        name: abi::info_symbol(&loops.name).into_bytes(),
+        value: descriptor_at,
+        size: descriptor_bytes,
+        kind: SymbolKind::Data,
+        scope: SymbolScope::Dynamic,
+        weak: false,
+        section: SymbolSection::Section(section),
+        flags: SymbolFlags::None,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{ARCHES, compile, program};
+    use cranelift_object::object::read::elf::ElfFile64;
+    use cranelift_object::object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionKind};
+    use edgecc_ir::affine::Affine;
+    use edgecc_ir::kernel::{Buffer, Home};
+    use edgecc_ir::loops::build::LoopBuilder;
+    use edgecc_ir::loops::{Loops, Param, ParamAccess, Step, VType};
+    use edgecc_ir::tensor::Tensor;
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    /// Adds two constants of equal content to the input, one after the other.
+    fn model() -> Loops {
+        let ty = TensorType::new(ElemType::F32, &[4]);
+        let mut b = LoopBuilder::new("k0_add");
+        let x = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
+        let c = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
+        let y = b.param(Param { ty: ty.clone(), access: ParamAccess::Write });
+        let v4 = VType { elem: ElemType::F32, lanes: 4 };
+        let at = vec![Affine::constant(0)];
+        let (a, k) = (b.load(v4, x, at.clone(), 4), b.load(v4, c, at.clone(), 4));
+        let sum = b.apply(edgecc_ir::scalar::func::ScalarFn::Add, &[a, k]);
+        b.store(y, at, sum, 4);
+        let mut loops = program(b.finish());
+        loops.inputs.pop();
+        let constants = [0, 1].map(|_| {
+            let constant = loops.consts.push(Tensor::from_f32s(&[4], &[1.0, 2.0, 3.0, 4.0]));
+            loops.buffers.push(Buffer { ty: ty.clone(), home: Home::Const(constant) })
+        });
+        let Step::Call { func, args, loc } = loops.steps.remove(0);
+        for (n, constant) in constants.into_iter().enumerate() {
+            let source = if n == 0 { args[0] } else { args[2] };
+            let args = [source, constant, args[2]].into_iter().collect();
+            loops.steps.push(Step::Call { func, args, loc });
+        }
+        loops
+    }
+
+    #[test]
+    fn the_object_exports_two_symbols_and_imports_none() {
+        for arch in ARCHES {
+            let artifact = compile(&model(), arch);
+            let elf: ElfFile64<'_, Endianness> =
+                ElfFile64::parse(artifact.object.as_slice()).expect("an ELF object");
+            let globals: Vec<_> =
+                elf.symbols().filter(|s| s.is_global()).filter_map(|s| s.name().ok()).collect();
+            assert_eq!(globals, ["edgecc_m_run", "edgecc_m_info"]);
+            assert!(elf.symbols().skip(1).all(|s| !s.is_undefined()), "{arch:?}");
+        }
+    }
+
+    #[test]
+    fn no_section_is_writable() {
+        for arch in ARCHES {
+            let artifact = compile(&model(), arch);
+            let elf: ElfFile64<'_, Endianness> =
+                ElfFile64::parse(artifact.object.as_slice()).expect("an ELF object");
+            let filled = elf.sections().filter(|s| s.size() > 0);
+            let loaded: Vec<_> = filled
+                .filter(|s| !matches!(s.kind(), SectionKind::Metadata | SectionKind::Linker))
+                .map(|s| s.kind())
+                .collect();
+            assert_eq!(loaded, [SectionKind::Text, SectionKind::ReadOnlyData]);
+        }
+    }
+
+    #[test]
+    fn equal_constants_are_stored_once() {
+        let artifact = compile(&model(), ARCHES[0]);
+        assert_eq!(artifact.weights_bytes, 16);
+    }
+
+    #[test]
+    fn two_compilations_give_the_same_bytes() {
+        for arch in ARCHES {
+            assert_eq!(compile(&model(), arch), compile(&model(), arch));
+        }
+    }
+
+    #[test]
+    fn constants_reach_the_kernels() {
+        let x = Tensor::from_f32s(&[4], &[10.0, 20.0, 30.0, 40.0]);
+        let Some(outputs) = crate::testing::run(&model(), &[x]) else { return };
+        assert_eq!(outputs[0].to_f32s(), [12.0, 24.0, 36.0, 48.0]);
+    }
+}

@@ -1,0 +1,88 @@
+//! Sweeps of expanded functions against double precision.
+
+use crate::loops::legalize::legalize;
+use edgecc_ir::affine::Affine;
+use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::interp::run_fn;
+use edgecc_ir::loops::{LoopFn, Param, ParamAccess, VType};
+use edgecc_ir::scalar::func::{Accuracy, ScalarFn};
+use edgecc_ir::target::{Arch, Target};
+use edgecc_ir::tensor::Tensor;
+use edgecc_ir::types::{ElemType, TensorType};
+
+/// Every `STEP`-th bit pattern, a prime number: about 200,000 floats over all exponents.
+const STEP: usize = 21_377;
+
+/// The compiled function of each element.
+pub(in crate::loops) fn eval(func: ScalarFn, xs: &[f32]) -> Vec<f32> {
+    eval_with(func, &[xs], true)
+}
+
+/// The compiled function of each tuple of elements, with or without multiply-add.
+pub(in crate::loops) fn eval_with(func: ScalarFn, args: &[&[f32]], fma: bool) -> Vec<f32> {
+    let count = args[0].len();
+    let target = Target { fma, ..Target::default_for(Arch::X86_64) };
+    let (code, diagnostics) = legalize(code(func, count), &target);
+    assert_eq!(diagnostics, []);
+    let mut buffers: Vec<Tensor> = args.iter().map(|xs| Tensor::from_f32s(&[count], xs)).collect();
+    buffers.push(Tensor::zeros(TensorType::new(ElemType::F32, &[count])));
+    run_fn(&code, &mut buffers);
+    buffers.last().expect("the output").to_f32s()
+}
+
+fn code(func: ScalarFn, count: usize) -> LoopFn {
+    let mut b = LoopBuilder::new("sweep");
+    let ty = TensorType::new(ElemType::F32, &[count]);
+    let ins: Vec<_> = (0..func.info().arity)
+        .map(|_| b.param(Param { ty: ty.clone(), access: ParamAccess::Read }))
+        .collect();
+    let out = b.param(Param { ty, access: ParamAccess::Write });
+    let f32 = VType::scalar(ElemType::F32);
+    b.for_each(count, |b, i| {
+        let args: Vec<_> = ins.iter().map(|&p| b.load(f32, p, vec![Affine::var(i)], 1)).collect();
+        let y = b.apply(func, &args);
+        b.store(out, vec![Affine::var(i)], y, 1);
+    });
+    b.finish()
+}
+
+/// Asserts the accuracy class of a function of one argument, with and without multiply-add.
+pub(in crate::loops) fn check_ulps(func: ScalarFn, exact: impl Fn(f64) -> f64) {
+    let xs: Vec<f32> = (0..=u32::MAX).step_by(STEP).map(f32::from_bits).collect();
+    for fma in [true, false] {
+        let ys = eval_with(func, &[&xs], fma);
+        let wants = xs.iter().map(|&x| exact(f64::from(x)));
+        let (at, error) = worst(ys.iter().copied().zip(wants)).expect("samples");
+        assert!(error <= allowed(func), "{func:?}({:?}) is {:?}: {error} ulp", xs[at], ys[at]);
+    }
+}
+
+/// The error of the accuracy class in units in the last place.
+pub(in crate::loops) fn allowed(func: ScalarFn) -> f64 {
+    match func.info().accuracy {
+        Accuracy::Exact => 0.5,
+        Accuracy::Ulp(n) => f64::from(n),
+    }
+}
+
+/// The position and size of the largest error of `(result, exact value)` pairs.
+pub(in crate::loops) fn worst(results: impl Iterator<Item = (f32, f64)>) -> Option<(usize, f64)> {
+    let errors = results.map(|(y, want)| ulps(y, want)).enumerate();
+    errors.max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// Distance in units in the last place of `f32` at the exact value; infinite when only one of the
+/// two is NaN. Infinity counts as 2¹²⁸.
+fn ulps(y: f32, want: f64) -> f64 {
+    let rounded = want as f32;
+    if y.to_bits() == rounded.to_bits() || (y.is_nan() && want.is_nan()) {
+        return 0.0;
+    }
+    if y.is_nan() || want.is_nan() || (y == 0.0 && rounded == 0.0) {
+        return f64::INFINITY;
+    }
+    let finite = |x: f64| x.clamp(-(2f64.powi(128)), 2f64.powi(128));
+    let size = finite(want).abs().max(f64::from(f32::MIN_POSITIVE));
+    let ulp = 2f64.powi(size.log2().floor() as i32 - 23);
+    (finite(f64::from(y)) - finite(want)).abs() / ulp
+}

@@ -1,0 +1,147 @@
+//! Options that several subcommands share.
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use edgecc::{FloatMode, OptLevel, Options, TargetSpec, Verify};
+use std::path::PathBuf;
+
+/// The model and how its open ends are closed.
+#[derive(clap::Args)]
+pub(super) struct Model {
+    /// ONNX file; `-` reads standard input
+    #[arg(value_name = "MODEL")]
+    pub(super) path: PathBuf,
+    /// Prefix of symbols and types, a C identifier [default: the file's name]
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// Value of a symbolic dimension
+    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
+    dims: Vec<(String, usize)>,
+    /// Shape of an input
+    #[arg(long = "shape", value_name = "INPUT:1x3x224x224", value_parser = shape)]
+    shapes: Vec<(String, Vec<usize>)>,
+}
+
+/// The machine that the code is for.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Target")]
+pub(super) struct Machine {
+    /// x86_64, aarch64 or a triple [default: this machine]
+    #[arg(long, value_name = "ARCH")]
+    target: Option<String>,
+    #[command(flatten)]
+    cpu: Cpu,
+}
+
+/// Which CPU of the architecture.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Target")]
+pub(super) struct Cpu {
+    /// Name from `edgecc targets`, `generic` or `native`
+    #[arg(long, value_name = "NAME")]
+    cpu: Option<String>,
+    /// Features to add and remove, e.g. `+dotprod,-fp16`
+    #[arg(long, value_name = "LIST", value_delimiter = ',', allow_hyphen_values = true)]
+    features: Vec<String>,
+}
+
+/// What the compiler does on the way.
+#[derive(clap::Args)]
+#[command(next_help_heading = "Optimisation and debugging")]
+pub(super) struct Effort {
+    /// Optimisation level: 0, 1, 2, 3 or s
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = level())]
+    opt_level: OptLevel,
+    /// Forbid rewrites that change the bits of float results
+    #[arg(long)]
+    strict_float: bool,
+    /// Check the IR after every pass
+    #[arg(long)]
+    verify_each: bool,
+    /// Write the IR after every pass to numbered files
+    #[arg(long, value_name = "DIR")]
+    pub(super) dump_ir: Option<PathBuf>,
+    /// Print how long every pass took
+    #[arg(long)]
+    pub(super) time_passes: bool,
+}
+
+/// The options of the compiler that these arguments mean; without a machine, this one.
+pub(super) fn options(model: &Model, machine: TargetSpec, effort: &Effort) -> Options {
+    Options {
+        name: model.name.clone(),
+        target: machine,
+        dims: model.dims.iter().cloned().collect(),
+        shapes: model.shapes.iter().cloned().collect(),
+        opt_level: effort.opt_level,
+        float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
+        verify: if effort.verify_each { Verify::Each } else { Verify::Default },
+    }
+}
+
+impl Machine {
+    pub(super) fn spec(&self) -> TargetSpec {
+        let spec = self.cpu.host_spec();
+        TargetSpec { triple: self.target.clone().unwrap_or_else(|| spec.triple.clone()), ..spec }
+    }
+}
+
+impl Cpu {
+    /// A CPU of this machine's architecture; the default one, not the actual one, unless asked.
+    pub(super) fn host_spec(&self) -> TargetSpec {
+        TargetSpec {
+            cpu: self.cpu.clone(),
+            features: self.features.clone(),
+            ..TargetSpec::default()
+        }
+    }
+}
+
+fn level() -> impl TypedValueParser<Value = OptLevel> {
+    PossibleValuesParser::new(OptLevel::ALL.iter().map(|(name, _)| *name)).map(|name| {
+        let row = OptLevel::ALL.iter().find(|(n, _)| *n == name);
+        row.expect("the parser accepts only names of the table").1
+    })
+}
+
+fn dim(text: &str) -> Result<(String, usize), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
+    let value = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
+    Ok((name.to_owned(), value))
+}
+
+fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
+    let (name, dims) = text.rsplit_once(':').ok_or("expected INPUT:1x3x224x224")?;
+    let parse = |d: &str| d.parse().map_err(|_| format!("{d:?} is not a number"));
+    let dims = dims.split('x').filter(|d| !d.is_empty()).map(parse);
+    Ok((name.to_owned(), dims.collect::<Result<_, String>>()?))
+}
+
+/// A size in bytes with an optional K, M or G (powers of 1024).
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        _ => return Err("expected a number of bytes, e.g. 65536, 64K or 2M".to_owned()),
+    };
+    let count: u64 = digits.parse().map_err(|_| format!("{digits:?} is not a number"))?;
+    count.checked_mul(unit).ok_or_else(|| "the size is too large".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{dim, shape, size};
+
+    #[test]
+    fn values_have_their_forms() {
+        assert_eq!(dim("batch=4"), Ok(("batch".to_owned(), 4)));
+        assert!(dim("batch").is_err() && dim("b=x").is_err());
+        assert_eq!(shape("a:b:1x2"), Ok(("a:b".to_owned(), vec![1, 2])));
+        assert_eq!(shape("scalar:"), Ok(("scalar".to_owned(), vec![])));
+        assert_eq!(size("64K"), Ok(65536));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert!(size("9x").is_err() && size("99999999999G").is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! `edgecc explain`: what an error code means, and what became of a node.
+
+use super::Outcome;
+use super::args::{self, Effort, Machine, Model};
+use super::exit::Exit;
+use super::host;
+use super::ui::Ui;
+use edgecc::driver::Ir;
+use edgecc::{Code, Failure, suggest};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::kernel::Kernels;
+use edgecc_ir::loc::{Loc, LocId, LocTable};
+use edgecc_ir::target::Target;
+use edgecc_passes::schedule::strategy_for;
+
+/// Explain an error code, or what became of a model's nodes
+///
+/// Instead of a model, the argument may be the code of an error or warning.
+#[derive(clap::Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  edgecc explain dynamic-shape\n",
+    "  edgecc explain model.onnx --node conv1\n",
+    "  edgecc explain model.onnx                    every node",
+))]
+pub(super) struct Args {
+    #[command(flatten)]
+    model: Model,
+    /// Show only nodes whose name contains this
+    #[arg(long, value_name = "NAME", default_value = "")]
+    node: String,
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
+    let path = &args.model.path;
+    match path.to_str() {
+        Some(word) if path.extension().is_none() && !path.exists() => explain_code(word, ui),
+        _ => explain_nodes(args, ui),
+    }
+}
+
+/// Every code of every room with its explanation.
+fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let own = Code::ALL.iter().map(|c| (c.name(), c.doc()));
+    own.chain(edgecc_frontend::Code::ALL.iter().map(|c| (c.name(), c.doc())))
+}
+
+fn explain_code(word: &str, ui: &Ui) -> Outcome {
+    let Some((name, doc)) = codes().find(|(name, _)| *name == word) else {
+        let help = suggest::help(word, codes().map(|(name, _)| name));
+        let message = format!("{word:?} is neither a file nor the code of an error");
+        return Err(Failure::from(Code::UnknownCode.error(message).help(help)));
+    };
+    ui.print(&format!("{name}: {doc}\n"));
+    Ok(Exit::Ok)
+}
+
+/// What became of the nodes, level by level.
+fn explain_nodes(args: &Args, ui: &Ui) -> Outcome {
+    let options = args::options(&args.model, args.machine.spec(), &args.effort);
+    let target = edgecc::target::resolve(&options.target)?;
+    let mut text = String::new();
+    let mut optimised = String::new();
+    let mut see = |pass: &str, ir: Ir<'_>| match ir {
+        Ir::Graph(graph) if pass == "import" => text += &graph_text("imported as", graph, args),
+        Ir::Graph(graph) => optimised = graph_text("optimised to", graph, args),
+        Ir::Kernels(kernels) if pass == "schedule" => {
+            text += &optimised;
+            text += &kernels_text(kernels, &target, args);
+        }
+        Ir::Kernels(_) | Ir::Loops(_) => {}
+    };
+    host::compile(&args.model, &options, &args.effort, ui, &mut see)?;
+    ui.print(&text);
+    Ok(Exit::Ok)
+}
+
+fn graph_text(title: &str, graph: &Graph, args: &Args) -> String {
+    let mut text = format!("{title}\n");
+    for &id in &graph.order {
+        let op = &graph.ops[id];
+        if let Some(nodes) = wanted(&graph.locs, op.loc, args) {
+            let name = op.op.tag().mnemonic();
+            text += &format!("  {id:<6} {name:<10} {:<24} {nodes}\n", op.ty.to_string());
+        }
+    }
+    text
+}
+
+fn kernels_text(kernels: &Kernels, target: &Target, args: &Args) -> String {
+    let mut text = "runs as\n".to_owned();
+    for (step, call) in kernels.calls.iter().enumerate() {
+        if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
+            let kernel = &kernels.kernels[call.kernel];
+            let strategy = strategy_for(kernel, target).name;
+            let step = format!("step {step}");
+            text +=
+                &format!("  {step:<9} {:<10} scheduled as {strategy:<12} {nodes}\n", kernel.name);
+        }
+    }
+    text
+}
+
+/// The nodes of a place, if one of them was asked for.
+fn wanted(locs: &LocTable, loc: LocId, args: &Args) -> Option<String> {
+    let sources = locs[loc].sources(locs);
+    let nodes: Vec<String> = sources.into_iter().map(Loc::to_string).collect();
+    nodes.iter().any(|n| n.contains(&args.node)).then(|| nodes.join(", "))
+}

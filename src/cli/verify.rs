@@ -1,0 +1,206 @@
+//! `edgecc verify`: one input, every level of the compiler, the first difference.
+
+use super::arrays::{self, arrange};
+use super::exit::Exit;
+use super::host::{Host, HostArgs};
+use super::ui::Ui;
+use super::{Outcome, random};
+use edgecc::Failure;
+use edgecc::driver::{Compiled, Ir};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::kernel::Kernels;
+use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_ir::{graph, kernel, loops};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Compare what every level of the compiler computes
+///
+/// The levels are: the model as imported, the optimised graph, its kernels, their loops, and the
+/// compiled code. The first one that differs from the reference is named. Without `--expected`
+/// the reference is the model as imported.
+#[derive(clap::Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  edgecc verify model.onnx                     random inputs\n",
+    "  edgecc verify model.onnx --inputs in.npz --expected out.npz --rtol 1e-3\n\n",
+    "The last line is `edgecc verify: PASSED` or `edgecc verify: FAILED at LEVEL`.",
+))]
+pub(super) struct Args {
+    #[command(flatten)]
+    host: HostArgs,
+    /// NumPy archive with one array per input [default: random values]
+    #[arg(long, value_name = "FILE.npz")]
+    inputs: Option<PathBuf>,
+    /// NumPy archive with one array per output
+    #[arg(long, value_name = "FILE.npz", requires = "inputs")]
+    expected: Option<PathBuf>,
+    /// Relative tolerance of floats
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    rtol: f64,
+    /// Absolute tolerance; integers must be equal when it is below 1
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    atol: f64,
+    /// Seed of random inputs
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The programs that are compared.
+#[derive(Default)]
+struct Levels {
+    imported: Option<Graph>,
+    optimised: Option<Graph>,
+    kernels: Option<Kernels>,
+}
+
+/// How a level's outputs differ from the reference.
+#[derive(Serialize)]
+struct Comparison {
+    level: &'static str,
+    max_abs_error: f64,
+    max_rel_error: f64,
+    /// The first element out of tolerance.
+    mismatch: Option<Mismatch>,
+}
+
+#[derive(Serialize)]
+struct Mismatch {
+    output: String,
+    index: usize,
+    expected: f64,
+    found: f64,
+}
+
+pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
+    let inputs = args.inputs.as_deref().map(arrays::read).transpose()?;
+    let expected = args.expected.as_deref().map(arrays::read).transpose()?;
+    let mut levels = Levels::default();
+    let compiled = args.host.compile(ui, &mut |_, ir| levels.keep(ir))?;
+    let inputs = match inputs {
+        Some(arrays) => arrange(arrays, &compiled.loops.inputs, "input")?,
+        None => random::inputs(&compiled.loops.inputs, args.seed),
+    };
+    let results = levels.run(&compiled, &inputs, ui)?;
+    let reference = match expected {
+        Some(arrays) => arrange(arrays, &compiled.loops.outputs, "output")?,
+        None => results[0].1.clone(),
+    };
+    let compared: Vec<Comparison> = results
+        .iter()
+        .map(|(level, found)| args.compare(level, &compiled, &reference, found))
+        .collect();
+    Ok(report(args, &compared, ui))
+}
+
+impl Levels {
+    /// Keeps the first graph, the last graph and the first kernels.
+    fn keep(&mut self, ir: Ir<'_>) {
+        match ir {
+            Ir::Graph(graph) if self.imported.is_none() => self.imported = Some(graph.clone()),
+            Ir::Graph(graph) => self.optimised = Some(graph.clone()),
+            Ir::Kernels(kernels) if self.kernels.is_none() => self.kernels = Some(kernels.clone()),
+            Ir::Kernels(_) | Ir::Loops(_) => {}
+        }
+    }
+
+    /// The outputs of each level, from the model down to machine code.
+    fn run(
+        &self,
+        compiled: &Compiled,
+        inputs: &[Tensor],
+        ui: &Ui,
+    ) -> Result<Vec<(&'static str, Vec<Tensor>)>, Failure> {
+        let mut results = Vec::new();
+        let mut add = |level, outputs| {
+            ui.progress(level);
+            results.push((level, outputs));
+        };
+        if let Some(graph) = &self.imported {
+            add("import", graph::eval::eval(graph, inputs));
+        }
+        if let Some(graph) = &self.optimised {
+            add("graph", graph::eval::eval(graph, inputs));
+        }
+        if let Some(kernels) = &self.kernels {
+            add("kernels", kernel::eval::eval(kernels, inputs));
+        }
+        add("loops", loops::interp::run(&compiled.loops, inputs));
+        add("native", Host::load(compiled)?.run(inputs)?);
+        ui.progress("");
+        Ok(results)
+    }
+}
+
+impl Args {
+    fn compare(
+        &self,
+        level: &'static str,
+        compiled: &Compiled,
+        reference: &[Tensor],
+        found: &[Tensor],
+    ) -> Comparison {
+        let mut comparison =
+            Comparison { level, max_abs_error: 0.0, max_rel_error: 0.0, mismatch: None };
+        for ((port, expected), found) in compiled.loops.outputs.iter().zip(reference).zip(found) {
+            for (index, (e, f)) in expected.iter().zip(found.iter()).enumerate() {
+                let outside = self.compare_element(e, f, &mut comparison);
+                if outside && comparison.mismatch.is_none() {
+                    let (expected, found) = (e.as_f64(), f.as_f64());
+                    let output = port.name.clone();
+                    comparison.mismatch = Some(Mismatch { output, index, expected, found });
+                }
+            }
+        }
+        comparison
+    }
+
+    /// Whether an element is out of tolerance; NaN equals NaN.
+    fn compare_element(&self, expected: Scalar, found: Scalar, worst: &mut Comparison) -> bool {
+        if expected == found {
+            return false;
+        }
+        let (e, f) = (expected.as_f64(), found.as_f64());
+        if e == f || (e.is_nan() && f.is_nan()) {
+            return !expected.elem().is_float() && self.atol < 1.0;
+        }
+        let error = (e - f).abs();
+        let error = if error.is_nan() { f64::INFINITY } else { error };
+        worst.max_abs_error = worst.max_abs_error.max(error);
+        worst.max_rel_error = worst.max_rel_error.max(error / e.abs().max(f64::MIN_POSITIVE));
+        let relative = if expected.elem().is_float() { self.rtol * e.abs() } else { 0.0 };
+        error > self.atol + relative
+    }
+}
+
+fn report(args: &Args, compared: &[Comparison], ui: &Ui) -> Exit {
+    let guilty = compared.iter().find(|c| c.mismatch.is_some());
+    if args.json {
+        ui.json(&serde_json::json!({
+            "passed": guilty.is_none(),
+            "first_difference": guilty.map(|c| c.level),
+            "levels": compared,
+        }));
+    } else {
+        ui.print(&table(compared));
+        ui.print(&match guilty {
+            None => "edgecc verify: PASSED\n".to_owned(),
+            Some(c) => format!("edgecc verify: FAILED at {}\n", c.level),
+        });
+    }
+    if guilty.is_none() { Exit::Ok } else { Exit::Mismatch }
+}
+
+fn table(compared: &[Comparison]) -> String {
+    let head = format!("{:<10} {:>12} {:>12}\n", "level", "abs. error", "rel. error");
+    let row = |c: &Comparison| {
+        let verdict = c.mismatch.as_ref().map_or(String::new(), |m| {
+            format!("  {}[{}]: expected {}, found {}", m.output, m.index, m.expected, m.found)
+        });
+        format!("{:<10} {:>12.3e} {:>12.3e}{verdict}\n", c.level, c.max_abs_error, c.max_rel_error)
+    };
+    compared.iter().fold(head, |text, c| text + &row(c))
+}

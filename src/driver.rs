@@ -1,0 +1,200 @@
+//! The pipeline: every step from the model's bytes to the object, in order, in one function.
+
+use crate::code::Code;
+use crate::external;
+use crate::failure::Failure;
+use crate::options::{FloatMode, Options, identifier, is_identifier};
+use crate::report::Report;
+use crate::target;
+use edgecc_backend::EmitOptions;
+use edgecc_frontend::{ImportOptions, Imported};
+use edgecc_ir::diag::{Diagnostic, Violation};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::kernel::Kernels;
+use edgecc_ir::loops::Loops;
+use edgecc_ir::target::Target;
+use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::form_kernels::form_kernels;
+use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
+use std::fmt;
+use std::path::Path;
+
+/// A model and where it comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// An ONNX protobuf message.
+    pub bytes: &'a [u8],
+    /// What the model is named after when the options do not say.
+    pub stem: &'a str,
+    /// The folder that may hold weights in other files.
+    pub folder: Option<&'a Path>,
+}
+
+/// One level of the IR, as an observer sees it between two passes.
+#[derive(Clone, Copy, Debug)]
+pub enum Ir<'a> {
+    /// Tensors.
+    Graph(&'a Graph),
+    /// Structured computations.
+    Kernels(&'a Kernels),
+    /// Loop nests.
+    Loops(&'a Loops),
+}
+
+/// Told of each pass' name and result.
+pub type Observer<'a> = dyn FnMut(&str, Ir<'_>) + 'a;
+
+/// Everything that is known at the end of the pipeline.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The resolved machine.
+    pub target: Target,
+    /// The planned program that the object was made from.
+    pub loops: Loops,
+    /// The object and its sizes.
+    pub code: edgecc_backend::Artifact,
+    /// What is in the object.
+    pub report: Report,
+    /// Problems that did not stop compilation.
+    pub warnings: Vec<Diagnostic>,
+    /// What was not optimised and why.
+    pub remarks: Vec<String>,
+}
+
+/// The compiler's name and version, as stored in every object.
+pub const PRODUCER: &str = concat!("edgecc ", env!("CARGO_PKG_VERSION"));
+
+/// Compiles a model; `observe` sees the IR after every pass.
+///
+/// # Panics
+/// When a pass breaks an invariant and the options ask for checks: a bug in that pass.
+pub fn compile(
+    source: &Source<'_>,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Compiled, Failure> {
+    let target = target::resolve(&options.target)?;
+    let Imported { mut graph, mut warnings, .. } = import(source, options)?;
+    see(observe, options, "import", Ir::Graph(&graph));
+
+    let remarks = graph_passes(&mut graph, &target, options, observe);
+    let mut kernels = form_kernels(&graph);
+    drop(graph);
+    see(observe, options, "form-kernels", Ir::Kernels(&kernels));
+
+    edgecc_passes::schedule::schedule(&mut kernels, &target);
+    see(observe, options, "schedule", Ir::Kernels(&kernels));
+
+    let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &target);
+    see(observe, options, "lower", Ir::Loops(&loops));
+
+    warnings.extend(crate::rooms::passes::run_all(&mut loops, &target));
+    crate::rooms::passes::plan(&mut loops);
+    see(observe, options, "plan", Ir::Loops(&loops));
+
+    let emit = EmitOptions { producer: PRODUCER.to_owned() };
+    let code = edgecc_backend::emit(&loops, &target, &emit)?;
+    let report = Report::new(&kernels, &loops, &target, &code);
+    Ok(Compiled { target, loops, code, report, warnings, remarks })
+}
+
+impl<'a> Source<'a> {
+    /// A model file's bytes, named after the file, with its folder open for weights.
+    #[must_use]
+    pub fn of_file(bytes: &'a [u8], path: &'a Path) -> Source<'a> {
+        let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("model");
+        Source { bytes, stem, folder: path.parent() }
+    }
+}
+
+impl Compiled {
+    /// The C header.
+    #[must_use]
+    pub fn header(&self) -> String {
+        crate::rooms::backend::header::c(&self.loops, &self.code)
+    }
+
+    /// The Rust module.
+    #[must_use]
+    pub fn rust(&self) -> String {
+        crate::rooms::backend::header::rust(&self.loops, &self.code)
+    }
+}
+
+impl fmt::Display for Ir<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::rooms::text::{print_kernels, print_loops};
+        use edgecc_ir::text::{PrintOptions, print_graph};
+        let options = PrintOptions::default();
+        f.write_str(&match self {
+            Ir::Graph(graph) => print_graph(graph, &options),
+            Ir::Kernels(kernels) => print_kernels(kernels, &options),
+            Ir::Loops(loops) => print_loops(loops, &options),
+        })
+    }
+}
+
+/// Reads the model under the name and shapes of the options.
+fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
+    let name = match &options.name {
+        None => identifier(source.stem),
+        Some(name) if is_identifier(name) => name.clone(),
+        Some(name) => {
+            let help = format!("use --name {}", identifier(name));
+            let message = format!("{name:?} is not a C identifier");
+            return Err(Code::BadName.error(message).help(help).into());
+        }
+    };
+    let external: &edgecc_frontend::ExternalReader<'_> = match source.folder {
+        None => &edgecc_frontend::no_external_data,
+        Some(folder) => &move |range| external::read(folder, range),
+    };
+    let import = ImportOptions {
+        name,
+        dims: options.dims.clone().into_iter().collect(),
+        shapes: options.shapes.clone().into_iter().collect(),
+        external,
+    };
+    Ok(edgecc_frontend::import(source.bytes, &import)?)
+}
+
+/// Runs the graph passes; gives their remarks.
+fn graph_passes(
+    graph: &mut Graph,
+    target: &Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Vec<String> {
+    let verify = if options.verify.is_on() { VerifyPolicy::Each } else { VerifyPolicy::Never };
+    let options = PassOptions {
+        strict_float: options.float_mode == FloatMode::Strict,
+        opt_level: options.opt_level.effort(),
+        verify,
+    };
+    let cx = PassCx::new(target, &options);
+    run_passes(graph, edgecc_passes::graph::PASSES, &cx, |pass, moment, graph| {
+        if moment != Moment::Before {
+            observe(pass.name, Ir::Graph(graph));
+        }
+    });
+    let remarks = cx.remarks.into_inner();
+    remarks.into_iter().map(|r| format!("{}: {}", r.pass, r.message)).collect()
+}
+
+/// Shows a level to the observer, then checks it.
+fn see(observe: &mut Observer<'_>, options: &Options, pass: &str, ir: Ir<'_>) {
+    observe(pass, ir);
+    if options.verify.is_on() {
+        let broken = match ir {
+            Ir::Graph(graph) => graph::verify::verify(graph),
+            Ir::Kernels(kernels) => kernel::verify::verify(kernels),
+            Ir::Loops(loops) => loops::verify::verify(loops, None),
+        };
+        broken.unwrap_or_else(|violations| panic!("{}", rejection(pass, &violations)));
+    }
+}
+
+fn rejection(pass: &str, violations: &[Violation]) -> String {
+    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    format!("the verifier rejects the result of {pass}: {}", lines.join("; "))
+}

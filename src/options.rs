@@ -1,0 +1,162 @@
+//! What a caller of the compiler may choose.
+
+use std::collections::BTreeMap;
+
+/// All choices of one compilation. `Options::default()` compiles for this machine's architecture
+/// with the default CPU of that architecture.
+///
+/// ```
+/// use edgecc::{Options, TargetSpec};
+/// let mut options = Options { target: TargetSpec::of("aarch64"), ..Options::default() };
+/// options.dims.insert("batch".to_owned(), 1);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Prefix of every symbol and type, a C identifier; made from the file's name when absent.
+    pub name: Option<String>,
+    /// The machine to compile for.
+    pub target: TargetSpec,
+    /// Values of symbolic dimensions.
+    pub dims: BTreeMap<String, usize>,
+    /// Shapes of inputs, instead of those in the model.
+    pub shapes: BTreeMap<String, Vec<usize>>,
+    /// How much is optimised.
+    pub opt_level: OptLevel,
+    /// What float rewrites may change.
+    pub float_mode: FloatMode,
+    /// When the IR is checked.
+    pub verify: Verify,
+}
+
+/// A machine as a user names it; resolved by `target::resolve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetSpec {
+    /// `x86_64`, `aarch64` or a target triple that starts with one of them.
+    pub triple: String,
+    /// A name of `edgecc targets`, `generic` or `native`; the architecture's default when absent.
+    pub cpu: Option<String>,
+    /// `+name` and `-name`, applied in order to the CPU's features.
+    pub features: Vec<String>,
+}
+
+/// How much is optimised.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum OptLevel {
+    /// Only what later levels rely on: for finding faults.
+    O0,
+    /// Cheap clean-up.
+    O1,
+    /// Everything that pays for itself.
+    #[default]
+    O2,
+    /// As `O2`, with larger limits for the search.
+    O3,
+    /// As `O2`, with less unrolling.
+    Os,
+}
+
+/// What float rewrites may change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FloatMode {
+    /// Sums may be reordered and multiply-adds fused, as `docs/numerics.md` says.
+    #[default]
+    Relaxed,
+    /// Only rewrites that keep every bit.
+    Strict,
+}
+
+/// When the IR is checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// After every pass in debug builds, never in release builds.
+    #[default]
+    Default,
+    /// After every pass.
+    Each,
+}
+
+impl Verify {
+    /// Whether each pass is followed by a check.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self == Verify::Each || cfg!(debug_assertions)
+    }
+}
+
+impl OptLevel {
+    /// Every level with its spelling after `-O`.
+    pub const ALL: &[(&str, OptLevel)] = &[
+        ("0", OptLevel::O0),
+        ("1", OptLevel::O1),
+        ("2", OptLevel::O2),
+        ("3", OptLevel::O3),
+        ("s", OptLevel::Os),
+    ];
+
+    /// The effort of the passes, 0 to 3.
+    #[must_use]
+    pub fn effort(self) -> u8 {
+        match self {
+            OptLevel::O0 => 0,
+            OptLevel::O1 => 1,
+            OptLevel::O2 | OptLevel::Os => 2,
+            OptLevel::O3 => 3,
+        }
+    }
+}
+
+impl TargetSpec {
+    /// The default CPU of an architecture or triple.
+    #[must_use]
+    pub fn of(triple: impl Into<String>) -> TargetSpec {
+        TargetSpec { triple: triple.into(), cpu: None, features: Vec::new() }
+    }
+
+    /// Exactly the machine that runs the compiler.
+    #[must_use]
+    pub fn native() -> TargetSpec {
+        TargetSpec { cpu: Some("native".to_owned()), ..TargetSpec::default() }
+    }
+}
+
+impl Default for TargetSpec {
+    fn default() -> TargetSpec {
+        TargetSpec::of(std::env::consts::ARCH)
+    }
+}
+
+/// A C identifier made from any text: other characters become `_`, a leading digit is prefixed.
+#[must_use]
+pub fn identifier(text: &str) -> String {
+    let clean = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' };
+    let word: String = text.chars().map(clean).collect();
+    match word.chars().next() {
+        None => "model".to_owned(),
+        Some('0'..='9') => format!("m{word}"),
+        Some(_) => word,
+    }
+}
+
+/// Whether a name can be used as it is.
+#[must_use]
+pub fn is_identifier(name: &str) -> bool {
+    let mut chars = name.chars();
+    chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
+        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{identifier, is_identifier};
+
+    #[test]
+    fn any_text_becomes_an_identifier() {
+        for (text, name) in
+            [("MobileNet-v2.1", "mobilenet_v2_1"), ("3net", "m3net"), ("", "model"), ("é", "_")]
+        {
+            assert_eq!(identifier(text), name);
+            assert!(is_identifier(name));
+        }
+        assert!(!is_identifier("a-b") && !is_identifier("1a") && !is_identifier(""));
+    }
+}

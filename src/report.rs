@@ -1,0 +1,238 @@
+//! What is in a compiled model: the summary after a compilation and the metadata beside an object.
+
+use crate::driver::PRODUCER;
+use edgecc_ir::kernel::{Call, Kernels, Port};
+use edgecc_ir::loc::Loc;
+use edgecc_ir::loops::Loops;
+use edgecc_ir::target::Target;
+use edgecc_passes::lower_to_loops::macs;
+use serde::Serialize;
+
+/// Facts about a compiled model; sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The model's name.
+    pub name: String,
+    /// The compiler's name and version.
+    pub producer: String,
+    /// Architecture.
+    pub arch: String,
+    /// CPU.
+    pub cpu: String,
+    /// CPU features that the code may use.
+    pub features: Vec<String>,
+    /// Inputs in call order.
+    pub inputs: Vec<TensorFacts>,
+    /// Outputs in call order.
+    pub outputs: Vec<TensorFacts>,
+    /// Multiply-adds of one run.
+    pub macs: u64,
+    /// Constant tensors.
+    pub weights_bytes: u64,
+    /// Machine code.
+    pub code_bytes: u64,
+    /// The object file.
+    pub object_bytes: u64,
+    /// Workspace that a caller provides.
+    pub arena_bytes: u64,
+    /// The workspace that no plan can go below.
+    pub arena_lower_bound: u64,
+    /// Alignment of the workspace.
+    pub arena_align: u64,
+    /// Bound of the stack below the caller.
+    pub stack_bytes: u64,
+    /// The kernel calls in execution order.
+    pub layers: Vec<Layer>,
+}
+
+/// An input or output.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TensorFacts {
+    /// Name in the model.
+    pub name: String,
+    /// Element type.
+    pub elem: String,
+    /// Extents, outermost first.
+    pub shape: Vec<usize>,
+    /// Size of the dense tensor.
+    pub bytes: usize,
+}
+
+/// One kernel call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layer {
+    /// The kernel's word, e.g. `conv`.
+    pub kernel: String,
+    /// The model's nodes that it computes.
+    pub nodes: Vec<String>,
+    /// Multiply-adds of one run.
+    pub macs: u64,
+}
+
+impl Report {
+    /// Collects the facts.
+    #[must_use]
+    pub fn new(
+        kernels: &Kernels,
+        loops: &Loops,
+        target: &Target,
+        code: &edgecc_backend::Artifact,
+    ) -> Report {
+        Report {
+            name: loops.name.clone(),
+            producer: PRODUCER.to_owned(),
+            arch: target.arch.name().to_owned(),
+            cpu: target.cpu.clone(),
+            features: target.features.clone(),
+            inputs: loops.inputs.iter().map(tensor_facts).collect(),
+            outputs: loops.outputs.iter().map(tensor_facts).collect(),
+            macs: loops.macs,
+            weights_bytes: code.weights_bytes,
+            code_bytes: code.text_bytes,
+            object_bytes: code.object.len() as u64,
+            arena_bytes: code.arena_bytes,
+            arena_lower_bound: loops.plan.as_ref().map_or(0, |p| p.lower_bound as u64),
+            arena_align: u64::from(code.arena_align),
+            stack_bytes: u64::from(code.stack_bytes),
+            layers: layers(kernels),
+        }
+    }
+
+    /// The short summary for people; ends with a newline.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let tensors = |ts: &[TensorFacts]| {
+            ts.iter().map(TensorFacts::to_string).collect::<Vec<_>>().join(", ")
+        };
+        let arena = match self.arena_bytes == self.arena_lower_bound {
+            true => format!("{} bytes, the least possible", self.arena_bytes),
+            false => format!("{} bytes, at least {}", self.arena_bytes, self.arena_lower_bound),
+        };
+        let rows = [
+            ("inputs", tensors(&self.inputs)),
+            ("outputs", tensors(&self.outputs)),
+            ("multiply-adds", count(self.macs)),
+            ("weights", size(self.weights_bytes)),
+            ("code", size(self.code_bytes)),
+            ("arena", arena),
+            ("stack", format!("{} bytes", self.stack_bytes)),
+            ("needs", self.needs()),
+            ("heaviest", self.heaviest().join("\n")),
+        ];
+        let head = format!("{} for {} ({})\n", self.name, self.arch, self.cpu);
+        rows.iter().fold(head, |text, (label, value)| text + &row(label, value))
+    }
+
+    fn needs(&self) -> String {
+        match self.features.as_slice() {
+            [] => "nothing beyond the baseline".to_owned(),
+            features => features.join(" "),
+        }
+    }
+
+    /// The three layers with the most multiply-adds, with their shares.
+    fn heaviest(&self) -> Vec<String> {
+        let mut layers: Vec<&Layer> = self.layers.iter().filter(|l| l.macs > 0).collect();
+        layers.sort_by_key(|l| std::cmp::Reverse(l.macs));
+        let share = |l: &Layer| 100.0 * l.macs as f64 / self.macs.max(1) as f64;
+        layers.iter().take(3).map(|l| format!("{:>4.1} %  {}", share(l), l.title())).collect()
+    }
+}
+
+impl Layer {
+    /// The nodes' names, or the kernel's word when they have none.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match self.nodes.as_slice() {
+            [] => self.kernel.clone(),
+            [first] => format!("{first} ({})", self.kernel),
+            [first, rest @ ..] => format!("{first} and {} more ({})", rest.len(), self.kernel),
+        }
+    }
+}
+
+impl std::fmt::Display for TensorFacts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dims: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
+        write!(f, "{}: {}[{}]", self.name, self.elem, dims.join(","))
+    }
+}
+
+fn tensor_facts(port: &Port) -> TensorFacts {
+    TensorFacts {
+        name: port.name.clone(),
+        elem: port.ty.elem.to_string(),
+        shape: port.ty.shape.to_vec(),
+        bytes: port.ty.bytes(),
+    }
+}
+
+/// One layer per call.
+#[must_use]
+pub fn layers(kernels: &Kernels) -> Vec<Layer> {
+    kernels.calls.iter().map(|call| layer(kernels, call)).collect()
+}
+
+fn layer(kernels: &Kernels, call: &Call) -> Layer {
+    let kernel = &kernels.kernels[call.kernel];
+    let nodes = kernels.locs[call.loc].sources(&kernels.locs);
+    Layer {
+        kernel: kernel.name.clone(),
+        nodes: nodes.into_iter().map(node_name).collect(),
+        macs: macs(kernel),
+    }
+}
+
+/// A node's name, or its kind and place when it has none.
+fn node_name(loc: &Loc) -> String {
+    match loc {
+        Loc::Source { index, kind, name } if name.is_empty() => format!("{kind} #{index}"),
+        Loc::Source { name, .. } => name.clone(),
+        Loc::Unknown | Loc::Text { .. } | Loc::Fused(_) | Loc::Derived(..) => loc.to_string(),
+    }
+}
+
+fn row(label: &str, value: &str) -> String {
+    let mut lines = value.lines();
+    let first = format!("  {label:<14} {}\n", lines.next().unwrap_or("-"));
+    lines.fold(first, |text, line| text + &format!("  {:<14} {line}\n", ""))
+}
+
+/// `12.3 M`: three digits and a decimal prefix.
+#[must_use]
+pub fn count(n: u64) -> String {
+    let scaled = |unit: f64, word| format!("{:.1} {word}", n as f64 / unit);
+    match n {
+        0..10_000 => n.to_string(),
+        10_000..1_000_000 => scaled(1e3, "k"),
+        1_000_000..1_000_000_000 => scaled(1e6, "M"),
+        _ => scaled(1e9, "G"),
+    }
+}
+
+/// `49.2 KiB`; small sizes in bytes.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    let scaled = |unit: f64, word| format!("{:.1} {word}", bytes as f64 / unit);
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => scaled(1024.0, "KiB"),
+        _ => scaled(1_048_576.0, "MiB"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, row, size};
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!((count(999), count(12_345_678)), ("999".to_owned(), "12.3 M".to_owned()));
+        assert_eq!((size(352), size(50_400)), ("352 bytes".to_owned(), "49.2 KiB".to_owned()));
+    }
+
+    #[test]
+    fn rows_align() {
+        assert_eq!(row("code", "a\nb"), "  code           a\n                 b\n");
+    }
+}

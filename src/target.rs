@@ -1,0 +1,129 @@
+//! From the user's words for a machine to a `Target`.
+
+use crate::code::Code;
+use crate::options::TargetSpec;
+use crate::suggest;
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::target::{Arch, CPUS, Cpu, Target};
+use edgecc_rt::{abi, cpu, feature};
+use std::collections::BTreeSet;
+
+/// Finds the CPU and edits its features.
+pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
+    let arch = arch(&spec.triple)?;
+    let native = spec.cpu.as_deref() == Some("native");
+    if native && Arch::name(arch) != std::env::consts::ARCH {
+        return Err(Code::ForeignNative
+            .error(format!("`--cpu native` cannot describe {} from this machine", arch.name())));
+    }
+    let cpu = cpu_row(arch, spec.cpu.as_deref().filter(|_| !native))?;
+    let base = if native { host_features() } else { cpu.features.iter().copied().collect() };
+    let features = edit(arch, base, &spec.features)?;
+    let target = Target::of(cpu, features);
+    Ok(if native { Target { cpu: "native".to_owned(), ..target } } else { target })
+}
+
+/// The architecture of a name or triple.
+fn arch(triple: &str) -> Result<Arch, Diagnostic> {
+    let word = triple.split('-').next().unwrap_or_default();
+    match word {
+        "x86_64" | "amd64" | "x86-64" | "x64" => Ok(Arch::X86_64),
+        "aarch64" | "arm64" => Ok(Arch::Aarch64),
+        _ => Err(Code::UnknownTarget
+            .error(format!("there is no backend for the target {triple:?}"))
+            .help("use --target x86_64 or --target aarch64")),
+    }
+}
+
+/// The architecture's CPU with this name; the default one without a name.
+fn cpu_row(arch: Arch, name: Option<&str>) -> Result<&'static Cpu, Diagnostic> {
+    let mut rows = CPUS.iter().filter(|c| c.arch == arch);
+    let known = rows.clone().map(|c| c.name);
+    let found = match name {
+        None | Some("generic") => rows.next(),
+        Some(name) => rows.find(|c| c.name == name),
+    };
+    found.ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        Code::UnknownCpu
+            .error(format!("unknown CPU {name:?} for {}", arch.name()))
+            .help(suggest::help(name, known.chain(["generic", "native"])))
+    })
+}
+
+fn host_features() -> BTreeSet<&'static str> {
+    feature::names(cpu::host_features()).collect()
+}
+
+/// Applies `+name` and `-name` in order.
+fn edit(
+    arch: Arch,
+    mut features: BTreeSet<&'static str>,
+    edits: &[String],
+) -> Result<Vec<String>, Diagnostic> {
+    for edit in edits {
+        let (sign, name) = edit.split_at(usize::from(edit.starts_with(['+', '-'])));
+        let row = feature::by_name(abi_arch(arch), name).ok_or_else(|| unknown(arch, name))?;
+        match sign {
+            "-" => features.remove(row.name()),
+            _ => features.insert(row.name()),
+        };
+    }
+    Ok(features.into_iter().map(ToOwned::to_owned).collect())
+}
+
+fn unknown(arch: Arch, name: &str) -> Diagnostic {
+    Code::UnknownFeature
+        .error(format!("unknown feature {name:?} of {}", arch.name()))
+        .help(suggest::help(name, features_of(arch).map(feature::Feature::name)))
+}
+
+/// The rows of the feature table for an architecture.
+pub fn features_of(arch: Arch) -> impl Iterator<Item = &'static feature::Feature> {
+    feature::FEATURES.iter().filter(move |f| f.arch() == abi_arch(arch))
+}
+
+fn abi_arch(arch: Arch) -> abi::Arch {
+    match arch {
+        Arch::X86_64 => abi::Arch::X86_64,
+        Arch::Aarch64 => abi::Arch::Aarch64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+    use crate::options::TargetSpec;
+
+    fn spec(triple: &str, cpu: &str, features: &[&str]) -> TargetSpec {
+        TargetSpec {
+            triple: triple.to_owned(),
+            cpu: Some(cpu.to_owned()),
+            features: features.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn triples_and_features_resolve() {
+        let target = resolve(&spec("aarch64-unknown-linux-gnu", "cortex-a76", &["-fp16", "+i8mm"]));
+        assert_eq!(target.expect("all known").features, ["dotprod", "i8mm", "neon"]);
+        let target = resolve(&TargetSpec::of("x86_64")).expect("known");
+        assert_eq!(target.cpu, "x86-64-v3");
+        assert_eq!(resolve(&spec("x86_64", "generic", &[])), Ok(target));
+    }
+
+    #[test]
+    fn misspelt_names_get_advice() {
+        let check = |spec: TargetSpec, code: &str, help: &str| {
+            let error = resolve(&spec).expect_err("misspelt");
+            assert_eq!((error.code, error.help.as_deref()), (code, Some(help)));
+        };
+        check(spec("aarch64", "cortexa76", &[]), "unknown-cpu", "did you mean `cortex-a76`?");
+        check(spec("x86_64", "generic", &["+avx3"]), "unknown-feature", "did you mean `avx`?");
+        check(
+            TargetSpec::of("armv7-linux"),
+            "unknown-target",
+            "use --target x86_64 or --target aarch64",
+        );
+    }
+}

@@ -1,0 +1,70 @@
+"""Compares raw outputs with the wanted ones.
+
+Usage: compare.py FOLDER META ACTUAL
+
+FOLDER/want and FOLDER/ACTUAL hold the tensors that META, printed by reference.py, describes.
+Prints JSON: the largest error as a part of the largest wanted value, and the first reason to
+reject, or null.
+
+Floats agree if |actual - wanted| <= 1e-4 * max|wanted| + 1e-3 * |wanted|; values of 8 and 16 bits
+if they differ by at most 1, since a quantised value may round the other way; others if equal.
+A row of a two-dimensional float output must have its maximum at the same place, unless the two
+candidates are closer than the tolerance.
+"""
+
+import json
+import pathlib
+import sys
+
+import numpy as np
+
+
+def tolerance(wanted, scale):
+    if wanted.dtype.kind == "f":
+        return 1e-4 * scale + 1e-3 * np.abs(wanted.astype("f8"))
+    return np.full(wanted.shape, float(wanted.dtype.kind in "iu" and wanted.itemsize <= 2))
+
+
+def moved_maximum(actual, wanted, allowed):
+    """The first row whose maximum is clearly elsewhere."""
+    if wanted.ndim != 2 or wanted.dtype.kind != "f" or not wanted.size:
+        return None
+    rows = np.arange(len(wanted))
+    top, other = wanted.argmax(1), actual.argmax(1)
+    gap = wanted[rows, top] - wanted[rows, other] > 2 * allowed[rows, top]
+    return int(np.flatnonzero(gap)[0]) if gap.any() else None
+
+
+def compare(actual, wanted):
+    """The scaled error and why the output is wrong."""
+    finite = np.isfinite(wanted) if wanted.dtype.kind == "f" else np.ones(wanted.shape, bool)
+    if not np.array_equal(actual[~finite], wanted[~finite], equal_nan=True):
+        return 0.0, "infinities or NaNs differ"
+    error = np.where(finite, np.abs(actual.astype("f8") - wanted.astype("f8")), 0.0)
+    scale = float(np.max(np.abs(wanted.astype("f8")), where=finite, initial=0.0))
+    allowed = tolerance(wanted, scale)
+    worst = float(np.max(error, initial=0.0)) / (scale or 1.0)
+    if not np.isfinite(worst):
+        return worst, "finite values became infinite or NaN"
+    if (error > allowed).any():
+        at = np.unravel_index(np.argmax(error - allowed), error.shape)
+        return worst, f"at {[int(i) for i in at]}: {actual[at]} instead of {wanted[at]}"
+    row = moved_maximum(actual, wanted, allowed)
+    return worst, None if row is None else f"another class has the maximum in row {row}"
+
+
+def main():
+    folder, meta, name = pathlib.Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3]
+    worst, why = 0.0, None
+    for i, output in enumerate(meta["outputs"]):
+        def load(part):
+            return np.fromfile(folder / part / str(i), output["type"]).reshape(output["shape"])
+
+        error, reason = compare(load(name), load("want"))
+        worst = max(worst, error)
+        why = why or (reason and f"output {i} {reason}")
+    json.dump({"error": worst, "why": why}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

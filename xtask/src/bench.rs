@@ -1,0 +1,6 @@
+//! placeholder
+#[derive(clap::Args)]
+pub(crate) struct Args {}
+pub(crate) fn run(_: &Args) -> crate::Outcome {
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! From a model to a program: edgecc compiles, gcc links, the machine or qemu runs.
+
+use crate::Outcome;
+use crate::command::{capture, command, quiet, text};
+use crate::paths;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A machine that compiled models can run on here.
+pub(crate) struct Machine {
+    /// Name for `--target`.
+    pub(crate) arch: &'static str,
+    /// The C compiler and the tool that lists section sizes.
+    gcc: &'static str,
+    size: &'static str,
+    /// What comes before the program's own name.
+    runner: &'static [&'static str],
+}
+
+const X86_64: Machine = Machine { arch: "x86_64", gcc: "gcc", size: "size", runner: &[] };
+const AARCH64: Machine = Machine {
+    arch: "aarch64",
+    gcc: "aarch64-linux-gnu-gcc",
+    size: "aarch64-linux-gnu-size",
+    // A processor without optional features: code for the default CPU may not need any.
+    runner: &["qemu-aarch64", "-cpu", "cortex-a53", "-L", "/usr/aarch64-linux-gnu"],
+};
+
+/// The machines on which every model is checked.
+pub(crate) const MACHINES: [Machine; 2] = [X86_64, AARCH64];
+
+/// A compiled model: the object and what is known about it.
+pub(crate) struct Object {
+    /// The object file.
+    pub(crate) path: PathBuf,
+    /// Prefix of its symbols.
+    name: &'static str,
+}
+
+/// The symbol name of models under test.
+const NAME: &str = "model";
+
+/// Builds the command-line compiler with the profile that everything else uses.
+pub(crate) fn compiler() -> Outcome<PathBuf> {
+    quiet(&mut cargo(&["build", "--quiet", "--package", "edgecc", "--bin", "edgecc"]))?;
+    Ok(paths::target().join("debug/edgecc"))
+}
+
+/// Cargo in the workspace.
+pub(crate) fn cargo(args: &[&str]) -> Command {
+    let mut cargo = command(env!("CARGO"), args);
+    cargo.current_dir(paths::root());
+    cargo
+}
+
+impl Machine {
+    /// Compiles a model into an object in `folder`.
+    pub(crate) fn compile(
+        &self,
+        edgecc: &Path,
+        model: &Path,
+        args: &[String],
+        folder: &Path,
+    ) -> Outcome<Object> {
+        let path = folder.join(format!("{}.o", self.arch));
+        quiet(
+            command(edgecc, ["--target", self.arch, "--name", NAME, "-o"])
+                .arg(&path)
+                .args(args)
+                .arg(model),
+        )?;
+        Ok(Object { path, name: NAME })
+    }
+
+    /// Links an object with a C source of `tests/c` or `benches`.
+    pub(crate) fn link(&self, object: &Object, source: &str) -> Outcome<PathBuf> {
+        let source = paths::file(source);
+        let program = object.path.with_extension(paths::stem(&source));
+        quiet(
+            command(self.gcc, ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
+                .arg(paths::file("runtime-shim/include"))
+                .arg(format!("-DMODEL={}", object.name))
+                .arg(&source)
+                .arg(&object.path)
+                .arg("-o")
+                .arg(&program),
+        )?;
+        Ok(program)
+    }
+
+    /// A command that runs a program of this machine.
+    pub(crate) fn run(&self, program: &Path) -> Command {
+        let words = [self.runner, &[text(program)]].concat();
+        command(words[0], &words[1..])
+    }
+
+    /// Bytes of the sections whose names start with `.text`.
+    pub(crate) fn code_bytes(&self, object: &Path) -> Outcome<u64> {
+        let table = capture(command(self.size, ["-A", "-d"]).arg(object))?;
+        Ok(table.lines().filter_map(code_row).sum())
+    }
+}
+
+fn code_row(line: &str) -> Option<u64> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|name| name.starts_with(".text"))?;
+    words.next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code_row;
+
+    #[test]
+    fn code_sections_are_counted() {
+        assert_eq!(code_row(".text.model_k0   1280      0"), Some(1280));
+        assert_eq!(code_row(".rodata   4096      0"), None);
+        assert_eq!(code_row("section    size   addr"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! Installs what is missing: cross tools, the Python oracles, models and data. Does nothing where
+//! everything is there.
+
+mod apt;
+mod package;
+mod python;
+
+pub(crate) use package::{CIFAR, MODELS, Pinned};
+
+use crate::Outcome;
+
+/// Installs everything that is missing.
+pub(crate) fn run() -> Outcome {
+    apt::install()?;
+    python::install()?;
+    package::fetch_all()
+}
