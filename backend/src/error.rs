@@ -10,6 +10,8 @@ pub(crate) enum Code {
     NotLegal,
     /// The loops come without what code generation needs.
     NotPlanned,
+    /// Names of the model that collide as identifiers.
+    NameCollision,
     /// A tensor that the C ABI cannot describe.
     AbiLimit,
     /// An object that cannot be linked here.
@@ -23,6 +25,7 @@ impl Code {
         match self {
             Code::NotLegal => "not-legal",
             Code::NotPlanned => "not-planned",
+            Code::NameCollision => "name-collision",
             Code::AbiLimit => "abi-limit",
             Code::NotLinkable => "not-linkable",
             Code::Codegen => "codegen-failed",

@@ -12,10 +12,13 @@
 
 mod bounds;
 mod clif;
+pub mod dump;
 mod entry;
 mod error;
+pub mod header;
 mod isa;
 pub mod link;
+pub mod metadata;
 mod module;
 #[cfg(test)]
 mod testing;

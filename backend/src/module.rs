@@ -175,7 +175,7 @@ impl ModuleBuilder {
         let compiled = self.context.compile(isa, &mut ControlPlane::default());
         let compiled = compiled.map_err(|why| internal(format!("{name}: {:?}", why.inner)))?;
         let frame_bytes = bounds::frame_bytes(compiled);
-        let alignment = u64::from(compiled.buffer.alignment);
+        let alignment = compiled.buffer.alignment.max(isa.function_alignment().preferred);
         let bytes = compiled.buffer.data().to_vec();
         let relocs: Vec<ModuleReloc> = compiled
             .buffer
@@ -184,7 +184,9 @@ impl ModuleBuilder {
             .iter()
             .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &self.context.func, id))
             .collect();
-        self.module.define_function_bytes(id, alignment, &bytes, &relocs).map_err(internal)?;
+        self.module
+            .define_function_bytes(id, u64::from(alignment), &bytes, &relocs)
+            .map_err(internal)?;
         Ok(FunctionInfo { name, code_bytes: bytes.len() as u32, frame_bytes })
     }
 

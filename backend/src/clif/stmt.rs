@@ -182,3 +182,100 @@ impl<'a> Translator<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{program, run};
+    use edgecc_ir::affine::Affine;
+    use edgecc_ir::loops::build::LoopBuilder;
+    use edgecc_ir::loops::{Guard, Param, ParamAccess, ParamId, VType};
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::tensor::{Scalar, Tensor};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    const F32: VType = VType { elem: ElemType::F32, lanes: 1 };
+    const V4: VType = VType { elem: ElemType::F32, lanes: 4 };
+
+    fn param(b: &mut LoopBuilder, dims: &[usize], access: ParamAccess) -> ParamId {
+        b.param(Param { ty: TensorType::new(ElemType::F32, dims), access })
+    }
+
+    fn counting(dims: &[usize]) -> Tensor {
+        let ty = TensorType::new(ElemType::F32, dims);
+        Tensor::from_fn(ty, |i| Scalar::f32(i as f32))
+    }
+
+    fn check(b: LoopBuilder, input: &Tensor, expected: &[f32]) {
+        let outputs = run(&program(b.finish()), std::slice::from_ref(input));
+        if let Some(outputs) = outputs {
+            assert_eq!(outputs[0].to_f32s(), expected);
+        }
+    }
+
+    #[test]
+    fn accesses_may_run_backwards_skip_and_lie_far_away() {
+        let mut b = LoopBuilder::new("k0");
+        let x = param(&mut b, &[40, 600], ParamAccess::Read);
+        let y = param(&mut b, &[3, 4], ParamAccess::Write);
+        b.for_each(3, |b, i| {
+            b.for_each(4, |b, j| {
+                let far = vec![Affine::scaled(i, -7).offset(39), Affine::scaled(j, -3).offset(599)];
+                let value = b.load(F32, x, far, 1);
+                b.store(y, vec![Affine::var(i), Affine::var(j)], value, 1);
+            });
+        });
+        let at = |i: usize, j: usize| ((39 - 7 * i) * 600 + 599 - 3 * j) as f32;
+        let expected: Vec<f32> = (0..12).map(|n| at(n / 4, n % 4)).collect();
+        check(b, &counting(&[40, 600]), &expected);
+    }
+
+    #[test]
+    fn guards_keep_padding_out_of_sums() {
+        let mut b = LoopBuilder::new("k0");
+        let x = param(&mut b, &[5], ParamAccess::Read);
+        let y = param(&mut b, &[5], ParamAccess::Write);
+        b.for_each(5, |b, i| {
+            let zero = b.constant(Scalar::f32(0.0), 1);
+            let sum = b.for_carried(3, &[zero], |b, k, sum| {
+                let at = Affine::var(i).plus(k, 1).offset(-1);
+                let guard = Guard { expr: at.clone(), extent: 5 };
+                b.guarded(vec![guard], sum, |b| {
+                    let value = b.load(F32, x, vec![at], 1);
+                    vec![b.apply(ScalarFn::Add, &[sum[0], value])]
+                })
+            });
+            b.store(y, vec![Affine::var(i)], sum[0], 1);
+        });
+        check(b, &counting(&[5]), &[1.0, 3.0, 6.0, 9.0, 7.0]);
+    }
+
+    #[test]
+    fn partial_vectors_touch_only_their_elements() {
+        let mut b = LoopBuilder::new("k0");
+        let x = param(&mut b, &[7], ParamAccess::Read);
+        let y = param(&mut b, &[7], ParamAccess::Write);
+        for (at, lanes) in [(0, 4), (4, 3)] {
+            let value = b.load(V4, x, vec![Affine::constant(at)], lanes);
+            let sum = b.define(F32, edgecc_ir::loops::Expr::ReduceLanes(ScalarFn::Add, value));
+            let sums = b.splat(sum, 4);
+            b.store(y, vec![Affine::constant(at)], sums, lanes);
+        }
+        check(b, &counting(&[7]), &[6.0, 6.0, 6.0, 6.0, 15.0, 15.0, 15.0]);
+    }
+
+    #[test]
+    fn loops_of_one_round_carry_their_values() {
+        let mut b = LoopBuilder::new("k0");
+        let x = param(&mut b, &[3], ParamAccess::Read);
+        let y = param(&mut b, &[1], ParamAccess::Write);
+        let zero = b.constant(Scalar::f32(0.5), 1);
+        let sum = b.for_carried(1, &[zero], |b, _, sum| {
+            b.for_carried(3, sum, |b, i, sum| {
+                let value = b.load(F32, x, vec![Affine::var(i)], 1);
+                vec![b.apply(ScalarFn::Add, &[sum[0], value])]
+            })
+        });
+        b.store(y, vec![Affine::constant(0)], sum[0], 1);
+        check(b, &counting(&[3]), &[3.5]);
+    }
+}
