@@ -7,7 +7,7 @@
 //! **K3** reduce axes do not appear in the write map.
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
-//! extent, vector lanes divide the vector axis' tile.
+//! extent rounded up to whole vectors, vector lanes divide the vector axis' tile.
 //! **K6** a call binds one buffer per operand with the operand's element type and element count
 //! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads; a `Const` operand is bound to a constant.
 

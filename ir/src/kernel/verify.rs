@@ -198,7 +198,8 @@ impl Check<'_> {
         let Some(schedule) = &self.kernel.schedule else { return };
         for &(axis, factor) in schedule.tile.iter().chain(&schedule.unroll) {
             let extent = self.kernel.axes.get(axis).map_or(0, |a| a.extent);
-            self.ensure((1..=extent).contains(&(factor as usize)), "K5", || {
+            let whole_vectors = extent.next_multiple_of(schedule.lanes_of(axis).max(1) as usize);
+            self.ensure((1..=whole_vectors).contains(&(factor as usize)), "K5", || {
                 format!("factor {factor} does not fit the {extent} points of {axis}")
             });
         }
