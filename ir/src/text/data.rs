@@ -95,9 +95,9 @@ impl DataParser {
     fn reserve(&mut self, c: &Cursor<'_>, ty: &TensorType) -> Parse<()> {
         self.implied = self.implied.saturating_add(ty.bytes());
         match self.implied > MAX_IMPLIED_BYTES {
-            true => {
-                Err(c.error(format!("constants without data exceed {MAX_IMPLIED_BYTES} bytes")))
-            }
+            true => Err(c.error(format!(
+                "constants longer than their text exceed {MAX_IMPLIED_BYTES} bytes"
+            ))),
             false => Ok(()),
         }
     }

@@ -11,6 +11,8 @@ pub(crate) mod cursor;
 mod data;
 mod graph;
 mod kernel;
+#[cfg(test)]
+mod laws;
 mod lex;
 mod loops;
 mod number;
