@@ -219,8 +219,10 @@ impl Emit {
         });
         if body.infer(&elems).is_none() {
             let names: Vec<&str> = elems.iter().map(|e| e.name()).collect();
-            return Err(Code::UnsupportedType
-                .error(format!("not defined on operands of type {}", names.join(", "))));
+            return Err(Code::UnsupportedType.error(format!(
+                "the operator is not defined on operands of type {}",
+                names.join(", ")
+            )));
         }
         if body.is_identity() {
             return Ok(args[0]);

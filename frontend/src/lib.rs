@@ -34,7 +34,7 @@ use model::Model;
 pub const OLDEST_OPSET: i64 = 7;
 
 /// The newest opset whose operator definitions were compared with the rows.
-pub const NEWEST_OPSET: i64 = 24;
+pub const NEWEST_OPSET: i64 = 28;
 
 /// What the user says about a model.
 pub struct ImportOptions<'a> {

@@ -6,11 +6,15 @@ pub(crate) fn help<'a>(what: &str, wrong: &str, known: impl Iterator<Item = &'a 
     let nearest = known.iter().min_by_key(|k| distance(wrong, k));
     match nearest {
         None => format!("the model has no {what}"),
-        Some(name) if distance(wrong, name) <= 1 + wrong.len() / 3 => {
-            format!("did you mean {name:?}?")
-        }
+        Some(name) if is_near(wrong, name) => format!("did you mean {name:?}?"),
         Some(_) => format!("known are {}", list(&known)),
     }
+}
+
+/// At most a third of the letters differ, and not all of them.
+fn is_near(wrong: &str, name: &str) -> bool {
+    let edits = distance(wrong, name);
+    edits <= wrong.len().div_ceil(3) && edits < wrong.len()
 }
 
 /// Quoted names, at most ten.

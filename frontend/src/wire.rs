@@ -81,7 +81,10 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Diagnostic> {
 }
 
 fn not_onnx(why: &str) -> Diagnostic {
-    Code::NotOnnx.error("the file is not an ONNX model").note(why)
+    Code::NotOnnx
+        .error("the file is not an ONNX model")
+        .note(why)
+        .help("check that the path names the model itself")
 }
 
 /// Every exporter writes the IR version, field 1, first.

@@ -1,7 +1,7 @@
 //! Element-wise operators with attributes or with operands that act like attributes.
 
 use super::Import::One;
-use super::{OnnxOp, elementwise, row};
+use super::{ANY, OnnxOp, elementwise, row};
 use crate::code::Code;
 use crate::context::{ImportCx, invalid};
 use crate::emit::Body;
@@ -14,7 +14,7 @@ use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 
 pub(super) const OPS: &[OnnxOp] = &[
-    row("BitShift", 11, 2..=2, One(bit_shift)).limits("shift amounts are taken modulo the width"),
+    row("BitShift", 11, 2..=2, One(bit_shift)),
     row("Cast", 6, 1..=1, One(cast)).limits("no strings; floats saturate when cast to integers"),
     row("CastLike", 15, 2..=2, One(cast_like)).limits("as Cast"),
     row("Celu", 12, 1..=1, One(celu)),
@@ -24,6 +24,7 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("Gelu", 20, 1..=1, One(gelu)),
     row("HardSigmoid", 6, 1..=1, One(hard_sigmoid)),
     row("IsInf", 10, 1..=1, One(is_inf)),
+    row("Mean", 6, 1..=ANY, One(mean)),
     row("LeakyRelu", 6, 1..=1, One(leaky_relu)),
     row("Mod", 10, 2..=2, One(modulo)),
     row("PRelu", 7, 2..=2, One(prelu)),
@@ -35,6 +36,15 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("Where", 9, 3..=3, One(select)),
 ];
 
+fn mean(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
+    let inputs = cx.inputs()?;
+    cx.emit.map_broadcast(&inputs, |b, p| {
+        let total = p[1..].iter().fold(p[0], |sum, &x| b.sum(sum, x));
+        let factor = b.num(1.0 / p.len() as f64);
+        b.mul(total, factor)
+    })
+}
+
 fn bit_shift(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let func = match cx.string("direction", "")?.as_str() {
         "LEFT" => F::Shl,
@@ -42,7 +52,19 @@ fn bit_shift(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
         _ => return Err(invalid("direction", "must be LEFT or RIGHT")),
     };
     let inputs = cx.inputs()?;
-    cx.emit.map_broadcast(&inputs, |b, p| b.f2(func, p[0], p[1]))
+    let width = 8 * cx.emit.elem(inputs[0]).bytes() as u32;
+    cx.emit.map_broadcast(&inputs, |b, p| shift(b, func, width, p))
+}
+
+/// A shift by the width or more, or by a negative amount, shifts everything out.
+fn shift(b: &mut Body<'_>, func: F, width: u32, p: &[NodeId]) -> NodeId {
+    let (zero, most) = (b.num(0.0), b.num(f64::from(width - 1)));
+    let (below, above) = (b.f2(F::Lt, p[1], zero), b.f2(F::Lt, most, p[1]));
+    let outside = b.f2(F::Or, below, above);
+    let shifted = b.f2(func, p[0], p[1]);
+    let sign = if b.elem.is_signed_int() { b.f2(F::Shr, p[0], most) } else { zero };
+    let rest = if func == F::Shr { sign } else { zero };
+    b.select(outside, rest, shifted)
 }
 
 fn cast(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
@@ -220,13 +242,10 @@ fn is_inf(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     })
 }
 
-/// `fmod = 1`: the sign of the dividend (C); otherwise integers with the sign of the divisor.
+/// `fmod = 1`: the sign of the dividend (C); otherwise the sign of the divisor (Python).
 fn modulo(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let c_like = cx.flag("fmod", false)?;
     let inputs = cx.inputs()?;
-    if !c_like && cx.emit.elem(inputs[0]).is_float() {
-        return Err(invalid("fmod", "must be 1 for floats"));
-    }
     cx.emit.map_broadcast(&inputs, |b, p| {
         let rest = remainder(b, p[0], p[1]);
         if c_like {

@@ -12,7 +12,7 @@ use edgecc_ir::types::{ElemType, Shape, TensorType};
 pub(super) const OPS: &[OnnxOp] = &[
     row("Constant", 1, 0..=0, One(constant)).limits("no strings, no sparse tensors"),
     row("ConstantOfShape", 9, 1..=1, One(constant_of_shape)).limits("constant shape"),
-    row("Dropout", 7, 1..=3, Many(dropout)).limits("inference only, no mask"),
+    row("Dropout", 7, 1..=3, Many(dropout)).limits("inference only"),
     row("Identity", 1, 1..=1, One(|cx| cx.input(0))),
     row("Range", 11, 3..=3, One(range)).limits("constant operands"),
     row("Shape", 1, 1..=1, One(shape)),
@@ -59,12 +59,17 @@ pub(super) fn extents(dims: &[i64]) -> Result<Shape, Diagnostic> {
     })
 }
 
+/// Nothing is dropped; the mask is all true.
 fn dropout(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     cx.ignore(&["ratio", "seed"]);
     if cx.const_scalar(2, "training_mode")?.is_some_and(Scalar::is_true) {
         return Err(Code::UnsupportedAttribute.error("training_mode = true is not supported"));
     }
-    Ok(vec![cx.input(0)?])
+    let x = cx.input(0)?;
+    let mask_type = if cx.opset < 10 { cx.emit.elem(x) } else { ElemType::Bool };
+    let kept = cx.emit.constant(Tensor::splat(&[], Scalar::from_i64(mask_type, 1)));
+    let shape = cx.emit.shape(x);
+    Ok(vec![x, cx.emit.broadcast(kept, &shape)?])
 }
 
 fn range(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {

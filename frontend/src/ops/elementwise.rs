@@ -83,22 +83,45 @@ fn hard_swish(b: &mut Body<'_>, x: NodeId) -> NodeId {
     b.mul(x, gate)
 }
 
-/// `log(1 + exp(x))` as `max(0, x) + log(1 + exp(−|x|))`, which does not overflow.
-fn softplus(b: &mut Body<'_>, x: NodeId) -> NodeId {
+/// `exp(−|x|)`, which never overflows.
+fn decay(b: &mut Body<'_>, x: NodeId) -> NodeId {
     let size = b.f1(F::Abs, x);
     let negated = b.f1(F::Neg, size);
-    let power = b.f1(F::Exp, negated);
-    let one = b.num(1.0);
-    let sum = b.sum(one, power);
-    let log = b.f1(F::Log, sum);
+    b.f1(F::Exp, negated)
+}
+
+/// `log(1 + exp(x))` as `max(0, x) + log(1 + exp(−|x|))`.
+fn softplus(b: &mut Body<'_>, x: NodeId) -> NodeId {
+    let power = decay(b, x);
+    let log = log_of_one_plus(b, power);
     let ramp = relu(b, x);
     b.sum(ramp, log)
 }
 
-/// `x · tanh(softplus(x))`.
+/// `log(1 + v)` for `v ≥ 0` without losing a small `v`: the rounding error of `u = 1 + v` cancels
+/// in `log(u) · v / (u − 1)` (Kahan; Goldberg 1991, theorem 4).
+fn log_of_one_plus(b: &mut Body<'_>, v: NodeId) -> NodeId {
+    let one = b.num(1.0);
+    let u = b.sum(one, v);
+    let (log, excess) = (b.f1(F::Log, u), b.sub(u, one));
+    let product = b.mul(log, v);
+    let corrected = b.div(product, excess);
+    let vanishes = b.f2(F::Eq, u, one);
+    b.select(vanishes, v, corrected)
+}
+
+/// `x · tanh(log(1 + exp(x)))` as `x · a / (a + b)`; with `v = exp(−|x|)`, `a = v·(v + 2)` and
+/// `b = 2` below zero, `a = 1 + 2·v` and `b = 2·v²` above.
 fn mish(b: &mut Body<'_>, x: NodeId) -> NodeId {
-    let soft = softplus(b, x);
-    let gate = b.f1(F::Tanh, soft);
+    let v = decay(b, x);
+    let (zero, one, two) = (b.num(0.0), b.num(1.0), b.num(2.0));
+    let below = b.f2(F::Lt, x, zero);
+    let (longer, double) = (b.sum(v, two), b.mul(two, v));
+    let (low, high) = (b.mul(v, longer), b.sum(one, double));
+    let square = b.mul(double, v);
+    let (part, rest) = (b.select(below, low, high), b.select(below, two, square));
+    let whole = b.sum(part, rest);
+    let gate = b.div(part, whole);
     b.mul(x, gate)
 }
 

@@ -137,11 +137,17 @@ fn depth_to_space(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     cx.emit.reshape(pixels, &[n, depth, h * b, w * b])
 }
 
+/// The reverse of `depth_to_space`.
 fn space_to_depth(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let x = cx.input(0)?;
     let (b, [n, c, h, w]) = (block(cx)?, image(cx, x)?);
+    let perm = match cx.string("mode", "DCR")?.as_str() {
+        "DCR" => [0, 3, 5, 1, 2, 4],
+        "CRD" => [0, 1, 3, 5, 2, 4],
+        _ => return Err(invalid("mode", "must be DCR or CRD")),
+    };
     let blocks = cx.emit.reshape(x, &[n, c, h / b, b, w / b, b])?;
-    let depth = cx.emit.transpose(blocks, vec![0, 3, 5, 1, 2, 4])?;
+    let depth = cx.emit.transpose(blocks, perm.to_vec())?;
     cx.emit.reshape(depth, &[n, c.saturating_mul(b).saturating_mul(b), h / b, w / b])
 }
 

@@ -170,7 +170,7 @@ fn rms_norm(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     affine(cx, y, 1, 2)
 }
 
-/// `x / ‖x‖` along a dimension, with the 1- or 2-norm.
+/// `x / ‖x‖` along a dimension, with the 1- or 2-norm; 0 where the norm is 0.
 fn lp_norm(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let x = cx.input(0)?;
     let axis = cx.axis("axis", -1, cx.emit.rank(x))?;
@@ -183,7 +183,9 @@ fn lp_norm(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let sum = cx.emit.reduce(F::Add, powered, &[axis])?;
     cx.emit.map_broadcast(&[x, sum], |b, v| {
         let norm = if p == 1 { v[1] } else { b.f1(F::Sqrt, v[1]) };
-        b.div(v[0], norm)
+        let zero = b.num(0.0);
+        let (vanishes, quotient) = (b.f2(F::Eq, norm, zero), b.div(v[0], norm));
+        b.select(vanishes, zero, quotient)
     })
 }
 
