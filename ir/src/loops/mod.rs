@@ -14,6 +14,7 @@
 pub mod build;
 pub mod interp;
 pub mod verify;
+pub mod walk;
 
 use crate::affine::Affine;
 use crate::kernel::{Buffer, BufferId, ConstId, Port};

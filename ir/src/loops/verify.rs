@@ -5,7 +5,7 @@ pub mod legal;
 mod program;
 mod scope;
 
-use super::{Block, LoopFn, Loops, Stmt};
+use super::{LoopFn, Loops};
 use crate::diag::Violation;
 use crate::target::Target;
 
@@ -38,16 +38,4 @@ fn violations(func: &LoopFn, target: Option<&Target>) -> Vec<Violation> {
         found.extend(target.into_iter().flat_map(|target| legal::check(func, target)));
     }
     found
-}
-
-/// Calls `visit` for each statement, outer ones first.
-fn each_stmt<'f>(block: &'f Block, visit: &mut impl FnMut(&'f Stmt)) {
-    for stmt in block {
-        visit(stmt);
-        match stmt {
-            Stmt::For { body, .. } => each_stmt(body, visit),
-            Stmt::If { then, .. } => each_stmt(then, visit),
-            Stmt::Let { .. } | Stmt::Store { .. } => {}
-        }
-    }
 }

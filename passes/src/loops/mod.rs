@@ -4,7 +4,11 @@
 //! expanded functions.
 
 mod expand;
+pub mod lane_broadcast;
 pub mod legalize;
+pub mod simplify;
+#[cfg(test)]
+mod testing;
 
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::loops::{LoopFn, Loops};
@@ -22,11 +26,23 @@ pub struct LoopPass {
 }
 
 /// Every pass, in the order in which they run.
-pub const PASSES: &[LoopPass] = &[LoopPass {
-    name: "legalize",
-    doc: "replaces scalar functions by sequences of the target's operations",
-    run: legalize::legalize,
-}];
+pub const PASSES: &[LoopPass] = &[
+    LoopPass {
+        name: "legalize",
+        doc: "replaces scalar functions by sequences of the target's operations",
+        run: legalize::legalize,
+    },
+    LoopPass {
+        name: "lane-broadcast",
+        doc: "loads neighbouring broadcast scalars as one vector where arithmetic takes a lane",
+        run: |func, target| (lane_broadcast::group_broadcasts(func, target), Vec::new()),
+    },
+    LoopPass {
+        name: "simplify",
+        doc: "hoists invariant values, shares equal ones and removes dead ones",
+        run: |func, target| (simplify::simplify(func, target), Vec::new()),
+    },
+];
 
 /// Runs all passes on every function.
 #[must_use]

@@ -1,7 +1,7 @@
 //! L3 and L4: what a target's emitter accepts. `legalize` rewrites a function until both hold.
 
-use super::each_stmt;
 use crate::diag::Violation;
+use crate::loops::walk::each_stmt;
 use crate::loops::{Expr, LoopFn, Stmt};
 use crate::scalar::func::ScalarFn;
 use crate::target::Target;
@@ -69,6 +69,7 @@ pub(super) fn check(func: &LoopFn, target: &Target) -> Vec<Violation> {
 }
 
 /// The function that an expression computes and its operands' type (of the choices of a select).
+#[must_use]
 pub fn applied(func: &LoopFn, expr: &Expr) -> Option<(ScalarFn, ElemType)> {
     match expr {
         Expr::Apply(f, args) => Some((*f, func.values[*args.last()?].elem)),

@@ -2,6 +2,7 @@
 
 use crate::affine::Affine;
 use crate::diag::Violation;
+use crate::loops::walk::operands;
 use crate::loops::{
     Block, Carried, Expr, IfResult, IndexId, LoopFn, ParamAccess, ParamId, Stmt, VType, ValueId,
 };
@@ -189,20 +190,6 @@ impl Checker<'_> {
 
     fn report(&mut self, at: impl std::fmt::Display, message: impl Into<String>) {
         self.found.push(Violation::new("L1", format!("{} {at}", self.func.name), message));
-    }
-}
-
-/// The values that an expression reads.
-fn operands(expr: &Expr) -> SmallVec<[ValueId; 4]> {
-    match expr {
-        Expr::Const(_) | Expr::Load { .. } => SmallVec::new(),
-        Expr::Splat(v)
-        | Expr::SplatLane(v, _)
-        | Expr::Extract(v, _)
-        | Expr::Cast(v)
-        | Expr::ReduceLanes(_, v) => SmallVec::from_slice(&[*v]),
-        Expr::Pack(values) => values.clone(),
-        Expr::Apply(_, values) => SmallVec::from_slice(values),
     }
 }
 

@@ -1,0 +1,95 @@
+//! Removes values that reach no store, and blocks that are left empty.
+
+use cranelift_entity::{PrimaryMap, SecondaryMap};
+use edgecc_ir::loops::walk::{each_stmt, inner_block_mut, map_definitions, map_uses, operands};
+use edgecc_ir::loops::{Block, LoopFn, Stmt, VType, ValueId};
+use smallvec::{SmallVec, smallvec};
+
+pub(super) fn remove_dead_values(func: &mut LoopFn) {
+    let live = live(func);
+    sweep(&mut func.body, &live);
+    renumber(func);
+}
+
+/// The values that reach a store.
+fn live(func: &LoopFn) -> SecondaryMap<ValueId, bool> {
+    let mut needs: SecondaryMap<ValueId, SmallVec<[ValueId; 4]>> = SecondaryMap::new();
+    let mut pending: Vec<ValueId> = Vec::new();
+    each_stmt(&func.body, &mut |stmt| match stmt {
+        Stmt::Let { value, expr } => needs[*value] = operands(expr),
+        Stmt::Store { value, .. } => pending.push(*value),
+        Stmt::For { carried, .. } => {
+            for c in carried {
+                needs[c.inner] = smallvec![c.init, c.next];
+                needs[c.result] = smallvec![c.inner];
+            }
+        }
+        Stmt::If { results, .. } => {
+            for r in results {
+                needs[r.result] = smallvec![r.then, r.otherwise];
+            }
+        }
+    });
+    let mut live: SecondaryMap<ValueId, bool> = SecondaryMap::new();
+    while let Some(value) = pending.pop() {
+        if !std::mem::replace(&mut live[value], true) {
+            pending.extend(&needs[value]);
+        }
+    }
+    live
+}
+
+fn sweep(block: &mut Block, live: &SecondaryMap<ValueId, bool>) {
+    block.retain_mut(|stmt| {
+        if let Some(inner) = inner_block_mut(stmt) {
+            sweep(inner, live);
+        }
+        match stmt {
+            Stmt::Let { value, .. } => live[*value],
+            Stmt::Store { .. } => true,
+            Stmt::For { carried, body, .. } => {
+                carried.retain(|c| live[c.inner]);
+                !(carried.is_empty() && body.is_empty())
+            }
+            Stmt::If { then, results, .. } => {
+                results.retain(|r| live[r.result]);
+                !(results.is_empty() && then.is_empty())
+            }
+        }
+    });
+}
+
+/// Numbers the values in the order of their definitions.
+fn renumber(func: &mut LoopFn) {
+    let old = std::mem::take(&mut func.values);
+    let mut names: SecondaryMap<ValueId, Option<ValueId>> = SecondaryMap::new();
+    rename_definitions(&mut func.body, &old, &mut func.values, &mut names);
+    rename_uses(&mut func.body, &names);
+}
+
+fn rename_definitions(
+    block: &mut Block,
+    old: &PrimaryMap<ValueId, VType>,
+    new: &mut PrimaryMap<ValueId, VType>,
+    names: &mut SecondaryMap<ValueId, Option<ValueId>>,
+) {
+    for stmt in block {
+        map_definitions(stmt, |v| {
+            let name = new.push(old[v]);
+            names[v] = Some(name);
+            name
+        });
+        if let Some(inner) = inner_block_mut(stmt) {
+            rename_definitions(inner, old, new, names);
+        }
+    }
+}
+
+fn rename_uses(block: &mut Block, names: &SecondaryMap<ValueId, Option<ValueId>>) {
+    for stmt in block {
+        map_uses(stmt, |v| names[v].expect("L1: uses are defined"));
+        if let Some(inner) = inner_block_mut(stmt) {
+            rename_uses(inner, names);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Less work for the same stores: invariant values leave innermost loops, equal values of a block
+//! become one, dead values disappear.
+
+mod cse;
+mod dead;
+mod hoist;
+
+use edgecc_ir::loops::LoopFn;
+use edgecc_ir::target::Target;
+
+/// The simplified function; its values are numbered in the order of their definitions.
+#[must_use]
+pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
+    hoist::hoist(&mut func);
+    cse::share_equal_values(&mut func, target);
+    dead::remove_dead_values(&mut func);
+    func
+}
+
+#[cfg(test)]
+mod tests {
+    use super::simplify;
+    use crate::loops::testing::{check_pass, random_function};
+    use edgecc_ir::affine::Affine;
+    use edgecc_ir::loops::build::LoopBuilder;
+    use edgecc_ir::loops::walk::each_stmt;
+    use edgecc_ir::loops::{Expr, LoopFn, Param, ParamAccess, ParamId, Stmt, VType};
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::tensor::Scalar;
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    const F32: VType = VType { elem: ElemType::F32, lanes: 1 };
+
+    fn simplified(arch: Arch, build: impl FnOnce(&mut LoopBuilder, ParamId, ParamId)) -> LoopFn {
+        let mut b = LoopBuilder::new("f");
+        let ty = TensorType::new(ElemType::F32, &[8]);
+        let x = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
+        let y = b.param(Param { ty, access: ParamAccess::Write });
+        build(&mut b, x, y);
+        check_pass(b.finish(), &Target::default_for(arch), simplify)
+    }
+
+    fn count(func: &LoopFn, wanted: impl Fn(&Stmt) -> bool) -> usize {
+        let mut n = 0;
+        each_stmt(&func.body, &mut |stmt| n += usize::from(wanted(stmt)));
+        n
+    }
+
+    #[test]
+    fn random_functions_keep_their_meaning() {
+        for seed in 0..400 {
+            for arch in [Arch::X86_64, Arch::Aarch64] {
+                check_pass(random_function(seed), &Target::default_for(arch), simplify);
+            }
+        }
+    }
+
+    #[test]
+    fn constants_and_invariant_loads_leave_the_innermost_loop_only() {
+        let func = simplified(Arch::Aarch64, |b, x, y| {
+            b.for_each(8, |b, i| {
+                b.for_each(8, |b, j| {
+                    let one = b.constant(Scalar::f32(1.0), 1);
+                    let v = b.load(F32, x, vec![Affine::var(i)], 1);
+                    let sum = b.apply(ScalarFn::Add, &[one, v]);
+                    b.store(y, vec![Affine::var(j)], sum, 1);
+                });
+            });
+        });
+        let [Stmt::For { body, .. }] = func.body.as_slice() else { panic!("one loop: {func:?}") };
+        assert_eq!(body.len(), 4, "{body:?}");
+    }
+
+    #[test]
+    fn equal_values_of_a_block_are_shared() {
+        let func = simplified(Arch::Aarch64, |b, x, y| {
+            let [p, q] = [0, 0].map(|at| b.load(F32, x, vec![Affine::constant(at)], 1));
+            let (s, t) = (b.apply(ScalarFn::Mul, &[p, q]), b.apply(ScalarFn::Mul, &[q, p]));
+            let sum = b.apply(ScalarFn::Add, &[s, t]);
+            b.store(y, vec![Affine::constant(0)], sum, 1);
+        });
+        assert_eq!(func.values.len(), 3);
+    }
+
+    #[test]
+    fn broadcasts_that_fold_into_arithmetic_stay_private() {
+        for (arch, loads) in [(Arch::X86_64, 2), (Arch::Aarch64, 1)] {
+            let func = simplified(arch, |b, x, y| {
+                let [p, q] = [0, 0].map(|at| {
+                    let scalar = b.load(F32, x, vec![Affine::constant(at)], 1);
+                    b.splat(scalar, 4)
+                });
+                let sum = b.apply(ScalarFn::Add, &[p, q]);
+                b.store(y, vec![Affine::constant(0)], sum, 4);
+            });
+            let is_load = |s: &Stmt| matches!(s, Stmt::Let { expr: Expr::Load { .. }, .. });
+            assert_eq!(count(&func, is_load), loads, "{arch:?}");
+        }
+    }
+
+    #[test]
+    fn unused_carried_values_and_empty_loops_disappear() {
+        let func = simplified(Arch::Aarch64, |b, x, y| {
+            let zero = b.constant(Scalar::f32(0.0), 1);
+            b.for_carried(8, &[zero], |b, i, sum| {
+                let v = b.load(F32, x, vec![Affine::var(i)], 1);
+                vec![b.apply(ScalarFn::Add, &[sum[0], v])]
+            });
+            b.store(y, vec![Affine::constant(0)], zero, 1);
+        });
+        assert_eq!(count(&func, |s| matches!(s, Stmt::For { .. })), 0);
+    }
+}
