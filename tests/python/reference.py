@@ -3,7 +3,7 @@
 Usage: reference.py MODEL FOLDER [--shape NAME:1x3] [--dim NAME=N] [--low X --high X]
 
 Writes raw tensors to FOLDER/in/0, FOLDER/in/1, ... and FOLDER/want/0, ..., and prints JSON: the
-number of nodes, the outputs' types and shapes, and the arguments that close the model's open
+number of nodes, the inputs' and outputs' types and shapes, and the arguments that close the model's open
 dimensions (1 unless told otherwise).
 """
 
@@ -60,6 +60,10 @@ def session(model):
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
+def describe(array):
+    return {"type": array.dtype.str, "shape": list(array.shape)}
+
+
 def main():
     args = arguments()
     oracle, random = session(args.model), np.random.default_rng(SEED)
@@ -76,9 +80,11 @@ def main():
     wanted = oracle.run(None, feeds)
     for i, array in enumerate(wanted):
         np.ascontiguousarray(array).tofile(args.folder / "want" / str(i))
-    outputs = [{"type": a.dtype.str, "shape": list(a.shape)} for a in wanted]
+    inputs = [{"name": name, **describe(array)} for name, array in feeds.items()]
+    outputs = [describe(array) for array in wanted]
     nodes = len(onnx.load(args.model, load_external_data=False).graph.node)
-    json.dump({"nodes": nodes, "outputs": outputs, "closing": closing}, sys.stdout)
+    meta = {"nodes": nodes, "inputs": inputs, "outputs": outputs, "closing": closing}
+    json.dump(meta, sys.stdout)
 
 
 if __name__ == "__main__":

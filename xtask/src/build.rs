@@ -1,8 +1,10 @@
 //! From a model to a program: edgecc compiles, gcc links, the machine or qemu runs.
 
 use crate::Outcome;
-use crate::command::{capture, command, quiet, text};
+use crate::command::{command, quiet, text};
 use crate::paths;
+use serde::{Deserialize, Serialize};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,18 +12,16 @@ use std::process::Command;
 pub(crate) struct Machine {
     /// Name for `--target`.
     pub(crate) arch: &'static str,
-    /// The C compiler and the tool that lists section sizes.
+    /// The C compiler.
     gcc: &'static str,
-    size: &'static str,
     /// What comes before the program's own name.
     runner: &'static [&'static str],
 }
 
-const X86_64: Machine = Machine { arch: "x86_64", gcc: "gcc", size: "size", runner: &[] };
+const X86_64: Machine = Machine { arch: "x86_64", gcc: "gcc", runner: &[] };
 const AARCH64: Machine = Machine {
     arch: "aarch64",
     gcc: "aarch64-linux-gnu-gcc",
-    size: "aarch64-linux-gnu-size",
     // A processor without optional features: code for the default CPU may not need any.
     runner: &["qemu-aarch64", "-cpu", "cortex-a53", "-L", "/usr/aarch64-linux-gnu"],
 };
@@ -35,6 +35,18 @@ pub(crate) struct Object {
     pub(crate) path: PathBuf,
     /// Prefix of its symbols.
     name: &'static str,
+}
+
+/// The part of the compiler's report that tables show; sizes in bytes.
+#[derive(Deserialize, Serialize)]
+pub(crate) struct Report {
+    pub(crate) macs: u64,
+    pub(crate) weights_bytes: u64,
+    pub(crate) code_bytes: u64,
+    pub(crate) object_bytes: u64,
+    pub(crate) arena_bytes: u64,
+    pub(crate) arena_lower_bound: u64,
+    pub(crate) stack_bytes: u64,
 }
 
 /// The symbol name of models under test.
@@ -51,6 +63,15 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut cargo = command(env!("CARGO"), args);
     cargo.current_dir(paths::root());
     cargo
+}
+
+impl Object {
+    /// What the compiler says about it.
+    pub(crate) fn report(&self) -> Outcome<Report> {
+        let path = self.path.with_extension("json");
+        let text = fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
+    }
 }
 
 impl Machine {
@@ -92,29 +113,5 @@ impl Machine {
     pub(crate) fn run(&self, program: &Path) -> Command {
         let words = [self.runner, &[text(program)]].concat();
         command(words[0], &words[1..])
-    }
-
-    /// Bytes of the sections whose names start with `.text`.
-    pub(crate) fn code_bytes(&self, object: &Path) -> Outcome<u64> {
-        let table = capture(command(self.size, ["-A", "-d"]).arg(object))?;
-        Ok(table.lines().filter_map(code_row).sum())
-    }
-}
-
-fn code_row(line: &str) -> Option<u64> {
-    let mut words = line.split_whitespace();
-    words.next().filter(|name| name.starts_with(".text"))?;
-    words.next()?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::code_row;
-
-    #[test]
-    fn code_sections_are_counted() {
-        assert_eq!(code_row(".text.model_k0   1280      0"), Some(1280));
-        assert_eq!(code_row(".rodata   4096      0"), None);
-        assert_eq!(code_row("section    size   addr"), None);
     }
 }

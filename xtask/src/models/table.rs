@@ -2,7 +2,7 @@
 
 use super::check::{Row, Run};
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 11] = [
     "model",
     "nodes",
     "machine",
@@ -11,6 +11,8 @@ const HEADER: [&str; 9] = [
     "object kB",
     "code kB",
     "arena kB",
+    "bound kB",
+    "ratio",
     "stack B",
 ];
 
@@ -31,22 +33,28 @@ pub(super) fn text(rows: &[Row]) -> String {
 }
 
 fn cells(row: &Row, run: &Run) -> String {
-    let kilo = |bytes: u64| format!("{:.1}", bytes as f64 / 1024.0);
+    let report = &run.report;
     line([
         row.name.clone(),
         row.nodes.to_string(),
         run.arch.to_owned(),
         format!("{:.1e}", run.error),
         format!("{:.2}", run.compile_seconds),
-        kilo(run.object_bytes),
-        kilo(run.code_bytes),
-        kilo(run.facts.arena),
-        format!("{}/{}", run.facts.stack_used, run.facts.stack_bound),
+        kilo(report.object_bytes),
+        kilo(report.code_bytes),
+        kilo(report.arena_bytes),
+        kilo(report.arena_lower_bound),
+        format!("{:.3}", report.arena_bytes as f64 / report.arena_lower_bound.max(1) as f64),
+        format!("{}/{}", run.stack_used, report.stack_bytes),
     ])
 }
 
-fn line(cells: [String; 9]) -> String {
+fn kilo(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1024.0)
+}
+
+fn line(cells: [String; 11]) -> String {
     let [name, rest @ ..] = cells;
-    let rest: String = rest.iter().map(|cell| format!("  {cell:>10}")).collect();
+    let rest: String = rest.iter().map(|cell| format!(" {cell:>9}")).collect();
     format!("{name:34}{rest}")
 }
