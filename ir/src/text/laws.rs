@@ -25,7 +25,7 @@ fn instances() -> impl Iterator<Item = (OpTag, Rng)> {
 fn graph(tag: OpTag, rng: &mut Rng) -> Graph {
     let (op, operands) = random::op_instance(tag, rng);
     let mut b = GraphBuilder::new("random");
-    let is_input = |at: usize| at % 2 == 0;
+    let is_input = |at: usize| at.is_multiple_of(2);
     let mut args: Vec<Option<OpId>> = operands
         .iter()
         .enumerate()
