@@ -5,10 +5,11 @@
 //! each step loads `vectors` vectors of weights and broadcasts `rows` activations. Constant weights
 //! are packed so that these loads are consecutive. The vector axis' loop goes outside the rows', so
 //! that a panel of weights (`steps × tile` elements) stays in the first-level cache while all rows
-//! pass; axes that both factors follow (batch, groups) go outermost. Rows whose window leaves the
+//! pass, unless only the activations of a tile fit there; axes that both factors follow (batch,
+//! groups) go outermost. Rows whose window leaves the
 //! input are peeled, so that the interior needs no tests.
 
-use super::cost;
+use super::cost::{self, Tile};
 use super::facts::{self, stride};
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
@@ -17,6 +18,8 @@ use edgecc_ir::target::Target;
 /// Reduction loops up to this extent are unrolled completely, longer ones by `UNROLL`.
 const SHORT: usize = 8;
 const UNROLL: u32 = 4;
+/// Bytes of an element; vector stages compute in 32 bits.
+const ELEMENT: usize = 4;
 
 struct Roles<'k> {
     weights: &'k Access,
@@ -36,7 +39,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let block = tile.vectors * lanes;
     let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
     schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
-    schedule.order = roles.shared.iter().copied().chain([vector]).chain(roles.rows).collect();
+    schedule.order = order(&roles, vector, steps, tile, target);
     schedule.unroll = facts::innermost_reduce(kernel, stage)
         .map(|k| (k, unroll(kernel.extent(k))))
         .into_iter()
@@ -49,6 +52,24 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
     }
     Some(schedule)
+}
+
+/// Loops such that what the inner ones read again and again fits half of the first-level cache.
+fn order(
+    roles: &Roles<'_>,
+    vector: AxisId,
+    steps: usize,
+    tile: Tile,
+    target: &Target,
+) -> Vec<AxisId> {
+    let fits = |elements: u32| elements as usize * steps * ELEMENT <= target.l1_bytes / 2;
+    let rows_first = fits(tile.rows) && !fits(tile.vectors * target.lanes(ELEMENT));
+    let shared = roles.shared.iter().copied();
+    let rows = roles.rows.iter().copied();
+    match rows_first {
+        true => shared.chain(rows).chain([vector]).collect(),
+        false => shared.chain([vector]).chain(rows).collect(),
+    }
 }
 
 /// Which factor is which, and which axes only the activations follow.

@@ -29,11 +29,10 @@ impl Tile {
         f64::from(self.rows * self.vectors)
     }
 
-    /// Whether the tile and its operands fit the registers.
+    /// Whether the tile and its operands fit the registers: all accumulators, the vectors of one
+    /// step and a broadcast (or, by lane, a vector) per row, with two to spare. A fuller tile spills.
     fn fits(self, target: &Target) -> bool {
-        let rows_held = if target.fma_by_lane { self.rows } else { 1 };
-        let spare = if target.fma_by_lane { 2 } else { 0 };
-        self.rows * self.vectors + self.vectors + rows_held + spare <= target.vector_regs
+        self.rows * self.vectors + self.vectors + self.rows + 2 <= target.vector_regs
     }
 
     /// Cycles of one reduction step.
@@ -105,7 +104,7 @@ mod tests {
     fn large_products_fill_the_registers() {
         let x86 = Target::default_for(Arch::X86_64);
         let tile = best_tile(3136, 64, 64, 4, &x86);
-        assert!(tile.rows * tile.vectors >= 10, "{tile:?}");
+        assert!(tile.rows * tile.vectors >= 8, "{tile:?}");
         let arm = Target::default_for(Arch::Aarch64);
         let tile = best_tile(3136, 64, 64, 4, &arm);
         assert!(tile.rows * tile.vectors >= 16 && tile.vectors > 1, "{tile:?}");
