@@ -139,7 +139,7 @@ fn content_hash(tensor: &Tensor) -> u64 {
     const SAMPLES: usize = 512;
     let mut hasher = DefaultHasher::new();
     tensor.ty.hash(&mut hasher);
-    let step = tensor.bytes().len() / SAMPLES | 1;
+    let step = (tensor.bytes().len() / SAMPLES) | 1;
     tensor.bytes().iter().step_by(step).for_each(|byte| byte.hash(&mut hasher));
     hasher.finish()
 }
