@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod passes;
 mod text;
 mod tidy;
 mod verify;
