@@ -1,7 +1,7 @@
 //! Evaluates ops on constants with the reference evaluator.
 //!
-//! A value is stored only when it is not larger than the constants that it is made of, or small;
-//! a larger one (a broadcast) stays an expression but can be an operand of a folded op.
+//! A value is stored only when it is not larger than the constants that it is made of, or small. A
+//! larger one, and each broadcast, stays an expression but can be an operand of a folded op.
 
 use super::canonicalize::canonical;
 use super::rebuild::{Rebuild, rebuild};
@@ -27,7 +27,7 @@ fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
         let Some(leaves) = exprs.leaves(new, data, args) else {
             return canonical(new, &data.op, args);
         };
-        if may_store(new, data, &leaves) && !matches!(data.op, Op::Const(_)) {
+        if may_store(new, data, &leaves) {
             let value = exprs.eval(new, &data.op, args);
             return new.constant(value);
         }
@@ -38,6 +38,9 @@ fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
 }
 
 fn may_store(new: &Rebuild, data: &OpData, leaves: &IndexSet<OpId>) -> bool {
+    if matches!(data.op, Op::Const(_) | Op::Broadcast(_)) {
+        return false;
+    }
     let source: usize = leaves.iter().map(|&c| new.ty(c).bytes()).sum();
     let growth = if matches!(data.op, Op::Dequantize(_)) { DEQUANTIZE_GROWTH } else { 1 };
     data.ty.bytes() <= SMALL_BYTES.max(source.saturating_mul(growth))
