@@ -1,4 +1,7 @@
 //! Affine index expressions `Σ coefficient·variable + constant` and interval arithmetic on them.
+//!
+//! All arithmetic saturates: a hostile dump may hold any numbers, and a saturated bound is never
+//! inside a buffer, so that verification refuses it.
 
 use cranelift_entity::EntityRef;
 use smallvec::SmallVec;
@@ -44,7 +47,7 @@ impl<V: EntityRef + Ord> Affine<V> {
     pub fn plus(mut self, var: V, coefficient: i64) -> Self {
         match self.terms.binary_search_by(|t| t.0.cmp(&var)) {
             Ok(at) => {
-                self.terms[at].1 += coefficient;
+                self.terms[at].1 = self.terms[at].1.saturating_add(coefficient);
                 if self.terms[at].1 == 0 {
                     self.terms.remove(at);
                 }
@@ -58,15 +61,15 @@ impl<V: EntityRef + Ord> Affine<V> {
     /// `self + constant`.
     #[must_use]
     pub fn offset(mut self, constant: i64) -> Self {
-        self.constant += constant;
+        self.constant = self.constant.saturating_add(constant);
         self
     }
 
     /// `self + factor·other`.
     #[must_use]
     pub fn add_scaled(&self, other: &Self, factor: i64) -> Self {
-        let sum = self.clone().offset(other.constant * factor);
-        other.terms.iter().fold(sum, |sum, &(v, c)| sum.plus(v, c * factor))
+        let sum = self.clone().offset(other.constant.saturating_mul(factor));
+        other.terms.iter().fold(sum, |sum, &(v, c)| sum.plus(v, c.saturating_mul(factor)))
     }
 
     /// `factor·self`.
@@ -109,7 +112,8 @@ impl<V: EntityRef + Ord> Affine<V> {
     /// The value under an assignment.
     #[must_use]
     pub fn eval(&self, mut value: impl FnMut(V) -> i64) -> i64 {
-        self.terms.iter().fold(self.constant, |sum, &(v, c)| sum + c * value(v))
+        let add = |sum: i64, &(v, c): &(V, i64)| sum.saturating_add(c.saturating_mul(value(v)));
+        self.terms.iter().fold(self.constant, add)
     }
 
     /// The exact range when each variable ranges over its interval independently.
@@ -118,8 +122,8 @@ impl<V: EntityRef + Ord> Affine<V> {
         let start = Interval { lo: self.constant, hi: self.constant };
         self.terms.iter().fold(start, |sum, &(v, c)| {
             let r = range(v);
-            let (a, b) = (c * r.lo, c * r.hi);
-            Interval { lo: sum.lo + a.min(b), hi: sum.hi + a.max(b) }
+            let (a, b) = (c.saturating_mul(r.lo), c.saturating_mul(r.hi));
+            Interval { lo: sum.lo.saturating_add(a.min(b)), hi: sum.hi.saturating_add(a.max(b)) }
         })
     }
 }
