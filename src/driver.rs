@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::target;
 use edgecc_backend::EmitOptions;
 use edgecc_frontend::{ImportOptions, Imported};
-use edgecc_ir::diag::{Diagnostic, Violation};
+use edgecc_ir::diag::{Diagnostic, Severity, Violation};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::loops::Loops;
@@ -16,6 +16,7 @@ use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
+use edgecc_passes::plan;
 use std::fmt;
 use std::path::Path;
 
@@ -88,8 +89,12 @@ pub fn compile(
     let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &target);
     see(observe, options, "lower", Ir::Loops(&loops));
 
-    warnings.extend(crate::rooms::passes::run_all(&mut loops, &target));
-    crate::rooms::passes::plan(&mut loops);
+    reject_errors(edgecc_passes::loops::run_all(&mut loops, &target), &mut warnings)?;
+    see(observe, options, "legalize", Ir::Loops(&loops));
+
+    plan::order::reorder(&mut loops);
+    loops.plan = Some(plan::plan(&loops, plan::ALIGN));
+    plan::check::check(&loops).unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
     see(observe, options, "plan", Ir::Loops(&loops));
 
     let emit = EmitOptions { producer: PRODUCER.to_owned() };
@@ -123,8 +128,7 @@ impl Compiled {
 
 impl fmt::Display for Ir<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::rooms::text::{print_kernels, print_loops};
-        use edgecc_ir::text::{PrintOptions, print_graph};
+        use edgecc_ir::text::{PrintOptions, print_graph, print_kernels, print_loops};
         let options = PrintOptions::default();
         f.write_str(&match self {
             Ir::Graph(graph) => print_graph(graph, &options),
@@ -156,6 +160,15 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         external,
     };
     Ok(edgecc_frontend::import(source.bytes, &import)?)
+}
+
+/// Fails when a diagnostic is an error; keeps warnings.
+fn reject_errors(found: Vec<Diagnostic>, warnings: &mut Vec<Diagnostic>) -> Result<(), Failure> {
+    if found.iter().any(|d| d.severity == Severity::Error) {
+        return Err(found.into());
+    }
+    warnings.extend(found);
+    Ok(())
 }
 
 /// Runs the graph passes; gives their remarks.

@@ -34,27 +34,3 @@ pub mod backend {
         }
     }
 }
-
-pub mod passes {
-    //! Loop passes and the planner.
-    use edgecc_ir::{diag::Diagnostic, loops::Loops, target::Target};
-
-    pub fn run_all(_: &mut Loops, _: &Target) -> Vec<Diagnostic> {
-        Vec::new()
-    }
-
-    pub fn plan(_: &mut Loops) {}
-}
-
-pub mod text {
-    //! Printers.
-    use edgecc_ir::{kernel::Kernels, loops::Loops, text::PrintOptions};
-
-    pub fn print_kernels(kernels: &Kernels, _: &PrintOptions) -> String {
-        format!("{kernels:#?}")
-    }
-
-    pub fn print_loops(loops: &Loops, _: &PrintOptions) -> String {
-        format!("{loops:#?}")
-    }
-}
