@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::options::{FloatMode, Options, identifier, is_identifier};
 use crate::report::Report;
 use crate::target;
-use edgecc_backend::EmitOptions;
+use edgecc_backend::{EmitOptions, header, metadata};
 use edgecc_frontend::{ImportOptions, Imported};
 use edgecc_ir::diag::{Diagnostic, Severity, Violation};
 use edgecc_ir::graph::Graph;
@@ -54,6 +54,10 @@ pub struct Compiled {
     pub loops: Loops,
     /// The object and its sizes.
     pub code: edgecc_backend::Artifact,
+    /// The C header.
+    pub header: String,
+    /// The Rust module.
+    pub rust: String,
     /// What is in the object.
     pub report: Report,
     /// Problems that did not stop compilation.
@@ -99,8 +103,9 @@ pub fn compile(
 
     let emit = EmitOptions { producer: PRODUCER.to_owned() };
     let code = edgecc_backend::emit(&loops, &target, &emit)?;
-    let report = Report::new(&kernels, &loops, &target, &code);
-    Ok(Compiled { target, loops, code, report, warnings, remarks })
+    let (header, rust) = (header::c::header(&loops, &code)?, header::rust::module(&loops, &code)?);
+    let report = Report::new(metadata::of(&loops, &target, &emit, &code), &kernels, &loops, &code);
+    Ok(Compiled { target, loops, code, header, rust, report, warnings, remarks })
 }
 
 impl<'a> Source<'a> {
@@ -109,20 +114,6 @@ impl<'a> Source<'a> {
     pub fn of_file(bytes: &'a [u8], path: &'a Path) -> Source<'a> {
         let stem = path.file_stem().and_then(|s| s.to_str()).unwrap_or("model");
         Source { bytes, stem, folder: path.parent() }
-    }
-}
-
-impl Compiled {
-    /// The C header.
-    #[must_use]
-    pub fn header(&self) -> String {
-        crate::rooms::backend::header::c(&self.loops, &self.code)
-    }
-
-    /// The Rust module.
-    #[must_use]
-    pub fn rust(&self) -> String {
-        crate::rooms::backend::header::rust(&self.loops, &self.code)
     }
 }
 

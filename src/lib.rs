@@ -16,7 +16,6 @@ mod external;
 mod failure;
 pub mod options;
 pub mod report;
-pub mod rooms;
 pub mod suggest;
 pub mod target;
 
@@ -70,9 +69,9 @@ pub fn compile_file(path: impl AsRef<Path>, options: &Options) -> Result<Artifac
 
 fn artifact(compiled: Compiled) -> Artifact {
     Artifact {
-        name: compiled.loops.name.clone(),
-        header: compiled.header(),
-        rust: compiled.rust(),
+        name: compiled.loops.name,
+        header: compiled.header,
+        rust: compiled.rust,
         object: compiled.code.object,
         report: compiled.report,
         warnings: compiled.warnings,

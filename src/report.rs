@@ -1,10 +1,10 @@
 //! What is in a compiled model: the summary after a compilation and the metadata beside an object.
 
-use crate::driver::PRODUCER;
-use edgecc_ir::kernel::{Call, Kernels, Port};
+use edgecc_backend::Artifact;
+use edgecc_backend::metadata::{Metadata, TensorMetadata};
+use edgecc_ir::kernel::{KernelId, Kernels};
 use edgecc_ir::loc::Loc;
-use edgecc_ir::loops::Loops;
-use edgecc_ir::target::Target;
+use edgecc_ir::loops::{Loops, Step};
 use edgecc_passes::lower_to_loops::macs;
 use serde::Serialize;
 
@@ -38,9 +38,9 @@ pub struct Report {
     /// The workspace that no plan can go below.
     pub arena_lower_bound: u64,
     /// Alignment of the workspace.
-    pub arena_align: u64,
+    pub arena_align: u32,
     /// Bound of the stack below the caller.
-    pub stack_bytes: u64,
+    pub stack_bytes: u32,
     /// The kernel calls in execution order.
     pub layers: Vec<Layer>,
 }
@@ -50,6 +50,8 @@ pub struct Report {
 pub struct TensorFacts {
     /// Name in the model.
     pub name: String,
+    /// Name in generated code.
+    pub identifier: String,
     /// Element type.
     pub elem: String,
     /// Extents, outermost first.
@@ -63,6 +65,8 @@ pub struct TensorFacts {
 pub struct Layer {
     /// The kernel's word, e.g. `conv`.
     pub kernel: String,
+    /// The last part of its function's symbol.
+    pub function: String,
     /// The model's nodes that it computes.
     pub nodes: Vec<String>,
     /// Multiply-adds of one run.
@@ -70,31 +74,27 @@ pub struct Layer {
 }
 
 impl Report {
-    /// Collects the facts.
+    /// The backend's facts, with the work of each step and the sizes that only a plan knows.
     #[must_use]
-    pub fn new(
-        kernels: &Kernels,
-        loops: &Loops,
-        target: &Target,
-        code: &edgecc_backend::Artifact,
-    ) -> Report {
+    pub fn new(meta: Metadata, kernels: &Kernels, loops: &Loops, code: &Artifact) -> Report {
+        let layers = loops.steps.iter().map(|step| layer(kernels, loops, step)).collect();
         Report {
-            name: loops.name.clone(),
-            producer: PRODUCER.to_owned(),
-            arch: target.arch.name().to_owned(),
-            cpu: target.cpu.clone(),
-            features: target.features.clone(),
-            inputs: loops.inputs.iter().map(tensor_facts).collect(),
-            outputs: loops.outputs.iter().map(tensor_facts).collect(),
-            macs: loops.macs,
-            weights_bytes: code.weights_bytes,
-            code_bytes: code.text_bytes,
+            name: meta.name,
+            producer: meta.producer,
+            arch: meta.arch.to_owned(),
+            cpu: meta.cpu,
+            features: meta.features,
+            inputs: meta.inputs.into_iter().map(tensor_facts).collect(),
+            outputs: meta.outputs.into_iter().map(tensor_facts).collect(),
+            macs: meta.macs,
+            weights_bytes: meta.weights_bytes,
+            code_bytes: meta.text_bytes,
             object_bytes: code.object.len() as u64,
-            arena_bytes: code.arena_bytes,
+            arena_bytes: meta.arena_bytes,
             arena_lower_bound: loops.plan.as_ref().map_or(0, |p| p.lower_bound as u64),
-            arena_align: u64::from(code.arena_align),
-            stack_bytes: u64::from(code.stack_bytes),
-            layers: layers(kernels),
+            arena_align: meta.arena_align,
+            stack_bytes: meta.stack_bytes,
+            layers,
         }
     }
 
@@ -158,27 +158,24 @@ impl std::fmt::Display for TensorFacts {
     }
 }
 
-fn tensor_facts(port: &Port) -> TensorFacts {
+fn tensor_facts(tensor: TensorMetadata) -> TensorFacts {
     TensorFacts {
-        name: port.name.clone(),
-        elem: port.ty.elem.to_string(),
-        shape: port.ty.shape.to_vec(),
-        bytes: port.ty.bytes(),
+        name: tensor.name,
+        identifier: tensor.identifier,
+        elem: tensor.ty.elem.to_string(),
+        shape: tensor.ty.shape.to_vec(),
+        bytes: tensor.ty.bytes(),
     }
 }
 
-/// One layer per call.
-#[must_use]
-pub fn layers(kernels: &Kernels) -> Vec<Layer> {
-    kernels.calls.iter().map(|call| layer(kernels, call)).collect()
-}
-
-fn layer(kernels: &Kernels, call: &Call) -> Layer {
-    let kernel = &kernels.kernels[call.kernel];
-    let nodes = kernels.locs[call.loc].sources(&kernels.locs);
+/// Relies on `lower` making one function per kernel, in their order.
+fn layer(kernels: &Kernels, loops: &Loops, step: &Step) -> Layer {
+    let Step::Call { func, loc, .. } = step;
+    let kernel = &kernels.kernels[KernelId::from_u32(func.as_u32())];
     Layer {
         kernel: kernel.name.clone(),
-        nodes: nodes.into_iter().map(node_name).collect(),
+        function: loops.funcs[*func].name.clone(),
+        nodes: loops.locs[*loc].sources(&loops.locs).into_iter().map(node_name).collect(),
         macs: macs(kernel),
     }
 }

@@ -143,18 +143,16 @@ fn extension(kind: Kind) -> &'static str {
 fn content(kind: Kind, compiled: &Compiled, dump: &str) -> Result<Vec<u8>, Failure> {
     Ok(match kind {
         Kind::Obj => compiled.code.object.clone(),
-        Kind::Header => compiled.header().into_bytes(),
-        Kind::Rust => compiled.rust().into_bytes(),
+        Kind::Header => compiled.header.clone().into_bytes(),
+        Kind::Rust => compiled.rust.clone().into_bytes(),
         Kind::Json => {
             let json = serde_json::to_string_pretty(&compiled.report);
             (json.expect("reports have string keys only") + "\n").into_bytes()
         }
         Kind::Asm => {
-            edgecc::rooms::backend::dump::asm(&compiled.loops, &compiled.target)?.into_bytes()
+            edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target)?.into_bytes()
         }
-        Kind::Clif => {
-            edgecc::rooms::backend::dump::clif(&compiled.loops, &compiled.target)?.into_bytes()
-        }
+        Kind::Clif => edgecc_backend::dump::clif(&compiled.loops, &compiled.target)?.into_bytes(),
         Kind::Ir => dump.as_bytes().to_vec(),
         Kind::So => edgecc_backend::link::shared_object(&compiled.code.object)?,
     })
