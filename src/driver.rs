@@ -169,12 +169,7 @@ fn graph_passes(
     options: &Options,
     observe: &mut Observer<'_>,
 ) -> Vec<String> {
-    let verify = if options.verify.is_on() { VerifyPolicy::Each } else { VerifyPolicy::Never };
-    let options = PassOptions {
-        strict_float: options.float_mode == FloatMode::Strict,
-        opt_level: options.opt_level.effort(),
-        verify,
-    };
+    let options = pass_options(options);
     let cx = PassCx::new(target, &options);
     run_passes(graph, edgecc_passes::graph::PASSES, &cx, |pass, moment, graph| {
         if moment != Moment::Before {
@@ -183,6 +178,16 @@ fn graph_passes(
     });
     let remarks = cx.remarks.into_inner();
     remarks.into_iter().map(|r| format!("{}: {}", r.pass, r.message)).collect()
+}
+
+/// What the graph passes need to know of the options.
+#[must_use]
+pub fn pass_options(options: &Options) -> PassOptions {
+    PassOptions {
+        strict_float: options.float_mode == FloatMode::Strict,
+        opt_level: options.opt_level.effort(),
+        verify: if options.verify.is_on() { VerifyPolicy::Each } else { VerifyPolicy::Never },
+    }
 }
 
 /// Shows a level to the observer, then checks it.

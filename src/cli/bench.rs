@@ -5,11 +5,8 @@ use super::host::{Buffers, Host, HostArgs};
 use super::ui::Ui;
 use super::{Outcome, random};
 use edgecc::Failure;
-use edgecc::driver::Compiled;
-use edgecc_rt::abi::Event;
 use edgecc_rt::hooks::Hooks;
 use serde::Serialize;
-use std::cell::RefCell;
 #[allow(clippy::disallowed_types, reason = "measuring time is this command's purpose")]
 use std::time::Instant;
 
@@ -18,7 +15,7 @@ use std::time::Instant;
 #[command(after_help = concat!(
     "Examples:\n",
     "  edgecc bench model.onnx --cpu native\n",
-    "  edgecc bench model.onnx --runs 1000 --layers\n\n",
+    "  edgecc bench model.onnx --runs 1000 --json\n\n",
     "The median is the number to compare; the minimum shows how quiet the machine was.",
 ))]
 pub(super) struct Args {
@@ -30,9 +27,6 @@ pub(super) struct Args {
     /// Number of runs before measuring
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u32,
-    /// Show the time of every layer
-    #[arg(long)]
-    layers: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
@@ -49,14 +43,6 @@ struct Measurement {
     max: f64,
     macs: u64,
     gflops: f64,
-    layers: Vec<LayerTime>,
-}
-
-#[derive(Serialize)]
-struct LayerTime {
-    title: String,
-    macs: u64,
-    median: f64,
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
@@ -78,11 +64,6 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
         max: times[times.len() - 1],
         macs: report.macs,
         gflops: gflops(report.macs, median),
-        layers: if args.layers {
-            layer_times(args, &host, &mut buffers, &compiled)?
-        } else {
-            vec![]
-        },
     };
     if args.json {
         ui.json(&result);
@@ -105,42 +86,8 @@ fn whole_runs(args: &Args, host: &Host, buffers: &mut Buffers) -> Result<Vec<f64
     Ok(times)
 }
 
-/// The median time of each step.
-#[allow(clippy::disallowed_types, reason = "see above")]
-fn layer_times(
-    args: &Args,
-    host: &Host,
-    buffers: &mut Buffers,
-    compiled: &Compiled,
-) -> Result<Vec<LayerTime>, Failure> {
-    let layers = &compiled.report.layers;
-    let times = RefCell::new(vec![Vec::new(); layers.len()]);
-    let start = RefCell::new(Instant::now());
-    let sink = |step: u32, event: Event| match event {
-        Event::Begin => *start.borrow_mut() = Instant::now(),
-        Event::End => {
-            let elapsed = start.borrow().elapsed().as_secs_f64();
-            if let Some(times) = times.borrow_mut().get_mut(step as usize) {
-                times.push(elapsed);
-            }
-        }
-    };
-    for _ in 0..args.runs {
-        host.run_with(&Hooks::NONE.with_profile(&sink), buffers)?;
-    }
-    let median = |times: &mut Vec<f64>| {
-        times.sort_by(f64::total_cmp);
-        times.get(times.len() / 2).copied().unwrap_or_default()
-    };
-    let mut times = times.borrow_mut();
-    let rows = layers.iter().zip(times.iter_mut());
-    Ok(rows
-        .map(|(l, times)| LayerTime { title: l.title(), macs: l.macs, median: median(times) })
-        .collect())
-}
-
 fn text(result: &Measurement) -> String {
-    let mut text = format!(
+    format!(
         "{} on {}: median {}, min {}, max {} of {} runs; {:.1} GFLOP/s\n",
         result.name,
         result.cpu,
@@ -149,17 +96,7 @@ fn text(result: &Measurement) -> String {
         seconds(result.max),
         result.runs,
         result.gflops
-    );
-    for layer in &result.layers {
-        let share = 100.0 * layer.median / result.median;
-        let rate = gflops(layer.macs, layer.median);
-        text += &format!(
-            "  {:>10} {share:>5.1} % {rate:>7.1} GFLOP/s  {}\n",
-            seconds(layer.median),
-            layer.title
-        );
-    }
-    text
+    )
 }
 
 /// Two operations per multiply-add.

@@ -5,12 +5,15 @@ use super::args::{self, Effort, Machine, Model};
 use super::exit::Exit;
 use super::host;
 use super::ui::Ui;
-use edgecc::driver::Ir;
-use edgecc::{Code, Failure, suggest};
+use edgecc::driver::{Ir, pass_options};
+use edgecc::{Code, Failure, Options, suggest};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::loc::{Loc, LocId, LocTable};
 use edgecc_ir::target::Target;
+use edgecc_passes::eqsat;
+use edgecc_passes::eqsat::explain::Derivation;
+use edgecc_passes::manager::PassCx;
 use edgecc_passes::schedule::strategy_for;
 
 /// Explain an error code, or what became of a model's nodes
@@ -63,14 +66,21 @@ fn explain_code(word: &str, ui: &Ui) -> Outcome {
 fn explain_nodes(args: &Args, ui: &Ui) -> Outcome {
     let options = args::options(&args.model, args.machine.spec(), &args.effort);
     let target = edgecc::target::resolve(&options.target)?;
-    let mut text = String::new();
-    let mut optimised = String::new();
+    let (mut text, mut optimised, mut rules) = (String::new(), String::new(), String::new());
+    let mut last = None;
     let mut see = |pass: &str, ir: Ir<'_>| match ir {
-        Ir::Graph(graph) if pass == "import" => text += &graph_text("imported as", graph, args),
-        Ir::Graph(graph) => optimised = graph_text("optimised to", graph, args),
+        Ir::Graph(graph) => {
+            match (pass, last.replace(graph.clone())) {
+                ("import", _) => text += &graph_text("imported as", graph, args),
+                ("eqsat", Some(before)) => rules = rules_text(before, &target, &options, args),
+                _ => {}
+            }
+            optimised = graph_text("optimised to", graph, args);
+        }
         Ir::Kernels(kernels) if pass == "schedule" => {
-            text += &optimised;
-            text += &kernels_text(kernels, &target, args);
+            text += &[&rules, &optimised, &kernels_text(kernels, &target, args)]
+                .map(String::as_str)
+                .concat();
         }
         Ir::Kernels(_) | Ir::Loops(_) => {}
     };
@@ -84,8 +94,22 @@ fn graph_text(title: &str, graph: &Graph, args: &Args) -> String {
     for &id in &graph.order {
         let op = &graph.ops[id];
         if let Some(nodes) = wanted(&graph.locs, op.loc, args) {
-            let name = op.op.tag().mnemonic();
-            text += &format!("  {id:<6} {name:<10} {:<24} {nodes}\n", op.ty.to_string());
+            let (id, name, ty) = (id.to_string(), op.op.tag().mnemonic(), op.ty.to_string());
+            text += &format!("  {id:<6} {name:<10} {ty:<24} {nodes}\n");
+        }
+    }
+    text
+}
+
+/// Saturates once more, as the pass keeps the program only and not how it came about.
+fn rules_text(mut graph: Graph, target: &Target, options: &Options, args: &Args) -> String {
+    let options = pass_options(options);
+    let derivations = eqsat::optimize(&mut graph, &PassCx::new(target, &options));
+    let mut text = "rewritten by\n".to_owned();
+    for Derivation { op, rules } in derivations.iter().filter(|d| !d.rules.is_empty()) {
+        let data = &graph.ops[*op];
+        if let Some(nodes) = wanted(&graph.locs, data.loc, args) {
+            text += &format!("  {} to {} of {nodes}\n", rules.join(", "), data.op.tag().mnemonic());
         }
     }
     text
@@ -93,13 +117,12 @@ fn graph_text(title: &str, graph: &Graph, args: &Args) -> String {
 
 fn kernels_text(kernels: &Kernels, target: &Target, args: &Args) -> String {
     let mut text = "runs as\n".to_owned();
-    for (step, call) in kernels.calls.iter().enumerate() {
+    for call in &kernels.calls {
         if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
             let kernel = &kernels.kernels[call.kernel];
             let strategy = strategy_for(kernel, target).name;
-            let step = format!("step {step}");
-            text +=
-                &format!("  {step:<9} {:<10} scheduled as {strategy:<12} {nodes}\n", kernel.name);
+            let (id, name) = (call.kernel.to_string(), &kernel.name);
+            text += &format!("  {id:<6} {name:<10} scheduled as {strategy:<11} {nodes}\n");
         }
     }
     text

@@ -13,7 +13,7 @@ pub(super) struct Args {
     /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print more: missed optimisations, every layer
+    /// Print more: what was not optimised and why
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Colours; `auto` means only on a terminal, and honours NO_COLOR
