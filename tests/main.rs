@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod cli;
 mod passes;
 mod text;
 mod tidy;
