@@ -79,27 +79,44 @@ pub fn compile(
     observe: &mut Observer<'_>,
 ) -> Result<Compiled, Failure> {
     let target = target::resolve(&options.target)?;
-    let Imported { mut graph, mut warnings, .. } = import(source, options)?;
-    see(observe, options, "import", Ir::Graph(&graph));
+    let Imported { graph, warnings, .. } = import(source, options)?;
+    let mut compiled = compile_graph(graph, target, options, observe)?;
+    compiled.warnings.splice(0..0, warnings);
+    Ok(compiled)
+}
 
-    let remarks = graph_passes(&mut graph, &target, options, observe);
+/// Compiles a graph: every step after the import, in order.
+///
+/// # Panics
+/// As `compile`.
+pub fn compile_graph(
+    mut graph: Graph,
+    target: Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Compiled, Failure> {
+    let mut warnings = Vec::new();
+    let mut see = |pass: &str, ir: Ir<'_>| see(observe, options, &target, pass, ir);
+    see("import", Ir::Graph(&graph));
+
+    let remarks = graph_passes(&mut graph, &target, options, &mut see);
     let mut kernels = form_kernels(&graph);
     drop(graph);
-    see(observe, options, "form-kernels", Ir::Kernels(&kernels));
+    see("form-kernels", Ir::Kernels(&kernels));
 
     edgecc_passes::schedule::schedule(&mut kernels, &target);
-    see(observe, options, "schedule", Ir::Kernels(&kernels));
+    see("schedule", Ir::Kernels(&kernels));
 
     let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &target);
-    see(observe, options, "lower", Ir::Loops(&loops));
+    see("lower", Ir::Loops(&loops));
 
     reject_errors(edgecc_passes::loops::run_all(&mut loops, &target), &mut warnings)?;
-    see(observe, options, "legalize", Ir::Loops(&loops));
+    see("legalize", Ir::Loops(&loops));
 
     plan::order::reorder(&mut loops);
     loops.plan = Some(plan::plan(&loops, plan::ALIGN));
     plan::check::check(&loops).unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
-    see(observe, options, "plan", Ir::Loops(&loops));
+    see("plan", Ir::Loops(&loops));
 
     let emit = EmitOptions { producer: PRODUCER.to_owned() };
     let code = edgecc_backend::emit(&loops, &target, &emit)?;
@@ -167,13 +184,13 @@ fn graph_passes(
     graph: &mut Graph,
     target: &Target,
     options: &Options,
-    observe: &mut Observer<'_>,
+    see: &mut impl FnMut(&str, Ir<'_>),
 ) -> Vec<String> {
     let options = pass_options(options);
     let cx = PassCx::new(target, &options);
     run_passes(graph, edgecc_passes::graph::PASSES, &cx, |pass, moment, graph| {
         if moment != Moment::Before {
-            observe(pass.name, Ir::Graph(graph));
+            see(pass.name, Ir::Graph(graph));
         }
     });
     let remarks = cx.remarks.into_inner();
@@ -190,14 +207,16 @@ pub fn pass_options(options: &Options) -> PassOptions {
     }
 }
 
-/// Shows a level to the observer, then checks it.
-fn see(observe: &mut Observer<'_>, options: &Options, pass: &str, ir: Ir<'_>) {
+/// Shows a level to the observer, then checks it; a planned program also for its target.
+fn see(observe: &mut Observer<'_>, options: &Options, target: &Target, pass: &str, ir: Ir<'_>) {
     observe(pass, ir);
     if options.verify.is_on() {
         let broken = match ir {
             Ir::Graph(graph) => graph::verify::verify(graph),
             Ir::Kernels(kernels) => kernel::verify::verify(kernels),
-            Ir::Loops(loops) => loops::verify::verify(loops, None),
+            Ir::Loops(loops) => {
+                loops::verify::verify(loops, loops.plan.is_some().then_some(target))
+            }
         };
         broken.unwrap_or_else(|violations| panic!("{}", rejection(pass, &violations)));
     }
