@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "edgecc-fuzz",
         &[
+            "edgecc",
             "edgecc-backend",
             "edgecc-frontend",
             "edgecc-ir",

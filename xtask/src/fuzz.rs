@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: the seeded tests of the fuzz package, with other seeds.
+//! `cargo xtask fuzz`: every fuzz target on random inputs, with other seeds than the tests'.
 
 use crate::Outcome;
 use crate::build::cargo;
@@ -7,19 +7,23 @@ use crate::command::show;
 /// What to search and how long.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// First seed
-    #[arg(long, default_value_t = 1000)]
+    /// Targets to run
+    #[arg(default_values = ["import_onnx", "parse_text", "planner", "differential"])]
+    targets: Vec<String>,
+    /// Executions of each target
+    #[arg(long, default_value_t = 100_000)]
+    runs: u64,
+    /// Seed of the first execution
+    #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seeds to try in each test
-    #[arg(long, default_value_t = 1000)]
-    count: u64,
 }
 
-/// Runs the tests; a failing one prints its seed.
+/// Runs each target until its first finding, whose input is saved.
 pub(crate) fn run(args: &Args) -> Outcome {
-    show(
-        cargo(&["test", "--package", "edgecc-fuzz"])
-            .env("EDGECC_FUZZ_SEED", args.seed.to_string())
-            .env("EDGECC_FUZZ_COUNT", args.count.to_string()),
-    )
+    let (runs, seed) = (args.runs.to_string(), args.seed.to_string());
+    args.targets.iter().try_for_each(|target| {
+        let flags =
+            ["run", "--package", "edgecc-fuzz", "--", target, "--runs", &runs, "--seed", &seed];
+        show(&mut cargo(&flags))
+    })
 }

@@ -1,0 +1,90 @@
+//! `differential`: a random typed graph means the same at every level.
+
+use crate::graphs::{Case, random_graph};
+use crate::rng_of;
+use edgecc::Options;
+use edgecc::driver::{Ir, compile_graph};
+use edgecc_ir::graph::eval::{eval, eval_ops};
+use edgecc_ir::target::{Arch, Target};
+use edgecc_ir::tensor::Tensor;
+use edgecc_ir::{kernel, loops};
+use edgecc_rt::load::Library;
+
+/// Share of the largest intermediate value by which results may differ: thousands of roundings of
+/// `f32`, and never a wrong element.
+const TOLERANCE: f32 = 1e-4;
+
+/// Compiles and runs a random graph, comparing after every pass.
+///
+/// # Panics
+/// When a level disagrees with the evaluator; the message names it.
+pub fn run(data: &[u8]) {
+    let mut rng = rng_of(data);
+    let ops = rng.between(1, 8);
+    check(&random_graph(&mut rng, ops));
+}
+
+fn check(case: &Case) {
+    let expected = eval(&case.graph, &case.inputs);
+    let bound = TOLERANCE * largest(case);
+    let mut last = Vec::new();
+    let options = Options::default();
+    for arch in [Arch::X86_64, Arch::Aarch64] {
+        let target = Target::default_for(arch);
+        let compiled = compile_graph(case.graph.clone(), target, &options, &mut |pass, ir| {
+            compare(&format!("{} {pass}", arch.name()), &expected, &level(ir, case), bound);
+        });
+        let compiled = compiled.unwrap_or_else(|failure| panic!("{failure:?}"));
+        if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == arch.name()) {
+            last = native(&compiled.code.object, case);
+        }
+    }
+    compare("native", &expected, &last, bound);
+}
+
+/// What a level computes, by its own interpreter.
+fn level(ir: Ir<'_>, case: &Case) -> Vec<Tensor> {
+    match ir {
+        Ir::Graph(graph) => eval(graph, &case.inputs),
+        Ir::Kernels(kernels) => kernel::eval::eval(kernels, &case.inputs),
+        Ir::Loops(loops) => loops::interp::run(loops, &case.inputs),
+    }
+}
+
+/// The largest finite magnitude of any value of the graph, at least 1.
+fn largest(case: &Case) -> f32 {
+    let mut largest = 1f32;
+    eval_ops(&case.graph, &case.inputs, |_, value| {
+        let magnitudes = value.iter().map(|v| v.as_f32().abs());
+        largest = magnitudes.filter(|m| m.is_finite()).fold(largest, f32::max);
+    });
+    largest
+}
+
+/// Links, loads and runs an object made for this machine.
+fn native(object: &[u8], case: &Case) -> Vec<Tensor> {
+    let shared = edgecc_backend::link::shared_object(object).expect("the object links");
+    let library = Library::from_bytes(&shared).expect("the object loads");
+    let model = library.model(&case.graph.name).expect("the model's symbols are there");
+    let inputs: Vec<&[u8]> = case.inputs.iter().map(Tensor::bytes).collect();
+    let types = case.graph.outputs.iter().map(|o| case.graph.ty(o.value).clone());
+    let mut outputs: Vec<Vec<u8>> = types.clone().map(|ty| vec![0xff; ty.bytes()]).collect();
+    let mut slices: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
+    let align = model.info().arena_align() as usize;
+    let mut workspace = vec![0xff; model.info().arena_bytes() as usize + align];
+    let start = workspace.as_ptr().align_offset(align);
+    let end = start + model.info().arena_bytes() as usize;
+    model.run(&inputs, &mut slices, &mut workspace[start..end]).expect("valid buffers");
+    types.zip(outputs).map(|(ty, bytes)| Tensor::from_bytes(ty, bytes)).collect()
+}
+
+fn compare(level: &str, expected: &[Tensor], actual: &[Tensor], bound: f32) {
+    for (n, (e, a)) in expected.iter().zip(actual).enumerate() {
+        assert_eq!(e.ty, a.ty, "{level}: type of output {n}");
+        for (at, (x, y)) in e.iter().zip(a.iter()).enumerate() {
+            let (x, y) = (x.as_f32(), y.as_f32());
+            let close = x == y || (x - y).abs() <= bound || (x.is_nan() && y.is_nan());
+            assert!(close, "{level}: output {n} element {at} is {y}, the evaluator says {x}");
+        }
+    }
+}
