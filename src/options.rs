@@ -39,19 +39,16 @@ pub struct TargetSpec {
     pub features: Vec<String>,
 }
 
-/// How much is optimised.
+/// How much is optimised. All levels but `O0` are alike: whatever pays for itself is always done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs, reason = "the levels are the usual ones of compilers")]
 pub enum OptLevel {
-    /// Only what later levels rely on: for finding faults.
+    /// No equality saturation: for finding faults.
     O0,
-    /// Cheap clean-up.
     O1,
-    /// Everything that pays for itself.
     #[default]
     O2,
-    /// As `O2`, with larger limits for the search.
     O3,
-    /// As `O2`, with less unrolling.
     Os,
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Cpu {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Optimisation and debugging")]
 pub(super) struct Effort {
-    /// Optimisation level: 0, 1, 2, 3 or s
+    /// Optimisation level; 0 leaves out the search for fusions, the others are alike
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = level())]
     opt_level: OptLevel,
     /// Forbid rewrites that change the bits of float results
