@@ -3,6 +3,8 @@
 use super::live::{peak, storages};
 use edgecc_ir::kernel::{BufferId, Home};
 use edgecc_ir::loops::{Loops, ParamAccess};
+use petgraph::Direction::Incoming;
+use petgraph::graph::{DiGraph, NodeIndex};
 use std::collections::BTreeMap;
 
 /// Partial orders kept at each length for small programs.
@@ -25,30 +27,22 @@ pub fn reorder(loops: &mut Loops) {
     }
 }
 
-/// The steps as numbers.
+/// The steps and buffers as numbers.
 struct Problem {
-    /// Per step, how many steps must come before it.
-    before: Vec<usize>,
-    /// Per step, the steps that must come after it; once per reason.
-    after: Vec<Vec<usize>>,
-    /// Per step, its arena buffers, each once.
-    uses: Vec<Vec<usize>>,
+    /// A node per step with its arena buffers, each once; an edge to each step that must follow,
+    /// once per reason.
+    steps: DiGraph<Vec<usize>, ()>,
     /// Per arena buffer, its size.
     bytes: Vec<usize>,
 }
 
 impl Problem {
     fn new(loops: &Loops) -> Problem {
-        let steps = loops.steps.len();
-        let mut p = Problem {
-            before: vec![0; steps],
-            after: vec![Vec::new(); steps],
-            uses: Vec::with_capacity(steps),
-            bytes: Vec::new(),
-        };
+        let mut p = Problem { steps: DiGraph::new(), bytes: Vec::new() };
         let mut numbers: BTreeMap<BufferId, usize> = BTreeMap::new();
         let mut history: BTreeMap<BufferId, History> = BTreeMap::new();
         for (n, step) in loops.steps.iter().enumerate() {
+            let node = p.steps.add_node(Vec::new());
             let mut uses = Vec::new();
             for (buffer, access) in super::live::uses(loops, step) {
                 history.entry(buffer).or_default().depend(n, access, |m| p.edge(m, n));
@@ -64,16 +58,34 @@ impl Problem {
             }
             uses.sort_unstable();
             uses.dedup();
-            p.uses.push(uses);
+            p.steps[node] = uses;
         }
         p
     }
 
     fn edge(&mut self, from: usize, to: usize) {
         if from != to {
-            self.after[from].push(to);
-            self.before[to] += 1;
+            self.steps.add_edge(NodeIndex::new(from), NodeIndex::new(to), ());
         }
+    }
+
+    fn count(&self) -> usize {
+        self.steps.node_count()
+    }
+
+    /// The arena buffers of a step.
+    fn uses(&self, step: usize) -> &[usize] {
+        &self.steps[NodeIndex::new(step)]
+    }
+
+    /// How many reasons there are for a step to wait.
+    fn waits(&self, step: usize) -> usize {
+        self.steps.neighbors_directed(NodeIndex::new(step), Incoming).count()
+    }
+
+    /// The steps that wait for a step, once per reason.
+    fn followers(&self, step: usize) -> impl Iterator<Item = usize> + '_ {
+        self.steps.neighbors(NodeIndex::new(step)).map(NodeIndex::index)
     }
 }
 
@@ -115,7 +127,7 @@ struct Partial {
 }
 
 fn search(p: &Problem) -> Vec<usize> {
-    let steps = p.uses.len();
+    let steps = p.count();
     let width = (MAX_WORK / (steps * steps + 1)).clamp(1, MAX_WIDTH);
     let mut beam = vec![start(p)];
     for _ in 0..steps {
@@ -126,12 +138,13 @@ fn search(p: &Problem) -> Vec<usize> {
 
 fn start(p: &Problem) -> Partial {
     let mut left = vec![0; p.bytes.len()];
-    p.uses.iter().flatten().for_each(|&b| left[b] += 1);
+    p.steps.node_weights().flatten().for_each(|&b| left[b] += 1);
+    let before: Vec<usize> = (0..p.count()).map(|n| p.waits(n)).collect();
     Partial {
         order: Vec::new(),
-        done: vec![false; p.uses.len()],
-        ready: (0..p.uses.len()).filter(|&n| p.before[n] == 0).collect(),
-        before: p.before.clone(),
+        done: vec![false; p.count()],
+        ready: (0..p.count()).filter(|&n| before[n] == 0).collect(),
+        before,
         left,
         live: vec![false; p.bytes.len()],
         bytes: 0,
@@ -164,7 +177,7 @@ fn extend(p: &Problem, beam: &[Partial], width: usize) -> Vec<Partial> {
 
 /// Live bytes during a step and after it.
 fn effect(p: &Problem, partial: &Partial, step: usize) -> (usize, usize) {
-    let uses = &p.uses[step];
+    let uses = p.uses(step);
     let size = |keep: &dyn Fn(usize) -> bool| -> usize {
         uses.iter().filter(|&&b| keep(b)).map(|&b| p.bytes[b]).sum()
     };
@@ -177,14 +190,14 @@ fn advance(p: &Problem, from: &Partial, step: usize) -> Partial {
     let mut next = from.clone();
     next.peak = next.peak.max(during);
     next.bytes = after;
-    for &b in &p.uses[step] {
+    for &b in p.uses(step) {
         next.left[b] -= 1;
         next.live[b] = next.left[b] > 0;
     }
     next.order.push(step);
     next.done[step] = true;
     next.ready.retain(|&n| n != step);
-    for &n in &p.after[step] {
+    for n in p.followers(step) {
         next.before[n] -= 1;
         if next.before[n] == 0 {
             let at = next.ready.partition_point(|&r| r < n);
