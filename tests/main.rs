@@ -1,8 +1,13 @@
 //! The integration tests: one binary, one module per subject.
 
 mod cli;
+mod codegen;
+mod determinism;
 mod fuzz;
+mod link;
+mod models;
 mod passes;
+mod support;
 mod text;
 mod tidy;
 mod verify;

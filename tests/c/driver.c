@@ -26,7 +26,7 @@ DECLARE(MODEL);
 #define FILLER 0xA5
 #define STACK_BYTES ((size_t)1 << 20)
 /* What the call itself and its caller's frame may take of a measured stack. */
-#define STACK_SLACK 256u
+#define STACK_SLACK 64u
 
 static void fail(const char *format, ...) {
     va_list args;
