@@ -1,6 +1,7 @@
 //! The house rules that no compiler checks.
 
 mod dependencies;
+mod rows;
 mod size;
 mod source;
 mod words;
