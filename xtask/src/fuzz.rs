@@ -1,29 +1,19 @@
-//! `cargo xtask fuzz`: every fuzz target on random inputs, with other seeds than the tests'.
+//! `cargo xtask fuzz`: runs fuzz targets on new random inputs.
 
 use crate::Outcome;
 use crate::build::cargo;
 use crate::command::show;
 
-/// What to search and how long.
+/// What the fuzzer gets as it is: a target and its options; nothing lists the targets.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Targets to run
-    #[arg(default_values = ["import_onnx", "parse_text", "planner", "differential"])]
-    targets: Vec<String>,
-    /// Executions of each target
-    #[arg(long, default_value_t = 100_000)]
-    runs: u64,
-    /// Seed of the first execution
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// TARGET [--runs N] [--seed S]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
-/// Runs each target until its first finding, whose input is saved.
+/// Runs the fuzzer.
 pub(crate) fn run(args: &Args) -> Outcome {
-    let (runs, seed) = (args.runs.to_string(), args.seed.to_string());
-    args.targets.iter().try_for_each(|target| {
-        let flags =
-            ["run", "--package", "edgecc-fuzz", "--", target, "--runs", &runs, "--seed", &seed];
-        show(&mut cargo(&flags))
-    })
+    let fuzzer = ["run", "--quiet", "--package", "edgecc-fuzz", "--bin", "edgecc-fuzz", "--"];
+    show(cargo(&fuzzer).args(&args.words))
 }
