@@ -107,7 +107,7 @@ pub fn compile_graph(
     edgecc_passes::schedule::schedule(&mut kernels, &target);
     see("schedule", Ir::Kernels(&kernels));
 
-    let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &target);
+    let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(&target, options));
     see("lower", Ir::Loops(&loops));
 
     reject_errors(edgecc_passes::loops::run_all(&mut loops, &target), &mut warnings)?;
@@ -168,6 +168,11 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         external,
     };
     Ok(edgecc_frontend::import(source.bytes, &import)?)
+}
+
+/// The target as the lowering of sums may see it: strict float does not fuse their products.
+fn contracting(target: &Target, options: &Options) -> Target {
+    Target { fma: target.fma && options.float_mode == FloatMode::Relaxed, ..target.clone() }
 }
 
 /// Fails when a diagnostic is an error; keeps warnings.
