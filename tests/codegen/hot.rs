@@ -18,7 +18,8 @@ struct Block {
 
 /// The innermost loop with the most multiply-adds in all functions.
 pub(super) fn hottest(code: &str) -> Option<Loop> {
-    let loops = functions(code).into_iter().flat_map(innermost);
+    let functions = functions(code);
+    let loops = functions.iter().flat_map(|blocks| innermost(blocks));
     loops.filter(|l| l.multiply_adds() > 0).max_by_key(Loop::multiply_adds)
 }
 
@@ -64,7 +65,7 @@ fn functions(code: &str) -> Vec<Vec<Block>> {
 }
 
 /// The loops of a function that have no other loop inside.
-fn innermost(blocks: Vec<Block>) -> Vec<Loop> {
+fn innermost(blocks: &[Block]) -> Vec<Loop> {
     let index = |number: &u32| blocks.iter().position(|b| b.number == *number);
     let next: Vec<Vec<usize>> = blocks
         .iter()

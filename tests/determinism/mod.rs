@@ -2,6 +2,7 @@
 
 use crate::support::{ARCHS, bundled, folder};
 use std::fs;
+use std::hint;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,11 @@ fn under_load<T>(body: impl FnOnce() -> T) -> T {
     let threads = thread::available_parallelism().map_or(2, Into::into);
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| while !done.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !done.load(Ordering::Relaxed) {
+                    hint::spin_loop();
+                }
+            });
         }
         let result = body();
         done.store(true, Ordering::Relaxed);
