@@ -1,44 +1,44 @@
-//! Passes: each file is rewritten by the passes that its first line names; the snapshot holds input
-//! and output.
+//! Passes and conversions: `edgecc-opt` rewrites each file as its first line says; the snapshot holds
+//! input and output.
 
-use edgecc_ir::graph::Graph;
-use edgecc_ir::graph::verify::verify;
-use edgecc_ir::target::{Arch, Target};
-use edgecc_ir::text::{PrintOptions, parse_graph, print_graph};
-use edgecc_passes::graph::PASSES;
-use edgecc_passes::manager::{Pass, PassCx, PassOptions, run_passes};
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The folders of the conversions between levels, which `--to` names by their result.
+const CONVERSIONS: &[&str] = &["form-kernels", "lower-to-loops"];
 
 #[test]
 fn files_are_rewritten_as_their_snapshots_say() {
     insta::glob!("passes/*/*.eir", |path| {
         let text = fs::read_to_string(path).expect("a readable file");
-        insta::assert_snapshot!(format!("{text}\n// becomes\n{}", rewritten(&text)));
+        insta::assert_snapshot!(format!("{text}\n// becomes\n{}", rewritten(path, &text)));
     });
 }
 
 #[test]
-fn each_graph_pass_has_a_file() {
-    for pass in PASSES {
-        let folder = format!("{}/tests/passes/{}", env!("CARGO_MANIFEST_DIR"), pass.name);
+fn each_pass_and_conversion_has_a_file() {
+    let list = edgecc_opt(["--list"]);
+    let passes = list.lines().filter_map(|line| line.split_whitespace().nth(1));
+    for folder in passes.chain(CONVERSIONS.iter().copied()) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/passes").join(folder);
         let files = fs::read_dir(&folder).map(Iterator::count).unwrap_or_default();
-        assert!(files > 0, "{folder} is missing or empty");
+        assert!(files > 0, "{} is missing or empty", folder.display());
     }
 }
 
-fn rewritten(text: &str) -> String {
-    let mut graph = parse_graph(text).expect("the file parses").ir;
-    assert_eq!(verify(&graph), Ok(()));
-    let (target, options) = (Target::default_for(Arch::X86_64), PassOptions::default());
-    let cx = PassCx::new(&target, &options);
-    run_passes(&mut graph, named_passes(text), &cx, |_, _, _| ());
-    print_graph(&graph, &PrintOptions::default())
+/// The output for a file with the header `// edgecc-opt ARGUMENTS`, with every step verified.
+fn rewritten(path: &Path, text: &str) -> String {
+    let header = text.lines().next().and_then(|l| l.strip_prefix("// edgecc-opt "));
+    let arguments = header.expect("the first line has the arguments").split_whitespace();
+    let arguments = arguments.chain(["--verify"]).map(OsStr::new);
+    edgecc_opt(arguments.chain([path.as_os_str()]))
 }
 
-/// The passes of the header `// edgecc-opt --pass=first,second`.
-fn named_passes(text: &str) -> Vec<&'static Pass<Graph>> {
-    let header = text.lines().next().and_then(|l| l.strip_prefix("// edgecc-opt --pass="));
-    let names = header.expect("the first line names passes").split(',');
-    let find = |name| PASSES.iter().find(|p| p.name == name).expect("a graph pass");
-    names.map(find).collect()
+fn edgecc_opt(arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_edgecc-opt")).args(arguments).output();
+    let output = output.expect("the command starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("a dump is UTF-8")
 }
