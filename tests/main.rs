@@ -7,6 +7,7 @@ mod fuzz;
 mod link;
 mod models;
 mod passes;
+mod pipeline;
 mod support;
 mod text;
 mod tidy;
