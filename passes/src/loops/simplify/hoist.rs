@@ -1,28 +1,30 @@
 //! Moves invariant values in front of innermost loops.
 //!
 //! A loop around other loops keeps its values: in front of it they would occupy registers during
-//! the inner loops. Loops run at least once (L1) and read parameters are never stored to, so a load
-//! may move as well.
+//! the inner loops. For the same reason only the first few values of a loop move: the others stay
+//! beside their uses, where a load costs less than a spill. Loops run at least once (L1) and read
+//! parameters are never stored to, so a load may move as well.
 
 use edgecc_ir::loops::walk::{inner_block, inner_block_mut, operands};
 use edgecc_ir::loops::{Block, Carried, Expr, IndexId, LoopFn, Stmt, ValueId};
 use std::collections::BTreeSet;
 
-pub(super) fn hoist(func: &mut LoopFn) {
+/// Moves up to `limit` values in front of each innermost loop.
+pub(super) fn hoist(func: &mut LoopFn, limit: usize) {
     let body = std::mem::take(&mut func.body);
-    func.body = block(body);
+    func.body = block(body, limit);
 }
 
-fn block(stmts: Block) -> Block {
+fn block(stmts: Block, limit: usize) -> Block {
     let mut out = Block::with_capacity(stmts.len());
     for mut stmt in stmts {
         if let Some(inner) = inner_block_mut(&mut stmt) {
-            *inner = block(std::mem::take(inner));
+            *inner = block(std::mem::take(inner), limit);
         }
         if let Stmt::For { index, carried, body } = &mut stmt
             && !contains_loop(body)
         {
-            let (invariant, rest) = split(*index, carried, std::mem::take(body));
+            let (invariant, rest) = split(*index, carried, std::mem::take(body), limit);
             out.extend(invariant);
             *body = rest;
         }
@@ -37,15 +39,16 @@ fn contains_loop(block: &Block) -> bool {
     })
 }
 
-/// The invariant definitions of a loop's body and everything else.
-fn split(index: IndexId, carried: &[Carried], body: Block) -> (Block, Block) {
+/// The first invariant definitions of a loop's body and everything else.
+fn split(index: IndexId, carried: &[Carried], body: Block, limit: usize) -> (Block, Block) {
     let mut moved: BTreeSet<ValueId> = BTreeSet::new();
     let carried = carried.iter().map(|c| c.inner);
     let inside: BTreeSet<ValueId> = body.iter().flat_map(defined).chain(carried).collect();
     body.into_iter().partition(|stmt| match stmt {
         Stmt::Let { value, expr } => {
             let free = |v: &ValueId| moved.contains(v) || !inside.contains(v);
-            let invariant = !reads_index(expr, index) && operands(expr).iter().all(free);
+            let room = moved.len() < limit;
+            let invariant = room && !reads_index(expr, index) && operands(expr).iter().all(free);
             if invariant {
                 moved.insert(*value);
             }

@@ -8,10 +8,14 @@ mod hoist;
 use edgecc_ir::loops::LoopFn;
 use edgecc_ir::target::Target;
 
+/// Invariant values may take one in so many registers.
+const HOISTED_SHARE: usize = 4;
+
 /// The simplified function; its values are numbered in the order of their definitions.
 #[must_use]
 pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
-    hoist::hoist(&mut func);
+    cse::share_equal_values(&mut func, target);
+    hoist::hoist(&mut func, target.vector_regs as usize / HOISTED_SHARE);
     cse::share_equal_values(&mut func, target);
     dead::remove_dead_values(&mut func);
     func
