@@ -2,10 +2,9 @@
 
 use crate::error::{Code, refuse};
 use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::loops::verify::legal::{applied, is_legal};
 use edgecc_ir::loops::{Block, Expr, LoopFn, Stmt, VType};
-use edgecc_ir::scalar::func::{Class, ScalarFn};
 use edgecc_ir::target::Target;
-use edgecc_ir::types::ElemType;
 
 /// Everything in a function that the translation cannot express.
 pub(crate) fn check(func: &LoopFn, target: &Target) -> Vec<Diagnostic> {
@@ -38,64 +37,7 @@ fn visit(func: &LoopFn, target: &Target, block: &Block, reasons: &mut Vec<String
 }
 
 fn illegal(func: &LoopFn, target: &Target, expr: &Expr) -> Option<String> {
-    let (called, elem) = match expr {
-        Expr::Apply(called, args) => (*called, func.values[*args.last()?].elem),
-        Expr::ReduceLanes(called, vector) => (*called, func.values[*vector].elem),
-        Expr::Const(_)
-        | Expr::Load { .. }
-        | Expr::Splat(_)
-        | Expr::SplatLane(..)
-        | Expr::Extract(..)
-        | Expr::Pack(_)
-        | Expr::Cast(_) => return None,
-    };
-    let legal = has_instructions(called, target) && takes(called, elem);
+    let (called, elem) = applied(func, expr)?;
+    let legal = is_legal(called, elem, target);
     (!legal).then(|| format!("`{}` on {elem}", called.info().mnemonic))
-}
-
-/// binary16 values are only converted and moved, truth values are not shifted.
-fn takes(func: ScalarFn, elem: ElemType) -> bool {
-    match elem {
-        ElemType::F16 => func.info().class == Class::Select,
-        ElemType::Bool => !matches!(func, ScalarFn::Shl | ScalarFn::Shr),
-        _ => true,
-    }
-}
-
-/// Whether a function is a few instructions on the target, without calling a library.
-fn has_instructions(func: ScalarFn, target: &Target) -> bool {
-    match func {
-        ScalarFn::Exp
-        | ScalarFn::Log
-        | ScalarFn::Tanh
-        | ScalarFn::Erf
-        | ScalarFn::Sin
-        | ScalarFn::Cos
-        | ScalarFn::Pow => false,
-        ScalarFn::Fma => target.fma,
-        ScalarFn::Add
-        | ScalarFn::Sub
-        | ScalarFn::Mul
-        | ScalarFn::Div
-        | ScalarFn::Min
-        | ScalarFn::Max
-        | ScalarFn::Neg
-        | ScalarFn::Abs
-        | ScalarFn::Sqrt
-        | ScalarFn::Floor
-        | ScalarFn::Ceil
-        | ScalarFn::Trunc
-        | ScalarFn::Round
-        | ScalarFn::And
-        | ScalarFn::Or
-        | ScalarFn::Xor
-        | ScalarFn::Not
-        | ScalarFn::Shl
-        | ScalarFn::Shr
-        | ScalarFn::Eq
-        | ScalarFn::Lt
-        | ScalarFn::Le
-        | ScalarFn::Select
-        | ScalarFn::Bitcast => true,
-    }
 }

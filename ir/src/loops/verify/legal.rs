@@ -9,7 +9,7 @@ use crate::types::ElemType;
 
 /// Whether the target computes `func` on operands whose first has type `elem`.
 ///
-/// Half floats are only moved and cast. Functions without an instruction are sequences of others.
+/// Half floats are only moved and cast, truth values are not shifted. Functions without an instruction are sequences of others.
 #[must_use]
 pub fn is_legal(func: ScalarFn, elem: ElemType, target: &Target) -> bool {
     let on_float = elem != ElemType::F16;
@@ -22,6 +22,7 @@ pub fn is_legal(func: ScalarFn, elem: ElemType, target: &Target) -> bool {
         | ScalarFn::Cos
         | ScalarFn::Pow => false,
         ScalarFn::Fma => target.fma && on_float,
+        ScalarFn::Shl | ScalarFn::Shr => on_float && elem != ElemType::Bool,
         ScalarFn::Add
         | ScalarFn::Sub
         | ScalarFn::Mul
@@ -39,8 +40,6 @@ pub fn is_legal(func: ScalarFn, elem: ElemType, target: &Target) -> bool {
         | ScalarFn::Or
         | ScalarFn::Xor
         | ScalarFn::Not
-        | ScalarFn::Shl
-        | ScalarFn::Shr
         | ScalarFn::Eq
         | ScalarFn::Lt
         | ScalarFn::Le
