@@ -49,14 +49,24 @@ fn under_load<T>(body: impl FnOnce() -> T) -> T {
     let threads = thread::available_parallelism().map_or(2, Into::into);
     thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    hint::spin_loop();
-                }
-            });
+            scope.spawn(|| spin_until(&done));
         }
-        let result = body();
-        done.store(true, Ordering::Relaxed);
-        result
+        let _end = SetOnDrop(&done);
+        body()
     })
+}
+
+fn spin_until(done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        hint::spin_loop();
+    }
+}
+
+/// Ends the load also when the body fails, or the scope would wait for ever.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
