@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::command::{command, quiet, text};
 use crate::paths;
 use serde::{Deserialize, Serialize};
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -58,9 +59,9 @@ pub(crate) fn compiler() -> Outcome<PathBuf> {
     Ok(paths::target().join("debug/edgecc"))
 }
 
-/// Cargo in the workspace.
+/// Cargo in the workspace: the one that runs this program.
 pub(crate) fn cargo(args: &[&str]) -> Command {
-    let mut cargo = command(env!("CARGO"), args);
+    let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args);
     cargo.current_dir(paths::root());
     cargo
 }
