@@ -14,7 +14,8 @@ pub(crate) fn frame_bytes(code: &CompiledCode) -> u32 {
 }
 
 /// Bound of the stack below the caller of `entry`, which calls the kernels one at a time; kernels
-/// call nothing.
+/// call nothing. The stack of a profile service, which the entry calls too, comes on top: it is the
+/// caller's function.
 pub(crate) fn stack_bytes(kernels: &[FunctionInfo], entry: &FunctionInfo) -> u32 {
     entry.frame_bytes + kernels.iter().map(|k| k.frame_bytes).max().unwrap_or(0)
 }

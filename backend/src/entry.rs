@@ -1,4 +1,5 @@
-//! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps.
+//! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps and tells
+//! the caller's profile service of them.
 
 use crate::error::{Code, internal, refuse};
 use crate::module::arena_align;
@@ -6,8 +7,8 @@ use crate::weights::WeightLayout;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    AbiParam, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, Signature, UserFuncName,
-    Value,
+    AbiParam, Block, Function, GlobalValueData, InstBuilder, MemFlagsData, SigRef, Signature,
+    UserFuncName, Value,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
 use cranelift_entity::PrimaryMap;
@@ -17,7 +18,7 @@ use cranelift_object::ObjectModule;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::{BufferId, Home, Port};
 use edgecc_ir::loops::{self, Loops, Step};
-use edgecc_rt::abi::{ABI_VERSION, Call};
+use edgecc_rt::abi::{ABI_VERSION, Call, Event, Services};
 use edgecc_rt::status::Status;
 
 /// Where the parts of the object are.
@@ -57,7 +58,8 @@ pub(crate) fn build(
 
     let mut entry = Entry { builder, fail };
     let frame = entry.checks(loops, call);
-    entry.steps(loops, places, module, &frame)?;
+    let profiler = entry.profiler(call);
+    entry.steps(loops, places, module, &frame, &profiler)?;
     entry.finish(module.target_config());
     Ok(code)
 }
@@ -73,6 +75,14 @@ struct Frame {
     inputs: Value,
     outputs: Value,
     workspace: Value,
+}
+
+/// Who hears of steps.
+struct Profiler {
+    /// The call's services if they have a profile function, else 0. One value that lives through
+    /// the run costs one register.
+    services: Value,
+    signature: SigRef,
 }
 
 impl Entry<'_> {
@@ -131,15 +141,69 @@ impl Entry<'_> {
         }
     }
 
+    /// Looks once for the profile function, in services that may be absent or end before it.
+    fn profiler(&mut self, call: Value) -> Profiler {
+        let conv = self.builder.func.signature.call_conv;
+        let mut signature = Signature::new(conv);
+        signature.params.extend([I64, I32, I32].map(AbiParam::new));
+        let signature = self.builder.import_signature(signature);
+
+        let [offered, long, found] = [(); 3].map(|()| self.builder.create_block());
+        self.builder.set_cold_block(offered);
+        self.builder.set_cold_block(long);
+        self.builder.append_block_param(found, I64);
+        let none = self.builder.ins().iconst(I64, 0);
+        let services = self.load(I64, call, Call::SERVICES_OFFSET);
+        self.builder.ins().brif(services, offered, &[], found, &[none.into()]);
+
+        self.builder.switch_to_block(offered);
+        let size = self.load(I32, services, Services::SIZE_OFFSET);
+        let end = i64::from(Services::PROFILE_OFFSET) + 8;
+        let ends_before = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, size, end);
+        self.builder.ins().brif(ends_before, found, &[none.into()], long, &[]);
+
+        self.builder.switch_to_block(long);
+        let profile = self.load(I64, services, Services::PROFILE_OFFSET);
+        let absent = self.builder.ins().icmp_imm_u(IntCC::Equal, profile, 0);
+        let services = self.builder.ins().select(absent, none, services);
+        self.builder.ins().jump(found, &[services.into()]);
+
+        self.builder.switch_to_block(found);
+        Profiler { services: self.builder.block_params(found)[0], signature }
+    }
+
+    /// Tells of events that follow one another, behind one branch.
+    fn tell(&mut self, profiler: &Profiler, events: &[(usize, Event)]) {
+        let (listening, next) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(listening);
+        self.builder.ins().brif(profiler.services, listening, &[], next, &[]);
+        self.builder.switch_to_block(listening);
+        let context = self.load(I64, profiler.services, Services::PROFILE_CTX_OFFSET);
+        let profile = self.load(I64, profiler.services, Services::PROFILE_OFFSET);
+        for &(step, event) in events {
+            let step = self.builder.ins().iconst(I32, step as i64);
+            let event = self.builder.ins().iconst(I32, i64::from(event.code()));
+            let args = [context, step, event];
+            self.builder.ins().call_indirect(profiler.signature, profile, &args);
+        }
+        self.builder.ins().jump(next, &[]);
+        self.builder.switch_to_block(next);
+    }
+
     fn steps(
         &mut self,
         loops: &Loops,
         places: &Places<'_>,
         module: &mut ObjectModule,
         frame: &Frame,
+        profiler: &Profiler,
     ) -> Result<(), Vec<Diagnostic>> {
         let weights = self.weights(places, module);
-        for step in &loops.steps {
+        for (at, step) in loops.steps.iter().enumerate() {
+            match at.checked_sub(1) {
+                None => self.tell(profiler, &[(at, Event::Begin)]),
+                Some(last) => self.tell(profiler, &[(last, Event::End), (at, Event::Begin)]),
+            }
             let Step::Call { func, args, .. } = step;
             let mut pointers = Vec::with_capacity(args.len());
             for &arg in args {
@@ -147,6 +211,9 @@ impl Entry<'_> {
             }
             let kernel = module.declare_func_in_func(places.kernels[*func], self.builder.func);
             self.builder.ins().call(kernel, &pointers);
+        }
+        if let Some(last) = loops.steps.len().checked_sub(1) {
+            self.tell(profiler, &[(last, Event::End)]);
         }
         Ok(())
     }
@@ -231,4 +298,49 @@ impl Entry<'_> {
 
 fn arena_bytes(loops: &Loops) -> usize {
     loops.plan.as_ref().map_or(0, |plan| plan.arena_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{program, run_with};
+    use edgecc_ir::affine::Affine;
+    use edgecc_ir::loops::build::LoopBuilder;
+    use edgecc_ir::loops::{Loops, Param, ParamAccess, VType};
+    use edgecc_ir::tensor::Tensor;
+    use edgecc_ir::types::{ElemType, TensorType};
+    use edgecc_rt::abi::Event;
+    use edgecc_rt::hooks::Hooks;
+    use std::cell::RefCell;
+
+    /// Copies its input to its output, `steps` times.
+    fn model(steps: usize) -> Loops {
+        let ty = TensorType::new(ElemType::F32, &[4]);
+        let mut b = LoopBuilder::new("k0_copy");
+        let x = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
+        let y = b.param(Param { ty, access: ParamAccess::Write });
+        let at = vec![Affine::constant(0)];
+        let value = b.load(VType { elem: ElemType::F32, lanes: 4 }, x, at.clone(), 4);
+        b.store(y, at, value, 4);
+        let mut loops = program(b.finish());
+        loops.steps = vec![loops.steps.remove(0); steps];
+        loops
+    }
+
+    fn input() -> Tensor {
+        Tensor::from_f32s(&[4], &[1.0, 2.0, 3.0, 4.0])
+    }
+
+    #[test]
+    fn a_profile_service_hears_of_each_step() {
+        for steps in [1, 3] {
+            let events = RefCell::new(Vec::new());
+            let sink = |step: u32, event: Event| events.borrow_mut().push((step, event));
+            let hooks = Hooks::NONE.with_profile(&sink);
+            let Some(outputs) = run_with(&model(steps), &[input()], &hooks) else { return };
+            assert_eq!(outputs, [input()]);
+            let expected: Vec<_> =
+                (0..steps as u32).flat_map(|s| [(s, Event::Begin), (s, Event::End)]).collect();
+            assert_eq!(events.into_inner(), expected);
+        }
+    }
 }

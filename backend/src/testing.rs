@@ -7,6 +7,7 @@ use edgecc_ir::loc::{Loc, LocTable};
 use edgecc_ir::loops::{LoopFn, Loops, ParamAccess, Step};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::Tensor;
+use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
 
 /// The architectures that code is made for.
@@ -50,6 +51,11 @@ pub(crate) fn compile(loops: &Loops, arch: Arch) -> Artifact {
 
 /// Compiles for all architectures and runs on this one; returns the outputs.
 pub(crate) fn run(loops: &Loops, inputs: &[Tensor]) -> Option<Vec<Tensor>> {
+    run_with(loops, inputs, &Hooks::NONE)
+}
+
+/// As `run`, with services.
+pub(crate) fn run_with(loops: &Loops, inputs: &[Tensor], hooks: &Hooks<'_>) -> Option<Vec<Tensor>> {
     let objects = ARCHES.map(|arch| (arch, compile(loops, arch)));
     let host = edgecc_rt::abi::Arch::host()?.name();
     let (_, artifact) = objects.into_iter().find(|(arch, _)| arch.name() == host)?;
@@ -62,7 +68,7 @@ pub(crate) fn run(loops: &Loops, inputs: &[Tensor]) -> Option<Vec<Tensor>> {
     let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut workspace = vec![0u64; artifact.arena_bytes as usize / 8 + 16];
     let workspace = aligned(&mut workspace, artifact.arena_align as usize);
-    model.run(&inputs, &mut places, workspace).expect("the model runs");
+    model.run_with(hooks, &inputs, &mut places, workspace).expect("the model runs");
     let tensor = |(port, bytes): (&Port, Vec<u8>)| Tensor::from_bytes(port.ty.clone(), bytes);
     Some(loops.outputs.iter().zip(outputs).map(tensor).collect())
 }

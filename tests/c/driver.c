@@ -248,6 +248,39 @@ static size_t run(setting *s) {
     return used;
 }
 
+/* ---- Services ---- */
+
+typedef struct {
+    uint32_t steps;
+    int is_running;
+} progress;
+
+static void follow(void *ctx, uint32_t step, uint32_t event) {
+    progress *p = ctx;
+    CHECK(step == p->steps && event == (p->is_running ? EDGECC_PROFILE_END : EDGECC_PROFILE_BEGIN),
+          "event %u of step %u comes out of order", event, step);
+    p->is_running = !p->is_running;
+    p->steps += !p->is_running;
+}
+
+/* Runs with a profile service that the caller knows, and with one behind the end of its struct. */
+static void run_with_services(const setting *s) {
+    progress heard = {0, 0};
+    edgecc_services services = {
+        .size = sizeof services,
+        .profile_ctx = &heard,
+        .profile = follow,
+    };
+    edgecc_call call = s->call;
+    call.services = &services;
+    CHECK(!RUN(&call), "the run with services failed");
+    CHECK(!heard.is_running, "step %u has no end", heard.steps);
+    uint32_t steps = heard.steps;
+    services.size -= 1;
+    CHECK(!RUN(&call), "the run with short services failed");
+    CHECK(heard.steps == steps, "a service behind the end of its struct was called");
+}
+
 static void compare(const setting *a, const setting *b) {
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         CHECK(!memcmp(a->outputs[i].data, b->outputs[i].data, a->outputs[i].size),
@@ -264,6 +297,8 @@ int main(int argc, char **argv) {
     refuse_pointers(&first);
     size_t stack = run(&first);
     run(&second);
+    compare(&first, &second);
+    run_with_services(&second);
     compare(&first, &second);
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         write_file(argv[2], i, &first.outputs[i]);
