@@ -35,6 +35,12 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
 const LIBRARY: [&str; 6] =
     ["-shared", "-nostdlib", "-Wl,-z,text", "-Wl,-z,defs", "-Wl,--fatal-warnings", "-o"];
 
+/// How to compile the driver for a model named net.
+const DRIVER: [&str; 3] = ["-std=c11", "-DMODEL=net", "-Iruntime-shim/include"];
+
+/// The bytes of an input of the bundled model.
+const IMAGE: [u8; 4 * 3 * 32 * 32] = [0; 4 * 3 * 32 * 32];
+
 const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"];
 
 #[test]
@@ -71,10 +77,28 @@ fn objects_link_in_every_way() {
         let object = write(&folder, toolchain.arch, "net");
         for (name, flags) in PROGRAMS {
             let program = toolchain.link("tests/c/app.c", flags, &[&object], &folder.join(name));
-            assert_eq!(toolchain.run(&program), "ok\n", "{} {name}", toolchain.arch);
+            assert_eq!(toolchain.run(&[&program]), "ok\n", "{} {name}", toolchain.arch);
         }
         let library = folder.join("net.so");
         run(toolchain.cc, LIBRARY.iter().map(AsRef::as_ref).chain([library.as_path(), &object]));
+    }
+}
+
+/// The driver makes every bad call, measures the stack and follows the steps.
+#[test]
+fn entry_points_keep_their_contract() {
+    if !has_tools("entry_points_keep_their_contract") {
+        return;
+    }
+    for toolchain in &TOOLCHAINS {
+        let folder = folder(&format!("contract-{}", toolchain.arch));
+        let object = write(&folder, toolchain.arch, "net");
+        fs::write(folder.join("0"), IMAGE).expect("the folder is writable");
+        let program =
+            toolchain.link("tests/c/driver.c", &DRIVER, &[&object], &folder.join("driver"));
+        let program = [program.as_path(), &folder, &folder];
+        let facts = toolchain.run(&program);
+        assert!(facts.contains("stack_used"), "{}: {facts}", toolchain.arch);
     }
 }
 
@@ -92,7 +116,7 @@ fn two_models_live_in_one_program() {
             &[&objects[0], &objects[1]],
             &folder.join("pair"),
         );
-        assert_eq!(toolchain.run(&program), "ok\n", "{}", toolchain.arch);
+        assert_eq!(toolchain.run(&[&program]), "ok\n", "{}", toolchain.arch);
     }
 }
 
@@ -124,8 +148,10 @@ impl Toolchain {
         to.to_owned()
     }
 
-    fn run(&self, program: &Path) -> String {
-        let words: Vec<&Path> = self.runner.iter().map(Path::new).chain([program]).collect();
+    /// Runs a program with its arguments.
+    fn run(&self, program: &[&Path]) -> String {
+        let program = program.iter().copied();
+        let words: Vec<&Path> = self.runner.iter().map(Path::new).chain(program).collect();
         run(words[0].to_str().expect("UTF-8"), &words[1..])
     }
 }
