@@ -5,8 +5,12 @@ use super::host::{Buffers, Host, HostArgs};
 use super::ui::Ui;
 use super::{Outcome, random};
 use edgecc::Failure;
+use edgecc::report::Layer;
+use edgecc_rt::abi::Event;
 use edgecc_rt::hooks::Hooks;
 use serde::Serialize;
+use std::cell::{Cell, RefCell};
+use std::time::Duration;
 #[allow(clippy::disallowed_types, reason = "measuring time is this command's purpose")]
 use std::time::Instant;
 
@@ -15,7 +19,8 @@ use std::time::Instant;
 #[command(after_help = concat!(
     "Examples:\n",
     "  edgecc bench model.onnx --cpu native\n",
-    "  edgecc bench model.onnx --runs 1000 --json\n\n",
+    "  edgecc bench model.onnx --runs 1000 --json\n",
+    "  edgecc bench model.onnx --layers\n\n",
     "The median is the number to compare; the minimum shows how quiet the machine was.",
 ))]
 pub(super) struct Args {
@@ -27,10 +32,16 @@ pub(super) struct Args {
     /// Number of runs before measuring
     #[arg(long, value_name = "N", default_value_t = 10)]
     warm_up: u32,
+    /// Measure each layer too, in further runs
+    #[arg(long)]
+    layers: bool,
     /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
+
+/// The slowest layers that are printed; JSON has all.
+const SHOWN_LAYERS: usize = 20;
 
 /// The result, times in seconds.
 #[derive(Serialize)]
@@ -43,6 +54,20 @@ struct Measurement {
     max: f64,
     macs: u64,
     gflops: f64,
+    /// Slowest first; empty unless asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    layers: Vec<LayerTime>,
+}
+
+/// The mean time of one step.
+#[derive(Serialize)]
+struct LayerTime {
+    step: usize,
+    kernel: String,
+    nodes: Vec<String>,
+    seconds: f64,
+    /// Of the time of all steps.
+    share: f64,
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
@@ -55,6 +80,10 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let times = whole_runs(args, &host, &mut buffers)?;
     let median = times[times.len() / 2];
     let report = &compiled.report;
+    let layers = match args.layers {
+        true => layer_times(&report.layers, &step_times(args, &host, &mut buffers)?),
+        false => Vec::new(),
+    };
     let result = Measurement {
         name: report.name.clone(),
         cpu: report.cpu.clone(),
@@ -64,6 +93,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
         max: times[times.len() - 1],
         macs: report.macs,
         gflops: gflops(report.macs, median),
+        layers,
     };
     if args.json {
         ui.json(&result);
@@ -86,7 +116,55 @@ fn whole_runs(args: &Args, host: &Host, buffers: &mut Buffers) -> Result<Vec<f64
     Ok(times)
 }
 
+/// The mean time of each step that ran.
+#[allow(clippy::disallowed_types, reason = "see above")]
+fn step_times(args: &Args, host: &Host, buffers: &mut Buffers) -> Result<Vec<f64>, Failure> {
+    let totals = RefCell::new(Vec::new());
+    let start = Cell::new(Instant::now());
+    let sink = |step: u32, event: Event| match event {
+        Event::Begin => start.set(Instant::now()),
+        Event::End => add(&mut totals.borrow_mut(), step as usize, start.get().elapsed()),
+    };
+    let hooks = Hooks::NONE.with_profile(&sink);
+    for _ in 0..args.runs {
+        host.run_with(&hooks, buffers)?;
+    }
+    Ok(totals.into_inner().iter().map(|total| total / f64::from(args.runs)).collect())
+}
+
+fn add(totals: &mut Vec<f64>, step: usize, time: Duration) {
+    if totals.len() <= step {
+        totals.resize(step + 1, 0.0);
+    }
+    totals[step] += time.as_secs_f64();
+}
+
+/// One row per step, slowest first. Layers are in the order of steps.
+fn layer_times(layers: &[Layer], times: &[f64]) -> Vec<LayerTime> {
+    let all = times.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    let row = |(step, (layer, &seconds)): (usize, (&Layer, &f64))| LayerTime {
+        step,
+        kernel: layer.kernel.clone(),
+        nodes: layer.nodes.clone(),
+        seconds,
+        share: seconds / all,
+    };
+    let mut rows: Vec<LayerTime> = layers.iter().zip(times).enumerate().map(row).collect();
+    rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    rows
+}
+
 fn text(result: &Measurement) -> String {
+    let rows = result.layers.iter().take(SHOWN_LAYERS).map(layer_text);
+    total_text(result) + &rows.collect::<String>()
+}
+
+fn layer_text(row: &LayerTime) -> String {
+    let (time, share) = (seconds(row.seconds), 100.0 * row.share);
+    format!("  {time:>10} {share:>5.1} %  {} ({})\n", row.nodes.join(", "), row.kernel)
+}
+
+fn total_text(result: &Measurement) -> String {
     format!(
         "{} on {}: median {}, min {}, max {} of {} runs; {:.1} GFLOP/s\n",
         result.name,
