@@ -1,40 +1,9 @@
-//! The codes of the driver's own diagnostics: one table, read by `edgecc explain`.
+//! The codes of the driver's own diagnostics, and the explanations of every room's.
 
-use edgecc_ir::diag::{Diagnostic, Kind};
-
-macro_rules! codes {
-    ($($variant:ident $name:literal $kind:ident $doc:literal;)*) => {
-        /// What is wrong with the options or the surroundings of a compilation.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[allow(missing_docs, reason = "each row carries its doc line as data")]
-        pub enum Code { $($variant),* }
-
-        impl Code {
-            /// Every code, in table order.
-            pub const ALL: &[Code] = &[$(Code::$variant),*];
-
-            /// Stable kebab-case name.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Code::$variant => $name),* }
-            }
-
-            /// Decides the exit code.
-            #[must_use]
-            pub fn kind(self) -> Kind {
-                match self { $(Code::$variant => Kind::$kind),* }
-            }
-
-            /// What it means and what to do.
-            #[must_use]
-            pub fn doc(self) -> &'static str {
-                match self { $(Code::$variant => $doc),* }
-            }
-        }
-    };
-}
+use edgecc_ir::codes;
 
 codes! {
+    /// What is wrong with the options or the surroundings of a compilation.
     UnknownTarget "unknown-target" Usage
         "Code is made for x86_64 and aarch64 only. There is no backend for 32-bit Arm, RISC-V or \
          microcontrollers.";
@@ -66,12 +35,32 @@ codes! {
         "The file is neither an ONNX model nor an object file made by edgecc.";
     Run "run" Invalid
         "The compiled model could not be run on this machine.";
+    Internal "internal" Invalid
+        "A fault of the compiler, not of the model. The message says what to report.";
 }
 
-impl Code {
-    /// An error with this code.
-    #[must_use]
-    pub fn error(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(self.kind(), self.name(), message)
+/// Every code of every room with what it means and what to do.
+pub fn explanations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    use edgecc_backend::Code as Backend;
+    use edgecc_frontend::Code as Frontend;
+    use edgecc_passes::Code as Passes;
+    let own = Code::ALL.iter().map(|c| (c.name(), c.doc()));
+    let frontend = Frontend::ALL.iter().map(|c| (c.name(), c.doc()));
+    let passes = Passes::ALL.iter().map(|c| (c.name(), c.doc()));
+    let backend = Backend::ALL.iter().map(|c| (c.name(), c.doc()));
+    own.chain(frontend).chain(passes).chain(backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::explanations;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_kebab_case_and_distinct_over_all_rooms() {
+        let is_kebab = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+        assert!(explanations().all(|(name, doc)| is_kebab(name) && doc.ends_with('.')));
+        let names: BTreeSet<_> = explanations().map(|(name, _)| name).collect();
+        assert_eq!(names.len(), explanations().count());
     }
 }

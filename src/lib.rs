@@ -16,7 +16,6 @@ mod external;
 mod failure;
 pub mod options;
 pub mod report;
-pub mod suggest;
 pub mod target;
 
 pub use code::Code;

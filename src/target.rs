@@ -2,8 +2,8 @@
 
 use crate::code::Code;
 use crate::options::TargetSpec;
-use crate::suggest;
 use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::suggest;
 use edgecc_ir::target::{Arch, CPUS, Cpu, Target};
 use edgecc_rt::{abi, cpu, feature};
 use std::collections::BTreeSet;
@@ -47,7 +47,7 @@ fn cpu_row(arch: Arch, name: Option<&str>) -> Result<&'static Cpu, Diagnostic> {
         let name = name.unwrap_or_default();
         Code::UnknownCpu
             .error(format!("unknown CPU {name:?} for {}", arch.name()))
-            .help(suggest::help(name, known.chain(["generic", "native"])))
+            .help(suggest::help("CPUs", name, known.chain(["generic", "native"])))
     })
 }
 
@@ -75,7 +75,7 @@ fn edit(
 fn unknown(arch: Arch, name: &str) -> Diagnostic {
     Code::UnknownFeature
         .error(format!("unknown feature {name:?} of {}", arch.name()))
-        .help(suggest::help(name, features_of(arch).map(feature::Feature::name)))
+        .help(suggest::help("features", name, features_of(arch).map(feature::Feature::name)))
 }
 
 /// The rows of the feature table for an architecture.
@@ -118,8 +118,8 @@ mod tests {
             let error = resolve(&spec).expect_err("misspelt");
             assert_eq!((error.code, error.help.as_deref()), (code, Some(help)));
         };
-        check(spec("aarch64", "cortexa76", &[]), "unknown-cpu", "did you mean `cortex-a76`?");
-        check(spec("x86_64", "generic", &["+avx3"]), "unknown-feature", "did you mean `avx`?");
+        check(spec("aarch64", "cortexa76", &[]), "unknown-cpu", "did you mean \"cortex-a76\"?");
+        check(spec("x86_64", "generic", &["+avx3"]), "unknown-feature", "did you mean \"avx\"?");
         check(
             TargetSpec::of("armv7-linux"),
             "unknown-target",

@@ -1,7 +1,7 @@
 //! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps and tells
 //! the caller's profile service of them.
 
-use crate::error::{Code, internal, refuse};
+use crate::error::{Code, internal};
 use crate::module::arena_align;
 use crate::weights::WeightLayout;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -252,7 +252,7 @@ impl Entry<'_> {
             Home::Arena => {
                 let slot = loops.plan.as_ref().and_then(|plan| plan.slots[buffer]);
                 let slot = slot.ok_or_else(|| {
-                    vec![refuse(Code::NotPlanned, format!("buffer {buffer} has no place"))]
+                    vec![Code::NotPlanned.error(format!("buffer {buffer} has no place"))]
                 })?;
                 self.builder.ins().iadd_imm_s(frame.workspace, slot.offset as i64)
             }

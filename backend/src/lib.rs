@@ -24,6 +24,8 @@ mod module;
 mod testing;
 mod weights;
 
+pub use error::Code;
+
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::loops::Loops;
 use edgecc_ir::target::Target;

@@ -3,7 +3,7 @@
 //! `.text` holds the kernels and the entry, `.rodata` the weights and the descriptor. All symbols
 //! but the entry and the descriptor are local.
 
-use crate::error::{Code, internal, refuse};
+use crate::error::{Code, internal};
 use crate::isa::Effort;
 use crate::weights::{self, WeightLayout};
 use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa};
@@ -38,7 +38,7 @@ pub(crate) fn build(loops: &Loops, target: &Target, options: &EmitOptions) -> Re
 
     let info = model_info(loops, target, options, layout.bytes, stack_bytes);
     let descriptor = encode(&info).map_err(|why| {
-        vec![refuse(Code::AbiLimit, format!("the model's interface has no descriptor: {why}"))]
+        vec![Code::AbiLimit.error(format!("the model's interface has no descriptor: {why}"))]
     })?;
     let object = module.finish(loops, &layout, &descriptor)?;
     Ok(Artifact {

@@ -1,40 +1,10 @@
 //! The codes of this room's diagnostics: one table, read by `edgecc explain`.
 
-use edgecc_ir::diag::{Diagnostic, Kind, Severity};
-
-macro_rules! codes {
-    ($($variant:ident $name:literal $kind:ident $doc:literal;)*) => {
-        /// What is wrong with a model or with an import option.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        #[allow(missing_docs, reason = "each row carries its doc line as data")]
-        pub enum Code { $($variant),* }
-
-        impl Code {
-            /// Every code, in table order.
-            pub const ALL: &[Code] = &[$(Code::$variant),*];
-
-            /// Stable kebab-case name.
-            #[must_use]
-            pub fn name(self) -> &'static str {
-                match self { $(Code::$variant => $name),* }
-            }
-
-            /// Decides the exit code.
-            #[must_use]
-            pub fn kind(self) -> Kind {
-                match self { $(Code::$variant => Kind::$kind),* }
-            }
-
-            /// What it means and what to do, for `edgecc explain`.
-            #[must_use]
-            pub fn doc(self) -> &'static str {
-                match self { $(Code::$variant => $doc),* }
-            }
-        }
-    };
-}
+use edgecc_ir::codes;
+use edgecc_ir::diag::{Diagnostic, Severity};
 
 codes! {
+    /// What is wrong with a model or with an import option.
     NotOnnx "not-onnx" Invalid
         "The bytes are not an ONNX protobuf message. Check that the path names the model itself and not, for example, an archive or a Git LFS pointer.";
     Truncated "truncated" Invalid
@@ -84,29 +54,9 @@ codes! {
 }
 
 impl Code {
-    /// An error with this code.
-    #[must_use]
-    pub(crate) fn error(self, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::error(self.kind(), self.name(), message)
-    }
-
     /// A warning with this code.
     #[must_use]
     pub(crate) fn warning(self, message: impl Into<String>) -> Diagnostic {
         Diagnostic { severity: Severity::Warning, ..self.error(message) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Code;
-
-    #[test]
-    fn names_are_kebab_case_and_distinct() {
-        let mut names: Vec<_> = Code::ALL.iter().map(|c| c.name()).collect();
-        assert!(names.iter().all(|n| n.chars().all(|c| c.is_ascii_lowercase() || c == '-')));
-        names.sort_unstable();
-        names.dedup();
-        assert_eq!(names.len(), Code::ALL.len());
     }
 }

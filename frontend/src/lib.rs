@@ -18,7 +18,6 @@ mod order;
 mod proto;
 mod prune;
 mod shapes;
-mod suggest;
 mod tensor;
 mod wire;
 

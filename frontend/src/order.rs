@@ -2,8 +2,8 @@
 
 use crate::code::Code;
 use crate::model::{GraphDef, Node};
-use crate::suggest;
 use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Node positions in execution order, those that no output needs left out.

@@ -2,9 +2,9 @@
 
 use crate::code::Code;
 use crate::model::{Dim, ValueInfo, ValueType};
-use crate::suggest;
 use crate::tensor::{check_size, elem_type};
 use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::suggest;
 use edgecc_ir::types::{Shape, TensorType};
 use std::collections::BTreeMap;
 

@@ -32,7 +32,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// Decides the exit code.
     pub kind: Kind,
-    /// Stable name such as `unsupported-op`; each room lists its own in an enum.
+    /// Stable name such as `unsupported-op`; each room lists its own with [`codes`](crate::codes).
     pub code: &'static str,
     /// One sentence without a final full stop.
     pub message: String,
@@ -45,7 +45,7 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    /// An error without place, notes or help.
+    /// An error without place, notes or help; rooms call it through the codes of their tables.
     #[must_use]
     pub fn error(kind: Kind, code: &'static str, message: impl Into<String>) -> Diagnostic {
         Diagnostic {
@@ -97,6 +97,47 @@ impl fmt::Display for Diagnostic {
         }
         self.help.iter().try_for_each(|help| write!(f, "\n  help: {help}"))
     }
+}
+
+/// Defines a room's `enum Code`: one row per diagnostic with its variant, its stable kebab-case
+/// name, its kind, and for `edgecc explain` what it means and what to do.
+#[macro_export]
+macro_rules! codes {
+    ($(#[$about:meta])* $($variant:ident $name:literal $kind:ident $doc:literal;)*) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "each row carries its doc line as data")]
+        pub enum Code { $($variant),* }
+
+        impl Code {
+            /// Every code, in table order.
+            pub const ALL: &[Code] = &[$(Code::$variant),*];
+
+            /// Stable kebab-case name.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self { $(Code::$variant => $name),* }
+            }
+
+            /// Decides the exit code.
+            #[must_use]
+            pub fn kind(self) -> $crate::diag::Kind {
+                match self { $(Code::$variant => $crate::diag::Kind::$kind),* }
+            }
+
+            /// What it means and what to do.
+            #[must_use]
+            pub fn doc(self) -> &'static str {
+                match self { $(Code::$variant => $doc),* }
+            }
+
+            /// An error with this code.
+            #[must_use]
+            pub fn error(self, message: impl Into<String>) -> $crate::diag::Diagnostic {
+                $crate::diag::Diagnostic::error(self.kind(), self.name(), message)
+            }
+        }
+    };
 }
 
 /// A broken invariant of an IR level: always a bug of the compiler or of a hand-written dump.

@@ -18,6 +18,7 @@ pub mod loops;
 pub mod plan;
 pub mod rng;
 pub mod scalar;
+pub mod suggest;
 pub mod target;
 pub mod tensor;
 pub mod text;

@@ -1,11 +1,13 @@
 //! "Did you mean": the known name nearest to a misspelt one.
 
-/// Help text naming the nearest known name, or all of them when none is near.
-pub(crate) fn help<'a>(what: &str, wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// Advice that names the nearest known name, or lists the known ones when none is near. `what` says
+/// in the plural what they are names of.
+#[must_use]
+pub fn help<'a>(what: &str, wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.collect();
     let nearest = known.iter().min_by_key(|k| distance(wrong, k));
     match nearest {
-        None => format!("the model has no {what}"),
+        None => format!("there are no {what}"),
         Some(name) if is_near(wrong, name) => format!("did you mean {name:?}?"),
         Some(_) => format!("known are {}", list(&known)),
     }

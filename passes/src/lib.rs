@@ -8,6 +8,7 @@
 //!           level's table. A scheduling strategy: one file and one row in `schedule`.
 //! Tests     `mod tests` in each file; `tests/passes/<pass>` at the top level.
 
+mod code;
 pub mod eqsat;
 pub mod form_kernels;
 pub mod graph;
@@ -16,3 +17,5 @@ pub mod lower_to_loops;
 pub mod manager;
 pub mod plan;
 pub mod schedule;
+
+pub use code::Code;

@@ -1,8 +1,9 @@
 //! NumPy archives: named tensors in and out, matched against a model's ports.
 
 use super::files;
-use edgecc::{Code, Diagnostic, Failure, suggest};
+use edgecc::{Code, Diagnostic, Failure};
 use edgecc_ir::kernel::Port;
+use edgecc_ir::suggest;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
@@ -61,7 +62,7 @@ pub(super) fn arrange(
         }
     }
     problems.extend(arrays.keys().map(|name| {
-        let help = suggest::help(name, ports.iter().map(|p| p.name.as_str()));
+        let help = suggest::help(&format!("{what}s"), name, ports.iter().map(|p| p.name.as_str()));
         format!("the model has no {what} {name:?}; {help}")
     }));
     if problems.is_empty() {
@@ -174,7 +175,7 @@ mod tests {
             [
                 "no array for the input \"image\": f32[2]",
                 "the input \"y\" is i64[2], the array is f32[2]",
-                "the model has no input \"imagee\"; did you mean `image`?",
+                "the model has no input \"imagee\"; did you mean \"image\"?",
             ]
         );
     }

@@ -200,7 +200,8 @@ fn emit(text: &str) -> Result<Emit, String> {
     let kind = Kind::from_str(kind, true).map_err(|_| {
         let known: Vec<_> =
             Kind::value_variants().iter().filter_map(Kind::to_possible_value).collect();
-        edgecc::suggest::help(kind, known.iter().map(clap::builder::PossibleValue::get_name))
+        let known = known.iter().map(clap::builder::PossibleValue::get_name);
+        edgecc_ir::suggest::help("kinds of output", kind, known)
     })?;
     Ok(Emit { kind, path })
 }

@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::ui::Ui;
-use edgecc::{Diagnostic, Kind};
+use edgecc::{Code, Diagnostic};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,7 +38,8 @@ fn report(message: &str) -> Diagnostic {
             args.join(" ")
         ),
     };
-    Diagnostic::error(Kind::Invalid, "internal", message)
+    Code::Internal
+        .error(message)
         .note(format!("this is a fault in edgecc {}", env!("CARGO_PKG_VERSION")))
         .help(help)
 }

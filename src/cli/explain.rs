@@ -5,11 +5,13 @@ use super::args::{self, Effort, Machine, Model};
 use super::exit::Exit;
 use super::host;
 use super::ui::Ui;
+use edgecc::code::explanations;
 use edgecc::driver::{Ir, pass_options};
-use edgecc::{Code, Failure, Options, suggest};
+use edgecc::{Code, Failure, Options};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::loc::{Loc, LocId, LocTable};
+use edgecc_ir::suggest;
 use edgecc_ir::target::Target;
 use edgecc_passes::eqsat;
 use edgecc_passes::eqsat::explain::Derivation;
@@ -46,15 +48,9 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     }
 }
 
-/// Every code of every room with its explanation.
-fn codes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let own = Code::ALL.iter().map(|c| (c.name(), c.doc()));
-    own.chain(edgecc_frontend::Code::ALL.iter().map(|c| (c.name(), c.doc())))
-}
-
 fn explain_code(word: &str, ui: &Ui) -> Outcome {
-    let Some((name, doc)) = codes().find(|(name, _)| *name == word) else {
-        let help = suggest::help(word, codes().map(|(name, _)| name));
+    let Some((name, doc)) = explanations().find(|(name, _)| *name == word) else {
+        let help = suggest::help("codes", word, explanations().map(|(name, _)| name));
         let message = format!("{word:?} is neither a file nor the code of an error");
         return Err(Failure::from(Code::UnknownCode.error(message).help(help)));
     };

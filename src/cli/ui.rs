@@ -162,11 +162,11 @@ fn to_json(d: &Diagnostic) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use super::{human, short, to_json};
-    use edgecc::{Diagnostic, Kind};
+    use edgecc::Code;
 
     #[test]
     fn each_form_holds_the_facts() {
-        let d = Diagnostic::error(Kind::Usage, "bad-name", "no").at("here").note("n").help("h");
+        let d = Code::BadName.error("no").at("here").note("n").help("h");
         let plain = anstream::adapter::strip_str(&human(&d)).to_string();
         assert_eq!(plain, "error[bad-name]: no\n  --> here\n  = note: n\n  = help: h\n\n");
         assert_eq!(short(&d), "here: error[bad-name]: no\n");

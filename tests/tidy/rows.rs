@@ -1,6 +1,7 @@
 //! Rows of tables: each is described, and each has what proves it.
 
 use super::assert_none;
+use super::source::files;
 use crate::support::repository;
 use edgecc_ir::scalar::func::ScalarFn;
 use std::collections::BTreeSet;
@@ -44,10 +45,32 @@ fn rows_are_described() {
     assert_none("rows without one line of description, or with a full stop", &silent);
 }
 
+/// With the rule that diagnostics are made from rows, this covers every code that can be shown.
+#[test]
+fn codes_are_explained() {
+    let tables = files();
+    let tables = tables.iter().filter(|file| file.text.contains("\ncodes! {"));
+    let explained: BTreeSet<_> = edgecc::code::explanations().map(|(name, _)| name).collect();
+    let rows: Vec<String> = tables.flat_map(|file| codes(&file.text)).collect();
+    assert_eq!(rows.len(), explained.len());
+    let silent: Vec<String> =
+        rows.into_iter().filter(|name| !explained.contains(name.as_str())).collect();
+    assert_none("codes that `edgecc explain` does not know", &silent);
+}
+
 #[test]
 fn scalar_functions_have_distinct_names() {
     let names: BTreeSet<_> = ScalarFn::ALL.iter().map(|f| f.info().mnemonic).collect();
     assert_eq!(names.len(), ScalarFn::ALL.len());
+}
+
+/// The names in a table of codes, whose rows start with `Variant "name" Kind`.
+fn codes(text: &str) -> Vec<String> {
+    let table = text.split("\ncodes! {").nth(1).and_then(|rest| rest.split("\n}").next());
+    let is_row =
+        |line: &&str| line.split_whitespace().nth(1).is_some_and(|word| word.starts_with('"'));
+    let rows = table.unwrap_or_default().lines().filter(is_row);
+    rows.filter_map(|row| row.split('"').nth(1)).map(str::to_owned).collect()
 }
 
 /// The numbers in bold that the documentation defines, such as **G1**, of invariants that a dump

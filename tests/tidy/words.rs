@@ -22,6 +22,7 @@ const BANNED: &[Banned] = &[
     Banned { word: ["Hash", "Set"], at: in_compiler, why: "its order is not deterministic" },
     Banned { word: ["Instant::", "now"], at: in_compiler, why: "the compiler reads no clock" },
     Banned { word: ["System", "Time"], at: in_compiler, why: "the compiler reads no clock" },
+    Banned { word: ["Diagnostic::", "error("], at: outside_diag, why: "codes are rows of a table" },
     Banned { word: ["allow(unsafe", "_code"], at: outside_shim, why: "unsafe is the shim's" },
 ];
 
@@ -38,6 +39,10 @@ fn in_compiler(path: &str) -> bool {
 
 fn outside_shim(path: &str) -> bool {
     !path.starts_with("runtime-shim/")
+}
+
+fn outside_diag(path: &str) -> bool {
+    path != "ir/src/diag.rs"
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the translation accepts; everything else is `legalize`'s to remove (L3, L4).
 
-use crate::error::{Code, refuse};
+use crate::error::Code;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::loops::verify::legal::{applied, is_legal};
 use edgecc_ir::loops::{Block, Expr, LoopFn, Stmt, VType};
@@ -14,7 +14,7 @@ pub(crate) fn check(func: &LoopFn, target: &Target) -> Vec<Diagnostic> {
     reasons.sort();
     reasons.dedup();
     let at = |reason: String| {
-        refuse(Code::NotLegal, format!("{reason} is not legal on {}", target.cpu)).at(&func.name)
+        Code::NotLegal.error(format!("{reason} is not legal on {}", target.cpu)).at(&func.name)
     };
     reasons.into_iter().map(at).collect()
 }

@@ -1,6 +1,6 @@
 //! Identifiers for tensors: the only place that turns a model's names into C and Rust names.
 
-use crate::error::{Code, refuse};
+use crate::error::Code;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::Port;
 use std::collections::BTreeMap;
@@ -160,7 +160,7 @@ pub(crate) fn identifiers(ports: &[Port]) -> Result<Vec<String>, Vec<Diagnostic>
 fn clash(first: &str, second: &str, name: &str) -> Diagnostic {
     let message =
         format!("tensors `{first}` and `{second}` both become `{name}` in generated code");
-    refuse(Code::NameCollision, message).help("rename one of them in the model")
+    Code::NameCollision.error(message).help("rename one of them in the model")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 mod image;
 mod reloc;
 
-use crate::error::{Code, refuse};
+use crate::error::Code;
 use cranelift_object::object::elf::{EM_AARCH64, EM_X86_64};
 use cranelift_object::object::read::elf::{ElfFile64, ElfSection64};
 use cranelift_object::object::{
@@ -22,7 +22,7 @@ type Elf<'a> = ElfFile64<'a, Endianness>;
 /// Links an object of this backend.
 pub fn shared_object(object: &[u8]) -> Result<Vec<u8>, Vec<Diagnostic>> {
     let linked = Elf::parse(object).map_err(|why| why.to_string()).and_then(|elf| link(&elf));
-    linked.map_err(|why| vec![refuse(Code::NotLinkable, format!("cannot link the object: {why}"))])
+    linked.map_err(|why| vec![Code::NotLinkable.error(format!("cannot link the object: {why}"))])
 }
 
 fn link(elf: &Elf<'_>) -> Result<Vec<u8>, String> {

@@ -1,8 +1,9 @@
 //! Rewrites scalar functions into what the target computes (establishes L4).
 
 use super::expand::{Emit, expand_f32};
+use crate::Code;
 use cranelift_entity::PrimaryMap;
-use edgecc_ir::diag::{Diagnostic, Kind};
+use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::loops::verify::legal::{applied, is_legal};
 use edgecc_ir::loops::{Block, Expr, LoopFn, Stmt, VType, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
@@ -57,7 +58,7 @@ impl Legalizer<'_> {
         }
         out.truncate(before);
         let message = format!("{} on {elem} has no code", func.info().mnemonic);
-        let error = Diagnostic::error(Kind::Unsupported, "unsupported-scalar-function", message);
+        let error = Code::UnsupportedScalarFunction.error(message);
         self.errors.push(error.at(self.func.name.clone()));
         out.push(Stmt::Let { value, expr });
     }
