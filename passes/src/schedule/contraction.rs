@@ -3,10 +3,9 @@
 //!
 //! A register tile of `rows × vectors` accumulators stays in registers over the whole reduction;
 //! each step loads `vectors` vectors of weights and broadcasts `rows` activations. Constant weights
-//! are packed so that these loads are consecutive. The vector axis' loop goes outside the rows', so
-//! that a panel of weights (`steps × tile` elements) stays in the first-level cache while all rows
-//! pass, unless only the activations of a tile fit there; axes that both factors follow (batch,
-//! groups) go outermost. Rows whose window leaves the
+//! are packed so that these loads are consecutive. Of the loops over rows and over the vector axis
+//! that one goes outside which moves fewer bytes through the first-level cache; axes that both
+//! factors follow (batch, groups) go outermost. Rows whose window leaves the
 //! input are peeled, so that the interior needs no tests.
 
 use super::cost::{self, Tile};
@@ -23,6 +22,7 @@ const ELEMENT: usize = 4;
 
 struct Roles<'k> {
     weights: &'k Access,
+    activations: &'k Access,
     shared: Vec<AxisId>,
     rows: Vec<AxisId>,
 }
@@ -39,7 +39,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let block = tile.vectors * lanes;
     let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
     schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
-    schedule.order = order(&roles, vector, steps, tile, target);
+    schedule.order = order(kernel, &roles, vector, tile, target);
     schedule.unroll = facts::innermost_reduce(kernel, stage)
         .map(|k| (k, unroll(kernel.extent(k))))
         .into_iter()
@@ -54,19 +54,24 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     Some(schedule)
 }
 
-/// Loops such that what the inner ones read again and again fits half of the first-level cache.
+/// The order in which fewer bytes pass through the first-level cache: the loops outside read all of
+/// the other factor once per tile, unless that stays in the cache.
 fn order(
+    kernel: &Kernel,
     roles: &Roles<'_>,
     vector: AxisId,
-    steps: usize,
     tile: Tile,
     target: &Target,
 ) -> Vec<AxisId> {
-    let fits = |elements: u32| elements as usize * steps * ELEMENT <= target.l1_bytes / 2;
-    let rows_first = fits(tile.rows) && !fits(tile.vectors * target.lanes(ELEMENT));
-    let shared = roles.shared.iter().copied();
-    let rows = roles.rows.iter().copied();
-    match rows_first {
+    let bytes = |access: &Access| kernel.operands[access.operand].ty.bytes();
+    let traffic =
+        |bytes: usize, passes: usize| if bytes <= target.l1_bytes / 2 { 0 } else { bytes * passes };
+    let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
+    let blocks = kernel.extent(vector).div_ceil((tile.vectors * target.lanes(ELEMENT)) as usize);
+    let rows_first = traffic(bytes(roles.weights), rows.div_ceil(tile.rows as usize));
+    let vector_first = traffic(bytes(roles.activations), blocks);
+    let (shared, rows) = (roles.shared.iter().copied(), roles.rows.iter().copied());
+    match rows_first < vector_first {
         true => shared.chain(rows).chain([vector]).collect(),
         false => shared.chain([vector]).chain(rows).collect(),
     }
@@ -88,7 +93,7 @@ fn roles<'k>(
     let others = facts::other_parallel(kernel, stage, vector);
     let is_row = |&axis: &AxisId| !follows(weights, axis) && follows(activations, axis);
     let (rows, shared) = others.into_iter().partition(is_row);
-    Some(Roles { weights, shared, rows })
+    Some(Roles { weights, activations, shared, rows })
 }
 
 fn unroll(extent: usize) -> u32 {
