@@ -43,20 +43,28 @@ pub(super) fn convolve(cx: &mut ImportCx<'_>, x: OpId, w: OpId) -> Result<OpId, 
             cx.emit.ty(x)
         )));
     }
-    let kernel = match cx.ints("kernel_shape")? {
-        Some(k) if !k.iter().map(|&k| k as usize).eq(weights[2..].iter().copied()) => {
-            return Err(invalid(
-                "kernel_shape",
-                format!("differs from the weights {}", cx.emit.ty(w)),
-            ));
-        }
-        _ => weights[2..].to_vec(),
-    };
-    let groups = cx.int("group")?.unwrap_or(1);
-    let groups = u32::try_from(groups).map_err(|_| invalid("group", "must be positive"))?;
+    let kernel = kernel_extents(cx, w)?;
+    let groups = group_count(cx)? as u32;
     let window = window(cx, &input[2..], &kernel)?;
     let op = Conv { window, groups, layout: Layout::default(), epilogue: ScalarExpr::identity() };
     cx.emit.op(op, &[x, w])
+}
+
+/// The extents of the weights' taps, which `kernel_shape` may only repeat.
+pub(super) fn kernel_extents(cx: &mut ImportCx<'_>, w: OpId) -> Result<Vec<usize>, Diagnostic> {
+    let taps = cx.emit.shape(w)[2..].to_vec();
+    match cx.ints("kernel_shape")? {
+        Some(k) if !k.iter().map(|&k| k as usize).eq(taps.iter().copied()) => {
+            Err(invalid("kernel_shape", format!("differs from the weights {}", cx.emit.ty(w))))
+        }
+        _ => Ok(taps),
+    }
+}
+
+/// The attribute `group`.
+pub(super) fn group_count(cx: &mut ImportCx<'_>) -> Result<usize, Diagnostic> {
+    let groups = cx.int("group")?.unwrap_or(1);
+    u32::try_from(groups).map(|g| g as usize).map_err(|_| invalid("group", "must be positive"))
 }
 
 /// `strides`, `dilations`, `pads` and `auto_pad`, for known extents.
@@ -83,7 +91,12 @@ pub(super) fn window(
     Ok(window)
 }
 
-fn positive(cx: &mut ImportCx<'_>, name: &str, rank: usize) -> Result<Vec<u32>, Diagnostic> {
+/// An attribute of one positive number per dimension, 1 by default.
+pub(super) fn positive(
+    cx: &mut ImportCx<'_>,
+    name: &str,
+    rank: usize,
+) -> Result<Vec<u32>, Diagnostic> {
     let Some(values) = cx.ints(name)? else { return Ok(vec![1; rank]) };
     let small = |&v: &i64| u32::try_from(v).ok().filter(|&v| v > 0 && v < 1 << 31);
     let values: Option<Vec<u32>> = values.iter().map(small).collect();
@@ -92,7 +105,8 @@ fn positive(cx: &mut ImportCx<'_>, name: &str, rank: usize) -> Result<Vec<u32>, 
         .ok_or_else(|| invalid(name, format!("must be {rank} positive numbers")))
 }
 
-fn explicit_pads(pads: &[i64], rank: usize) -> Result<(Vec<u32>, Vec<u32>), Diagnostic> {
+/// Amounts before and after each dimension.
+pub(super) fn explicit_pads(pads: &[i64], rank: usize) -> Result<(Vec<u32>, Vec<u32>), Diagnostic> {
     let small = |&v: &i64| u32::try_from(v).ok().filter(|&v| v < 1 << 31);
     let values: Option<Vec<u32>> = pads.iter().map(small).collect();
     let values = values

@@ -10,6 +10,7 @@
 mod activation;
 mod constant;
 mod conv;
+mod conv_transpose;
 mod elementwise;
 mod gather;
 mod matmul;
@@ -22,6 +23,8 @@ mod reduce;
 mod reshape;
 mod slice;
 mod softmax;
+mod spectral;
+mod window;
 
 use crate::context::ImportCx;
 use crate::emit::Body;
@@ -85,6 +88,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     activation::OPS,
     constant::OPS,
     conv::OPS,
+    conv_transpose::OPS,
     elementwise::OPS,
     gather::OPS,
     matmul::OPS,
@@ -97,6 +101,8 @@ const FAMILIES: &[&[OnnxOp]] = &[
     reshape::OPS,
     slice::OPS,
     softmax::OPS,
+    spectral::OPS,
+    window::OPS,
 ];
 
 /// One line of the list of supported operators.

@@ -5,4 +5,5 @@ mod diagnostics;
 mod hostile;
 mod ops_doc;
 mod options;
+mod signal;
 mod values;

@@ -8,14 +8,14 @@ use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::ElemType;
 use onnx_protobuf::AttributeProto;
 
-fn run(m: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn run(m: &Model, inputs: &[Tensor]) -> Vec<Tensor> {
     let imported = import(&m.bytes(), &ImportOptions::named("m")).expect("a valid model");
     verify(&imported.graph).expect("the importer builds valid graphs");
     eval(&imported.graph, inputs)
 }
 
 /// One operator with one `f32` input `x`; the other operands are the model's initializers.
-fn apply(
+pub(crate) fn apply(
     mut m: Model,
     op_type: &str,
     operands: &[&str],
@@ -29,18 +29,23 @@ fn apply(
     run(&m, std::slice::from_ref(x)).remove(0)
 }
 
-fn unary(opset: i64, op_type: &str, attributes: Vec<AttributeProto>, x: &Tensor) -> Tensor {
+pub(crate) fn unary(
+    opset: i64,
+    op_type: &str,
+    attributes: Vec<AttributeProto>,
+    x: &Tensor,
+) -> Tensor {
     apply(Model::new(opset), op_type, &["x"], attributes, x)
 }
 
-fn near(found: &Tensor, dims: &[usize], wanted: &[f32]) {
+pub(crate) fn near(found: &Tensor, dims: &[usize], wanted: &[f32]) {
     assert_eq!(found.ty.shape[..], *dims);
     let found = found.to_f32s();
     let fits = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs().max(1.0);
     assert!(found.iter().zip(wanted).all(fits), "{found:?} is not near {wanted:?}");
 }
 
-fn vector(values: &[f32]) -> Tensor {
+pub(crate) fn vector(values: &[f32]) -> Tensor {
     Tensor::from_f32s(&[values.len()], values)
 }
 
