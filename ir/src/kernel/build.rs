@@ -23,6 +23,7 @@ impl KernelBuilder {
                 name: name.to_owned(),
                 operands: PrimaryMap::new(),
                 axes: PrimaryMap::new(),
+                rows: Vec::new(),
                 stages: Vec::new(),
                 schedule: None,
             },
@@ -37,6 +38,16 @@ impl KernelBuilder {
     /// Adds an operand that is written.
     pub fn write(&mut self, ty: &TensorType) -> OperandId {
         self.kernel.operands.push(Operand { ty: ty.clone(), role: Role::Write })
+    }
+
+    /// Adds an operand that stages write and later stages read.
+    pub fn local(&mut self, ty: &TensorType) -> OperandId {
+        self.kernel.operands.push(Operand { ty: ty.clone(), role: Role::Local })
+    }
+
+    /// Makes these axes run outside all stages.
+    pub fn rows(&mut self, rows: Vec<AxisId>) {
+        self.kernel.rows = rows;
     }
 
     /// Adds one parallel axis per dimension.

@@ -22,7 +22,7 @@ pub fn eval(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
         kernels.buffers.values().map(|b| initial(b.home)).collect();
     for call in &kernels.calls {
         let kernel = &kernels.kernels[call.kernel];
-        let bound = || kernel.operands.values().zip(&call.args);
+        let bound = || kernel.bound().map(|(_, o)| o).zip(&call.args);
         let reads = bound().filter(|(o, _)| o.role != Role::Write);
         let reads: Vec<&Tensor> = reads
             .map(|(_, &b)| values[b].as_ref().expect("K6: a buffer is written before its reads"))
@@ -52,7 +52,7 @@ pub fn eval(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
 pub fn eval_kernel(kernel: &Kernel, inputs: &[&Tensor]) -> Vec<Tensor> {
     let mut inputs = inputs.iter();
     let mut fill = |operand: &Operand| match operand.role {
-        Role::Write => Tensor::zeros(operand.ty.clone()),
+        Role::Write | Role::Local => Tensor::zeros(operand.ty.clone()),
         Role::Read | Role::Const => {
             let input = *inputs.next().expect("one tensor per operand that is read");
             assert_eq!(input.ty.elem, operand.ty.elem, "element type of an operand");
@@ -61,7 +61,10 @@ pub fn eval_kernel(kernel: &Kernel, inputs: &[&Tensor]) -> Vec<Tensor> {
     };
     let tensors = kernel.operands.values().map(&mut fill).collect();
     let mut run = Run { kernel, tensors, point: SecondaryMap::new() };
-    kernel.stages.iter().for_each(|stage| run.stage(stage));
+    for_each_index(&run.extents(&kernel.rows), |index| {
+        run.move_to(&kernel.rows, index);
+        kernel.stages.iter().for_each(|stage| run.stage(stage));
+    });
     let written = |(id, tensor)| (kernel.operands[id].role == Role::Write).then_some(tensor);
     run.tensors.into_iter().filter_map(written).collect()
 }
@@ -74,8 +77,10 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Runs a stage at the current point of the row axes.
     fn stage(&mut self, stage: &Stage) {
-        let parallel: Vec<AxisId> = self.kernel.parallel_axes(stage).collect();
+        let inner = |a: &AxisId| !self.kernel.rows.contains(a);
+        let parallel: Vec<AxisId> = self.kernel.parallel_axes(stage).filter(inner).collect();
         for_each_index(&self.extents(&parallel), |index| {
             self.move_to(&parallel, index);
             let acc = self.reduced(stage);
@@ -134,12 +139,14 @@ impl Run<'_> {
 #[cfg(test)]
 mod tests {
     use super::{eval, eval_kernel};
+    use crate::affine::Affine;
     use crate::graph::ops::{Map, TensorOp};
-    use crate::kernel::{Buffer, Call, Home, Kernels, Port};
+    use crate::kernel::build::{KernelBuilder, access, access_axes};
+    use crate::kernel::{AxisKind, Buffer, Call, Home, Kernels, Port, Reduce};
     use crate::loc::{Loc, LocTable};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
-    use crate::tensor::Tensor;
+    use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::PrimaryMap;
     use smallvec::smallvec;
@@ -153,6 +160,25 @@ mod tests {
         let kernel = Map { body: ScalarExpr::call(ScalarFn::Neg) }.kernel(&[&ty(&[2, 1])]);
         let out = eval_kernel(&kernel, &[&Tensor::from_f32s(&[2], &[1.0, 2.0])]);
         assert_eq!(out, [Tensor::from_f32s(&[2, 1], &[-1.0, -2.0])]);
+    }
+
+    #[test]
+    fn a_local_belongs_to_one_row() {
+        let mut b = KernelBuilder::new("shares");
+        let (x, y, sum) = (b.read(&ty(&[2, 2])), b.write(&ty(&[2, 2])), b.local(&ty(&[1])));
+        let row = b.axis(2, AxisKind::Parallel);
+        let (k, n) = (b.axis(2, AxisKind::Reduce), b.axis(2, AxisKind::Parallel));
+        b.rows(vec![row]);
+        let reduce = Reduce { func: ScalarFn::Add, init: Scalar::f32(0.0) };
+        let (here, whole) = (access(sum, vec![Affine::constant(0)]), access_axes(x, &[row, k]));
+        let copy = ScalarExpr::identity();
+        b.reduce_stage(vec![row, k], vec![whole], copy, reduce, here.clone());
+        let reads = vec![access_axes(x, &[row, n]), here];
+        let div = ScalarExpr::call(ScalarFn::Div);
+        b.map_stage(vec![row, n], reads, div, access_axes(y, &[row, n]));
+        let x = Tensor::from_f32s(&[2, 2], &[1.0, 3.0, 4.0, 4.0]);
+        let out = eval_kernel(&b.finish(), &[&x]);
+        assert_eq!(out, [Tensor::from_f32s(&[2, 2], &[0.25, 0.75, 0.5, 0.5])]);
     }
 
     #[test]

@@ -7,9 +7,12 @@
 //! **K3** reduce axes do not appear in the write map.
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
-//! extent rounded up to whole vectors, vector lanes divide the vector axis' tile.
-//! **K6** a call binds one buffer per operand with the operand's element type and element count
+//! extent rounded up to whole vectors, vector lanes divide the vector axis' tile; a tile of a reduce axis has
+//! vector lanes.
+//! **K6** a call binds one buffer per operand that is not local with the operand's element type and element count
 //! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads; a `Const` operand is bound to a constant.
+//! **K7** each stage iterates the kernel's row axes first; a local is accessed without them, and
+//! written before the stages that read it.
 
 pub mod build;
 pub mod eval;
@@ -123,6 +126,8 @@ pub enum Role {
     Const,
     /// Only written.
     Write,
+    /// Written, then read, at one point of the row axes; belongs to the kernel, no call binds it.
+    Local,
 }
 
 /// A kernel's operand: a dense row-major tensor.
@@ -130,7 +135,7 @@ pub enum Role {
 pub struct Operand {
     /// Element type and the shape under which accesses index it.
     pub ty: TensorType,
-    /// Read or written.
+    /// Read, written or local.
     pub role: Role,
 }
 
@@ -157,10 +162,13 @@ pub struct Axis {
 pub struct Kernel {
     /// A word for symbols and reports, e.g. `conv`; no meaning.
     pub name: String,
-    /// Operands; reads first, then writes.
+    /// Operands; reads first, then writes, then locals.
     pub operands: PrimaryMap<OperandId, Operand>,
     /// Axes of all stages.
     pub axes: PrimaryMap<AxisId, Axis>,
+    /// Parallel axes that every stage iterates first, outermost first: at each of their points all
+    /// stages run in order.
+    pub rows: Vec<AxisId>,
     /// Stages in execution order.
     pub stages: Vec<Stage>,
     /// How to run it; `None` until scheduled.
@@ -223,6 +231,11 @@ impl Kernel {
     #[must_use]
     pub fn extent(&self, axis: AxisId) -> usize {
         self.axes[axis].extent
+    }
+
+    /// The operands that a call binds, in the order of its arguments.
+    pub fn bound(&self) -> impl Iterator<Item = (OperandId, &Operand)> {
+        self.operands.iter().filter(|(_, o)| o.role != Role::Local)
     }
 
     /// The parallel axes of a stage, outermost first.

@@ -9,8 +9,9 @@ pub struct Schedule {
     /// Loops over the tiles of the parallel axes, outermost first; axes missing here come first in
     /// their stage's order.
     pub order: Vec<AxisId>,
-    /// Register tile: this many consecutive points of a parallel axis are computed together, fully
-    /// unrolled. A remainder gets its own, smaller tile.
+    /// Register tile: this many consecutive points of an axis are computed together, fully
+    /// unrolled. A remainder gets its own, smaller tile. Along a reduce axis, which has vector lanes
+    /// then, each lane of the tile has an accumulator of its own; these are combined at the end.
     pub tile: Vec<(AxisId, u32)>,
     /// Axes whose consecutive points fill a vector, and the number of lanes; one per stage at most.
     pub vector: Vec<(AxisId, u32)>,

@@ -1,7 +1,9 @@
-//! Checks the invariants of kernels: accesses, bodies and schedules (K1, K3, K4, K5).
+//! Checks the invariants of kernels: accesses, bodies and schedules (K1, K3, K4, K5) here, the
+//! others in files of their own.
 
 mod calls;
 mod coverage;
+mod rows;
 
 use super::{Access, AxisId, AxisKind, Kernel, Kernels, OperandId, Outside, Role, Stage};
 use crate::affine::Interval;
@@ -9,7 +11,7 @@ use crate::diag::Violation;
 use crate::types::ElemType;
 use std::collections::BTreeSet;
 
-/// Checks K1 to K6; every violation is reported.
+/// Checks K1 to K7; every violation is reported.
 pub fn verify(kernels: &Kernels) -> Result<(), Vec<Violation>> {
     let mut found = Vec::new();
     for (id, kernel) in &kernels.kernels {
@@ -20,7 +22,7 @@ pub fn verify(kernels: &Kernels) -> Result<(), Vec<Violation>> {
     if found.is_empty() { Ok(()) } else { Err(found) }
 }
 
-/// Checks K1 to K5 of one kernel; every violation is reported.
+/// Checks K1 to K5 and K7 of one kernel; every violation is reported.
 pub fn verify_kernel(kernel: &Kernel) -> Result<(), Vec<Violation>> {
     let found = violations(kernel);
     if found.is_empty() { Ok(()) } else { Err(found) }
@@ -36,6 +38,7 @@ fn violations(kernel: &Kernel) -> Vec<Violation> {
     check.place = "schedule".into();
     check.schedule();
     if check.found.iter().all(|v| !matches!(v.invariant, "K1" | "K3")) {
+        rows::check(kernel, &mut check.found);
         coverage::check(kernel, &mut check.found);
     }
     check.found
@@ -114,7 +117,7 @@ impl Check<'_> {
     fn roles(&mut self, stage: &Stage) {
         let role = |a: &Access| self.kernel.operands.get(a.operand).map(|o| o.role);
         let reads_ok = stage.all_reads().all(|a| role(a) != Some(Role::Write));
-        let writes_ok = matches!(role(&stage.write), Some(Role::Write) | None);
+        let writes_ok = matches!(role(&stage.write), Some(Role::Write | Role::Local) | None);
         let padded = stage.write.outside != Outside::Never;
         self.ensure(reads_ok, "K1", || "a written operand is read".into());
         self.ensure(writes_ok, "K2", || "a read operand is written".into());
@@ -174,7 +177,7 @@ impl Check<'_> {
         let unrolls: Vec<AxisId> = schedule.unroll.iter().map(|u| u.0).collect();
         let clauses: [(&str, &[AxisId], Option<AxisKind>); 5] = [
             ("order", &schedule.order, Some(AxisKind::Parallel)),
-            ("tile", &tiles, Some(AxisKind::Parallel)),
+            ("tile", &tiles, None),
             ("vector", &vectors, None),
             ("unroll", &unrolls, Some(AxisKind::Reduce)),
             ("peel", &schedule.peel, Some(AxisKind::Parallel)),
@@ -201,6 +204,13 @@ impl Check<'_> {
             let whole_vectors = extent.next_multiple_of(schedule.lanes_of(axis).max(1) as usize);
             self.ensure((1..=whole_vectors).contains(&(factor as usize)), "K5", || {
                 format!("factor {factor} does not fit the {extent} points of {axis}")
+            });
+        }
+        for &(axis, _) in &schedule.tile {
+            let kind = self.kernel.axes.get(axis).map(|a| a.kind);
+            let fits = kind == Some(AxisKind::Parallel) || schedule.lanes_of(axis) > 1;
+            self.ensure(fits, "K5", || {
+                format!("the tile of {axis} is neither parallel nor vectors")
             });
         }
         for &(axis, lanes) in &schedule.vector {

@@ -108,11 +108,13 @@ fn write_kernel(out: &mut String, id: KernelId, kernel: &Kernel) -> fmt::Result 
             Role::Read if writes.iter().any(|w| w.0 == *id) => "read ",
             Role::Read | Role::Write => "",
             Role::Const => "const ",
+            Role::Local => "local ",
         };
         write!(out, "{role}%{id}: {}", operand.ty)
     })?;
     out.push_str(" {\n");
     write_declaration(out, kernel)?;
+    write_rows(out, kernel)?;
     kernel.stages.iter().try_for_each(|stage| write_stage(out, kernel, stage))?;
     if let Some(schedule) = &kernel.schedule {
         write_schedule(out, schedule)?;
@@ -123,7 +125,8 @@ fn write_kernel(out: &mut String, id: KernelId, kernel: &Kernel) -> fmt::Result 
 /// All axes in numeric order, unless that is the order in which the stages show them.
 fn write_declaration(out: &mut String, kernel: &Kernel) -> fmt::Result {
     let shown = |stage| kernel.parallel_axes(stage).chain(kernel.reduce_axes(stage));
-    let seen: IndexSet<AxisId> = kernel.stages.iter().flat_map(shown).collect();
+    let stages = kernel.stages.iter().flat_map(shown);
+    let seen: IndexSet<AxisId> = kernel.rows.iter().copied().chain(stages).collect();
     if seen.iter().copied().eq(kernel.axes.keys()) {
         return Ok(());
     }
@@ -135,6 +138,16 @@ fn write_declaration(out: &mut String, kernel: &Kernel) -> fmt::Result {
         };
         write!(out, " {kind} {id}:{}", axis.extent)?;
     }
+    out.write_char('\n')
+}
+
+/// The axes outside all stages.
+fn write_rows(out: &mut String, kernel: &Kernel) -> fmt::Result {
+    if kernel.rows.is_empty() {
+        return Ok(());
+    }
+    out.push_str("  rows");
+    kernel.rows.iter().try_for_each(|&a| write!(out, " {a}:{}", kernel.extent(a)))?;
     out.write_char('\n')
 }
 
@@ -220,6 +233,12 @@ impl<'a> KernelParser<'a> {
         if c.eat("declare") {
             self.declaration(c)?;
         }
+        let mut rows = Vec::new();
+        if c.eat("rows") {
+            while c.at_kind(Kind::Word) && !c.at("axes") && !c.at("schedule") {
+                rows.push(self.axis(c, AxisKind::Parallel)?);
+            }
+        }
         let mut stages = Vec::new();
         while c.eat("axes") {
             stages.push(self.stage(c)?);
@@ -227,13 +246,14 @@ impl<'a> KernelParser<'a> {
         let schedule = if c.at("schedule") { Some(parse_schedule(c, &self)?) } else { None };
         c.expect("}")?;
         let (operands, axes) = (self.operands, self.axes);
-        Ok((symbol, Kernel { name, operands, axes, stages, schedule }))
+        Ok((symbol, Kernel { name, operands, axes, rows, stages, schedule }))
     }
 
     fn operand(&mut self, c: &mut Cursor<'a>, default: Role) -> Parse<()> {
         let role = match () {
             () if c.eat("read") => Role::Read,
             () if c.eat("const") => Role::Const,
+            () if c.eat("local") => Role::Local,
             () => default,
         };
         let token = c.value()?;
@@ -472,6 +492,20 @@ mod tests {
         let mut kernel = row_sums();
         kernel.operands.push(kernel.operands[OperandId::new(0)].clone());
         assert!(check_kernel(kernel).contains(") -> (%p2: f32[4], read %p3: f32[4,8]) {"));
+    }
+
+    #[test]
+    fn row_kernels_round_trip() {
+        let mut b = KernelBuilder::new("double");
+        let (x, y, t) = (b.read(&f32s(&[4])), b.write(&f32s(&[4])), b.local(&f32s(&[])));
+        let row = b.axis(4, AxisKind::Parallel);
+        b.rows(vec![row]);
+        let (here, double) = (access_axes(x, &[row]), ScalarExpr::call(ScalarFn::Add));
+        b.map_stage(vec![row], vec![here.clone(), here], double, access(t, vec![]));
+        let copy = ScalarExpr::identity();
+        b.map_stage(vec![row], vec![access(t, vec![])], copy, access_axes(y, &[row]));
+        let text = check_kernel(b.finish());
+        assert!(text.contains("-> (%p1: f32[4], local %p2: f32[]) {\n  rows a0:4\n"), "{text}");
     }
 
     #[test]

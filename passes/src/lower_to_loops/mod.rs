@@ -58,7 +58,7 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
         let shape = layouts[id].as_ref().map_or(operand.ty.shape.clone(), Layout::shape);
         let access = match operand.role {
             Role::Read | Role::Const => ParamAccess::Read,
-            Role::Write => ParamAccess::Write,
+            Role::Write | Role::Local => ParamAccess::Write,
         };
         let ty = TensorType { elem: operand.ty.elem, shape };
         params[id] = Some(b.param(Param { ty, access }));

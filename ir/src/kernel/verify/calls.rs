@@ -52,14 +52,14 @@ impl Check<'_> {
         let Some(kernel) = self.kernels.kernels.get(call.kernel) else {
             return self.report(format!("no kernel {}", call.kernel));
         };
-        if call.args.len() != kernel.operands.len() {
-            let (wanted, found) = (kernel.operands.len(), call.args.len());
+        let (wanted, found) = (kernel.bound().count(), call.args.len());
+        if wanted != found {
             return self.report(format!("{wanted} operands, {found} buffers"));
         }
         if !self.kernels.locs.is_valid(call.loc) {
             self.report(format!("{} is not in the table", call.loc));
         }
-        let bound = || kernel.operands.values().zip(call.args.iter().copied());
+        let bound = || kernel.bound().map(|(_, o)| o).zip(call.args.iter().copied());
         let (writes, reads): (Vec<_>, Vec<_>) = bound().partition(|(o, _)| o.role == Role::Write);
         reads.into_iter().for_each(|(operand, buffer)| self.read(operand, buffer));
         writes.into_iter().for_each(|(operand, buffer)| self.write(operand, buffer));

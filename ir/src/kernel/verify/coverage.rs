@@ -1,4 +1,5 @@
-//! K2: the stages together write each element of each output exactly once.
+//! K2: the stages together write each element of each output exactly once, and each element of
+//! each local exactly once at each point of the row axes.
 //!
 //! A proof in three parts: each stage writes distinct elements, no two stages write the same
 //! element, and as many elements are written as there are. Where the rules cannot decide, a small
@@ -14,7 +15,8 @@ use cranelift_entity::SecondaryMap;
 const ENUMERATED: usize = 1 << 16;
 
 pub(super) fn check(kernel: &Kernel, found: &mut Vec<Violation>) {
-    let written = kernel.operands.iter().filter(|(_, o)| o.role == Role::Write);
+    let is_written = |role| matches!(role, Role::Write | Role::Local);
+    let written = kernel.operands.iter().filter(|(_, o)| is_written(o.role));
     for (operand, data) in written {
         let stages: Vec<&Stage> =
             kernel.stages.iter().filter(|s| s.write.operand == operand).collect();
@@ -68,7 +70,10 @@ impl Write {
     fn new(kernel: &Kernel, stage: &Stage) -> Write {
         let write = &stage.write;
         let range = |axis| Interval::below(kernel.extent(axis));
-        let axes = kernel.parallel_axes(stage).map(|a| (a, kernel.extent(a)));
+        let local = kernel.operands[write.operand].role == Role::Local;
+        let fixed = |a: &AxisId| local && kernel.rows.contains(a);
+        let axes = kernel.parallel_axes(stage).filter(|a| !fixed(a));
+        let axes = axes.map(|a| (a, kernel.extent(a)));
         Write {
             position: flat(kernel, write.operand, &write.index),
             axes: axes.filter(|&(_, extent)| extent > 1).collect(),
