@@ -165,6 +165,7 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         name,
         dims: options.dims.clone().into_iter().collect(),
         shapes: options.shapes.clone().into_iter().collect(),
+        consts: options.consts.clone().into_iter().collect(),
         external,
     };
     Ok(edgecc_frontend::import(source.bytes, &import)?)

@@ -19,6 +19,7 @@ pub mod report;
 pub mod target;
 
 pub use code::Code;
+pub use edgecc_frontend::Constant;
 pub use edgecc_ir::diag::{Diagnostic, Kind, Severity};
 pub use failure::Failure;
 pub use options::{FloatMode, OptLevel, Options, TargetSpec, Verify};

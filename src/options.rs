@@ -1,5 +1,6 @@
 //! What a caller of the compiler may choose.
 
+use edgecc_frontend::Constant;
 use std::collections::BTreeMap;
 
 /// All choices of one compilation. `Options::default()` compiles for this machine's architecture
@@ -20,6 +21,8 @@ pub struct Options {
     pub dims: BTreeMap<String, usize>,
     /// Shapes of inputs, instead of those in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
+    /// Values of inputs, which thereby become constants: `"16000".parse()`, or a tensor.
+    pub consts: BTreeMap<String, Constant>,
     /// How much is optimised.
     pub opt_level: OptLevel,
     /// What float rewrites may change.

@@ -44,9 +44,11 @@ codes! {
     UnknownDim "unknown-dim" Usage
         "`--dim` names a dimension that no input of the model has.";
     UnknownInput "unknown-input" Usage
-        "`--shape` names an input that the model does not have.";
+        "`--shape` or `--const` names an input that the model does not have.";
     ShapeOption "shape-option" Usage
-        "The values of `--shape` and `--dim` contradict the model or each other.";
+        "The values of `--shape` and `--dim`, or the shape of a `--const`, contradict the model or each other.";
+    BadConstant "bad-constant" Usage
+        "The value of `--const` does not fit its input: a number is out of the range of the element type, or an array has another type or shape.";
     ExternalData "external-data" Io
         "Weights stored outside the model cannot be read. They must be in the model's folder or below it.";
     TooLarge "too-large" Unsupported

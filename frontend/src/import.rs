@@ -13,6 +13,7 @@ use crate::tensor;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::loc::Loc;
+use edgecc_ir::types::TensorType;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The domain of ONNX Runtime's own operators.
@@ -57,7 +58,7 @@ pub(crate) fn import_model(
         );
         walk.values.insert(name, None);
     }
-    walk.initializers(initializers, &names);
+    walk.initializers(initializers, &names, &model.graph.inputs);
     walk.inputs(&model.graph.inputs);
     for index in order {
         walk.node(index, &model.graph.nodes[index]);
@@ -68,8 +69,20 @@ pub(crate) fn import_model(
 }
 
 impl<'a> Walk<'a> {
-    fn initializers(&mut self, tensors: Vec<TensorData>, names: &'a [String]) {
-        for (index, (data, name)) in tensors.into_iter().zip(names).enumerate() {
+    /// An initializer is the default of an input with its name; one that the user gives goes first.
+    fn initializers(
+        &mut self,
+        tensors: Vec<TensorData>,
+        names: &'a [String],
+        inputs: &[ValueInfo],
+    ) {
+        let is_default = |name: &String| {
+            self.options.consts.iter().any(|(given, _)| given == name)
+                && inputs.iter().any(|input| input.name == *name)
+        };
+        let used: Vec<bool> = names.iter().map(|name| !is_default(name)).collect();
+        let used = tensors.into_iter().zip(names).enumerate().zip(used).filter(|(_, used)| *used);
+        for ((index, (data, name)), _) in used {
             self.set_loc(index, "initializer", name);
             let value = match tensor::decode(data, self.options.external) {
                 Ok(tensor) => Some(self.emit.constant(tensor)),
@@ -86,12 +99,29 @@ impl<'a> Walk<'a> {
     fn inputs(&mut self, inputs: &'a [ValueInfo]) {
         let free: Vec<&ValueInfo> =
             inputs.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect();
-        let bindings = Bindings { dims: &self.options.dims, shapes: &self.options.shapes };
+        let bindings = Bindings {
+            dims: &self.options.dims,
+            shapes: &self.options.shapes,
+            consts: &self.options.consts,
+        };
         let types = shapes::resolve(&free, bindings, &mut self.problems);
         for (index, (input, ty)) in free.into_iter().zip(types).enumerate() {
             self.set_loc(index, "input", &input.name);
-            let value = ty.map(|ty| self.emit.input(&input.name, ty));
+            let value = ty.and_then(|ty| self.input(&input.name, ty));
             self.values.insert(&input.name, value);
+        }
+    }
+
+    /// An input, or the constant that the user gives for it.
+    fn input(&mut self, name: &str, ty: TensorType) -> Option<OpId> {
+        let given = self.options.consts.iter().find(|(given, _)| given == name);
+        let Some((_, constant)) = given else { return Some(self.emit.input(name, ty)) };
+        match constant.tensor(&ty) {
+            Ok(tensor) => Some(self.emit.constant(tensor)),
+            Err(problem) => {
+                self.problems.push(problem.at(format!("graph input {name:?}")));
+                None
+            }
         }
     }
 

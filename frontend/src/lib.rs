@@ -11,6 +11,7 @@ mod code;
 mod context;
 mod emit;
 mod external;
+mod given;
 mod import;
 mod model;
 mod ops;
@@ -23,6 +24,7 @@ mod wire;
 
 pub use code::Code;
 pub use external::{ExternalRange, ExternalReader, no_external_data};
+pub use given::{Constant, Literal};
 pub use ops::{OpRow, table as supported_ops};
 
 use edgecc_ir::diag::Diagnostic;
@@ -43,6 +45,8 @@ pub struct ImportOptions<'a> {
     pub dims: Vec<(String, usize)>,
     /// Shapes of inputs.
     pub shapes: Vec<(String, Vec<usize>)>,
+    /// Values of inputs, which thereby become constants.
+    pub consts: Vec<(String, Constant)>,
     /// Reads weights stored outside the model.
     pub external: &'a ExternalReader<'a>,
 }
@@ -55,6 +59,7 @@ impl ImportOptions<'_> {
             name: name.to_owned(),
             dims: Vec::new(),
             shapes: Vec::new(),
+            consts: Vec::new(),
             external: &no_external_data,
         }
     }

@@ -1,6 +1,7 @@
 //! Input shapes: binds named and unnamed dimensions to the values given by the user.
 
 use crate::code::Code;
+use crate::given::Constant;
 use crate::model::{Dim, ValueInfo, ValueType};
 use crate::tensor::{check_size, elem_type};
 use edgecc_ir::diag::Diagnostic;
@@ -15,6 +16,8 @@ pub(crate) struct Bindings<'a> {
     pub dims: &'a [(String, usize)],
     /// `--shape input:1x3x224x224`.
     pub shapes: &'a [(String, Vec<usize>)],
+    /// `--const input=[1,2,3]`.
+    pub consts: &'a [(String, Constant)],
 }
 
 /// The static type of each input, `None` where a problem was found; all problems are collected.
@@ -74,11 +77,13 @@ fn declared(input: &ValueInfo) -> &[Dim] {
 
 fn given<'a>(input: &ValueInfo, bindings: Bindings<'a>) -> Option<&'a [usize]> {
     let shape = bindings.shapes.iter().find(|(name, _)| *name == input.name);
-    shape.map(|(_, dims)| dims.as_slice())
+    let constant = bindings.consts.iter().find(|(name, _)| *name == input.name);
+    shape.map(|(_, dims)| dims.as_slice()).or_else(|| constant.and_then(|(_, c)| c.shape()))
 }
 
 fn check_names(inputs: &[&ValueInfo], bindings: Bindings<'_>, problems: &mut Vec<Diagnostic>) {
-    for (name, _) in bindings.shapes {
+    let shapes = bindings.shapes.iter().map(|(name, _)| name);
+    for name in shapes.chain(bindings.consts.iter().map(|(name, _)| name)) {
         if !inputs.iter().any(|i| i.name == *name) {
             let names = inputs.iter().map(|i| i.name.as_str());
             let problem = Code::UnknownInput.error(format!("the model has no input {name:?}"));
@@ -179,7 +184,7 @@ fn check_given(shape: &[usize], dims: Option<&[Dim]>) -> Result<(), Diagnostic> 
     }
     let wanted: Vec<String> = dims.iter().map(describe).collect();
     Err(Code::ShapeOption
-        .error(format!("--shape gives {}", join(shape.iter().map(ToString::to_string))))
+        .error(format!("the shape given is {}", join(shape.iter().map(ToString::to_string))))
         .note(format!("the model declares {}", join(wanted.into_iter()))))
 }
 

@@ -1,7 +1,8 @@
 //! Options that several subcommands share.
 
+use super::arrays;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use edgecc::{FloatMode, OptLevel, Options, TargetSpec, Verify};
+use edgecc::{Constant, Failure, FloatMode, OptLevel, Options, TargetSpec, Verify};
 use std::path::PathBuf;
 
 /// The model and how its open ends are closed.
@@ -19,6 +20,16 @@ pub(super) struct Model {
     /// Shape of an input
     #[arg(long = "shape", value_name = "INPUT:1x3x224x224", value_parser = shape)]
     shapes: Vec<(String, Vec<usize>)>,
+    /// Value of an input, which becomes a constant: a number, a list or a NumPy file
+    #[arg(long = "const", value_name = "INPUT=VALUE|[V,…]|@FILE.npy", value_parser = constant)]
+    consts: Vec<(String, Value)>,
+}
+
+/// The right side of `--const`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Value {
+    Literal(Constant),
+    File(PathBuf),
 }
 
 /// The machine that the code is for.
@@ -65,16 +76,31 @@ pub(super) struct Effort {
     pub(super) time_passes: bool,
 }
 
-/// The options of the compiler that these arguments mean; without a machine, this one.
-pub(super) fn options(model: &Model, machine: TargetSpec, effort: &Effort) -> Options {
-    Options {
+/// The options of the compiler that these arguments mean; fails when a NumPy file cannot be read.
+pub(super) fn options(
+    model: &Model,
+    machine: TargetSpec,
+    effort: &Effort,
+) -> Result<Options, Failure> {
+    let value = |(name, value): &(String, Value)| Ok((name.clone(), value.read()?));
+    Ok(Options {
         name: model.name.clone(),
         target: machine,
         dims: model.dims.iter().cloned().collect(),
         shapes: model.shapes.iter().cloned().collect(),
+        consts: model.consts.iter().map(value).collect::<Result<_, Failure>>()?,
         opt_level: effort.opt_level,
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
+    })
+}
+
+impl Value {
+    fn read(&self) -> Result<Constant, Failure> {
+        match self {
+            Value::Literal(constant) => Ok(constant.clone()),
+            Value::File(path) => Ok(Constant::Tensor(arrays::read_npy(path)?)),
+        }
     }
 }
 
@@ -116,6 +142,15 @@ fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
     Ok((name.to_owned(), dims.collect::<Result<_, String>>()?))
 }
 
+fn constant(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected INPUT=VALUE, e.g. rate=16000")?;
+    let value = match value.strip_prefix('@') {
+        Some(path) => Value::File(path.into()),
+        None => Value::Literal(value.parse()?),
+    };
+    Ok((name.to_owned(), value))
+}
+
 /// A size in bytes with an optional K, M or G (powers of 1024).
 pub(super) fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -132,7 +167,7 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{dim, shape, size};
+    use super::{Value, constant, dim, shape, size};
 
     #[test]
     fn values_have_their_forms() {
@@ -140,6 +175,8 @@ mod tests {
         assert!(dim("batch").is_err() && dim("b=x").is_err());
         assert_eq!(shape("a:b:1x2"), Ok(("a:b".to_owned(), vec![1, 2])));
         assert_eq!(shape("scalar:"), Ok(("scalar".to_owned(), vec![])));
+        assert_eq!(constant("x=@a.npy"), Ok(("x".to_owned(), Value::File("a.npy".into()))));
+        assert!(constant("x=[1,2]").is_ok() && constant("x").is_err() && constant("x=[").is_err());
         assert_eq!(size("64K"), Ok(65536));
         assert_eq!(size("1MiB"), Ok(1 << 20));
         assert!(size("9x").is_err() && size("99999999999G").is_err());

@@ -7,7 +7,7 @@ use edgecc_ir::suggest;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
-use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpzError, WriteNpzError};
+use ndarray_npy::{NpzReader, NpzWriter, ReadNpyError, ReadNpyExt, ReadNpzError, WriteNpzError};
 use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
@@ -28,6 +28,13 @@ pub(super) fn read(path: &Path) -> Result<Arrays, Failure> {
         Err(why) => Err(bad(format!("array {name:?}: {why}"))),
     };
     names.into_iter().map(array).collect()
+}
+
+/// Reads a single array.
+pub(super) fn read_npy(path: &Path) -> Result<Tensor, Failure> {
+    let bytes = files::read(path)?;
+    let bad = |why| Code::BadArrays.error(format!("cannot read {}: {why}", path.display()));
+    read_plain(&bytes).map_err(|why| bad(why).into())
 }
 
 /// An archive with these arrays.
@@ -95,6 +102,16 @@ macro_rules! elements {
             $(match npz.by_name::<OwnedRepr<$ty>, IxDyn>(name) {
                 Ok(array) => return Ok(to_tensor(ElemType::$elem, &array)),
                 Err(ReadNpzError::Npy(ReadNpyError::WrongDescriptor(_))) => {}
+                Err(why) => return Err(why.to_string()),
+            })*
+            Err("its element type is not supported".to_owned())
+        }
+
+        /// As `read_array`, for a file that is one array.
+        fn read_plain(bytes: &[u8]) -> Result<Tensor, String> {
+            $(match ArrayD::<$ty>::read_npy(bytes) {
+                Ok(array) => return Ok(to_tensor(ElemType::$elem, &array)),
+                Err(ReadNpyError::WrongDescriptor(_)) => {}
                 Err(why) => return Err(why.to_string()),
             })*
             Err("its element type is not supported".to_owned())

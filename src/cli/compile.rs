@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
     "      writes model.o, model.h (C), model.rs (Rust) and model.json (sizes and tensors)\n",
     "  edgecc model.onnx --cpu native --emit asm=- | less\n",
     "  edgecc model.onnx --dim batch=1 --shape image:1x3x224x224 --out-dir build\n",
+    "  edgecc model.onnx --const rate=16000 --const mean=[0.5,0.5,0.5]\n",
     "  edgecc model.onnx --max-arena 64K --max-code 100K -o model.o",
 ))]
 pub(super) struct Args {
@@ -82,7 +83,7 @@ const DEFAULT_KINDS: &[Kind] = &[Kind::Obj, Kind::Header, Kind::Rust, Kind::Json
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let planned = plan(args);
     planned.iter().try_for_each(|(_, path)| check_writable(path))?;
-    let options = args::options(&args.model, args.machine.spec(), &args.effort);
+    let options = args::options(&args.model, args.machine.spec(), &args.effort)?;
     let mut dump = String::new();
     let wants_ir = planned.iter().any(|(kind, _)| *kind == Kind::Ir);
     let mut keep_last = |_: &str, ir: Ir<'_>| {

@@ -60,7 +60,7 @@ fn explain_code(word: &str, ui: &Ui) -> Outcome {
 
 /// What became of the nodes, level by level.
 fn explain_nodes(args: &Args, ui: &Ui) -> Outcome {
-    let options = args::options(&args.model, args.machine.spec(), &args.effort);
+    let options = args::options(&args.model, args.machine.spec(), &args.effort)?;
     let target = edgecc::target::resolve(&options.target)?;
     let (mut text, mut optimised, mut rules) = (String::new(), String::new(), String::new());
     let mut last = None;

@@ -29,7 +29,7 @@ impl HostArgs {
         ui: &Ui,
         see: &mut driver::Observer<'_>,
     ) -> Result<Compiled, Failure> {
-        let options = args::options(&self.model, self.cpu.host_spec(), &self.effort);
+        let options = args::options(&self.model, self.cpu.host_spec(), &self.effort)?;
         compile(&self.model, &options, &self.effort, ui, see)
     }
 }

@@ -51,7 +51,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
             ops = count_ops(graph);
         }
     };
-    let options = args::options(&args.model, args.machine.spec(), &args.effort);
+    let options = args::options(&args.model, args.machine.spec(), &args.effort)?;
     let compiled = host::compile(&args.model, &options, &args.effort, ui, &mut keep)?;
     match args.json {
         true => ui.json(&json!({

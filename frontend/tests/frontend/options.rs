@@ -1,4 +1,4 @@
-//! `--dim` and `--shape`.
+//! `--dim`, `--shape` and `--const`.
 
 use crate::build::Model;
 use crate::diagnostics::rejected;
@@ -12,11 +12,14 @@ fn model(input: &str) -> Model {
     m
 }
 
-/// Options from flags such as `batch=1` (`--dim`) and `image:1x3` (`--shape`).
+/// Options from flags such as `batch=1` (`--dim`), `image:1x3` (`--shape`) and `image~0.5`
+/// (`--const`).
 fn options(flags: &[&str]) -> ImportOptions<'static> {
     let mut options = ImportOptions::named("m");
     for flag in flags {
-        if let Some((name, value)) = flag.split_once('=') {
+        if let Some((name, value)) = flag.split_once('~') {
+            options.consts.push((name.to_owned(), value.parse().expect("a literal")));
+        } else if let Some((name, value)) = flag.split_once('=') {
             options.dims.push((name.to_owned(), value.parse().expect("a number")));
         } else if let Some((name, dims)) = flag.split_once(':') {
             let dims = dims.split('x').map(|d| d.parse().expect("a number")).collect();
@@ -104,4 +107,32 @@ fn unset_dimensions_and_unsupported_operators_are_reported_together() {
     m.node("Det", &["y"], &["z"], vec![]);
     m.output("z");
     insta::assert_snapshot!(rejected(&m.bytes(), &options(&[])));
+}
+
+#[test]
+fn an_input_with_a_value_is_a_constant_and_binds_its_dimensions() {
+    let mut m = model("f32[N]");
+    m.input("mask", "f32[N]");
+    m.node("Add", &["image", "mask"], &["z"], vec![]);
+    m.output("z");
+    let graph = import(&m.bytes(), &options(&["image~[1,-2]"])).expect("a valid model").graph;
+    let inputs: Vec<_> = graph.inputs.iter().map(|i| i.name.as_str()).collect();
+    assert_eq!(inputs, ["mask"]);
+    let constant = graph.as_const(graph.outputs[0].value).expect("folded");
+    assert_eq!(constant.to_f32s(), [1.0, 0.0]);
+}
+
+#[test]
+fn misspelt_constant() {
+    insta::assert_snapshot!(problems("f32[3]", &["imag~1"]));
+}
+
+#[test]
+fn constant_of_another_type() {
+    insta::assert_snapshot!(problems("i8[3]", &["image~300"]));
+}
+
+#[test]
+fn constant_of_another_shape() {
+    insta::assert_snapshot!(problems("f32[3]", &["image~[1,2]"]));
 }
