@@ -31,7 +31,7 @@ pub(crate) fn program(func: LoopFn) -> Loops {
     for param in func.params.values() {
         let (ports, home): (_, fn(u32) -> Home) = match param.access {
             ParamAccess::Read => (&mut loops.inputs, Home::Input),
-            ParamAccess::Write => (&mut loops.outputs, Home::Output),
+            ParamAccess::Write | ParamAccess::ReadWrite => (&mut loops.outputs, Home::Output),
         };
         let home = home(ports.len() as u32);
         ports.push(Port { name: format!("t{}", ports.len()), ty: param.ty.clone() });

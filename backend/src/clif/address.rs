@@ -2,8 +2,10 @@
 //!
 //! An access is `parameter + Σ stride·index + displacement`, all in bytes. Accesses that share the
 //! parameter, the strides and the part of the displacement that no address mode holds share a
-//! pointer. A pointer belongs to the innermost loop among its strides: it starts, in front of that
-//! loop, as the pointer without that stride, and grows by the stride at the end of each iteration.
+//! pointer. A pointer belongs to the innermost index among its strides. If that is a loop's, the
+//! pointer starts, in front of that loop, as the pointer without that stride, and grows by the
+//! stride at the end of each iteration; if it is computed, the pointer starts there, as the pointer
+//! without that stride plus the stride times the index.
 
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
@@ -22,7 +24,7 @@ entity_impl!(PointerId, "ptr");
 pub(super) struct Pointer {
     /// The buffer.
     pub(super) param: ParamId,
-    /// Strides in bytes, outermost loop first.
+    /// Strides in bytes, outermost index first.
     pub(super) strides: Vec<(IndexId, i64)>,
     /// Distance in bytes from the sum of the above.
     pub(super) offset: i64,
@@ -35,12 +37,12 @@ pub(super) struct AddressPlan {
     pub(super) pointers: PrimaryMap<PointerId, Pointer>,
     /// The same buffer without the innermost stride and the offset.
     pub(super) parents: SecondaryMap<PointerId, PackedOption<PointerId>>,
-    /// Pointers that grow in a loop.
-    pub(super) in_loop: SecondaryMap<IndexId, Vec<PointerId>>,
+    /// Pointers that belong to an index.
+    pub(super) of_index: SecondaryMap<IndexId, Vec<PointerId>>,
     /// Pointers without strides.
     pub(super) fixed: Vec<PointerId>,
-    /// Whether a guard reads the index.
-    pub(super) guarded: SecondaryMap<IndexId, bool>,
+    /// Whether a guard or a value reads the index.
+    pub(super) kept: SecondaryMap<IndexId, bool>,
     ids: BTreeMap<Pointer, PointerId>,
     depths: SecondaryMap<IndexId, usize>,
 }
@@ -64,14 +66,19 @@ impl AddressPlan {
         (self.ids[&pointer], displacement)
     }
 
-    fn visit(&mut self, func: &LoopFn, target: &Target, block: &Block, depth: usize) {
+    fn visit(&mut self, func: &LoopFn, target: &Target, block: &Block, mut depth: usize) {
         for stmt in block {
             match stmt {
                 Stmt::Let { value, expr: Expr::Load { param, index, lanes } } => {
                     let bytes = access_bytes(func.values[*value].elem.bytes(), *lanes);
                     self.access(func, target, Access { param: *param, index, bytes });
                 }
+                Stmt::Let { expr: Expr::IndexValue(of), .. } => self.keep(of),
                 Stmt::Let { .. } => {}
+                Stmt::Index { index, .. } => {
+                    self.depths[*index] = depth;
+                    depth += 1;
+                }
                 Stmt::Store { param, index, value, lanes } => {
                     let bytes = access_bytes(func.values[*value].elem.bytes(), *lanes);
                     self.access(func, target, Access { param: *param, index, bytes });
@@ -81,12 +88,15 @@ impl AddressPlan {
                     self.visit(func, target, body, depth + 1);
                 }
                 Stmt::If { guards, then, .. } => {
-                    let terms = guards.iter().flat_map(|g| g.expr.terms());
-                    terms.for_each(|&(index, _)| self.guarded[index] = true);
+                    guards.iter().for_each(|g| self.keep(&g.expr));
                     self.visit(func, target, then, depth);
                 }
             }
         }
+    }
+
+    fn keep(&mut self, read: &Affine<IndexId>) {
+        read.terms().iter().for_each(|&(index, _)| self.kept[index] = true);
     }
 
     fn access(&mut self, func: &LoopFn, target: &Target, access: Access<'_>) {
@@ -102,7 +112,7 @@ impl AddressPlan {
         let id = self.pointers.push(pointer.clone());
         self.parents[id] = parent.into();
         match pointer.strides.last() {
-            Some(&(index, _)) => self.in_loop[index].push(id),
+            Some(&(index, _)) => self.of_index[index].push(id),
             None => self.fixed.push(id),
         }
         self.ids.insert(pointer, id);

@@ -15,6 +15,7 @@ impl<'a> Translator<'a> {
         match expr {
             Expr::Const(scalar) => self.constant(*scalar, ty.lanes),
             Expr::Load { param, index, lanes } => self.load(ty, *param, index, *lanes),
+            Expr::IndexValue(of) => self.affine(of),
             Expr::Splat(scalar) => self.splat(self.value(*scalar), ty),
             Expr::SplatLane(vector, lane) => self.splat_lane(*vector, *lane),
             Expr::Extract(vector, lane) => {

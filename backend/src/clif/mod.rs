@@ -71,7 +71,7 @@ struct Translator<'a> {
     /// How each `Let` value was defined.
     exprs: SecondaryMap<ValueId, Option<&'a Expr>>,
     pointers: SecondaryMap<PointerId, PackedOption<Value>>,
-    /// Loop indices that guards read.
+    /// Computed indices, and loop indices that guards or values read.
     indices: SecondaryMap<IndexId, PackedOption<Value>>,
 }
 

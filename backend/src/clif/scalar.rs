@@ -209,6 +209,7 @@ impl Translator<'_> {
             | Expr::Pack(..)
             | Expr::Apply(..)
             | Expr::Cast(..)
+            | Expr::IndexValue(_)
             | Expr::ReduceLanes(..) => None,
         }
     }

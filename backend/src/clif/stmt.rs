@@ -1,4 +1,4 @@
-//! Statements: loops, guards, definitions, stores.
+//! Statements: loops, computed indices, guards, definitions, stores.
 
 use super::Translator;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -25,6 +25,7 @@ impl<'a> Translator<'a> {
             Stmt::Store { param, index, value, lanes } => {
                 self.store(*param, index, *value, *lanes);
             }
+            Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
                 self.run_once(*index, carried, body);
             }
@@ -33,8 +34,26 @@ impl<'a> Translator<'a> {
         }
     }
 
+    /// Clamps the value and starts the pointers that depend on it.
+    fn computed_index(&mut self, index: IndexId, value: ValueId) {
+        let (raw, elem) = (self.value(value), self.ty(value).elem);
+        let raw = if elem == ElemType::I64 { raw } else { self.builder.ins().sextend(I64, raw) };
+        let zero = self.builder.ins().iconst(I64, 0);
+        let last = self.builder.ins().iconst(I64, self.func.indices[index] as i64 - 1);
+        let raised = self.builder.ins().smax(raw, zero);
+        let clamped = self.builder.ins().smin(raised, last);
+        self.indices[index] = clamped.into();
+        for pointer in self.plan.of_index[index].clone() {
+            self.start_pointer(pointer, None);
+            let (_, stride) = *self.plan.pointers[pointer].strides.last().expect("has the index");
+            let start = self.pointers[pointer].expect("just started");
+            let distance = self.builder.ins().imul_imm_s(clamped, stride);
+            self.pointers[pointer] = self.builder.ins().iadd(start, distance).into();
+        }
+    }
+
     fn run_once(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
-        if self.plan.guarded[index] {
+        if self.plan.kept[index] {
             let zero = self.builder.ins().iconst(I64, 0);
             self.indices[index] = zero.into();
         }
@@ -71,11 +90,11 @@ impl<'a> Translator<'a> {
     /// Starts the loop's pointers and its counter and jumps to its header.
     fn enter_loop(&mut self, index: IndexId, carried: &[Carried], header: ClifBlock) {
         let mut args = self.block_args(carried.iter().map(|c| c.init));
-        for pointer in self.plan.in_loop[index].clone() {
+        for pointer in self.plan.of_index[index].clone() {
             self.start_pointer(pointer, None);
             args.push(self.pointers[pointer].expect("just started").into());
         }
-        if self.plan.guarded[index] {
+        if self.plan.kept[index] {
             args.push(self.builder.ins().iconst(I64, 0).into());
         }
         args.push(self.builder.ins().iconst(I64, self.func.indices[index] as i64).into());
@@ -93,10 +112,10 @@ impl<'a> Translator<'a> {
         let mut params = params.into_iter();
         let mut next = || params.next().expect("one parameter per argument");
         carried.iter().for_each(|c| self.values[c.inner] = next().into());
-        for pointer in &self.plan.in_loop[index] {
+        for pointer in &self.plan.of_index[index] {
             self.pointers[*pointer] = next().into();
         }
-        if self.plan.guarded[index] {
+        if self.plan.kept[index] {
             self.indices[index] = next().into();
         }
         next()
@@ -109,12 +128,12 @@ impl<'a> Translator<'a> {
         left: Value,
     ) -> Vec<BlockArg> {
         let mut args = self.replacements(carried.iter().map(|c| (c.next, c.inner)));
-        for pointer in self.plan.in_loop[index].clone() {
+        for pointer in self.plan.of_index[index].clone() {
             let (_, stride) = *self.plan.pointers[pointer].strides.last().expect("grows in a loop");
             let value = self.pointers[pointer].expect("bound by the header");
             args.push(self.offset(value, stride).into());
         }
-        if self.plan.guarded[index] {
+        if self.plan.kept[index] {
             let value = self.indices[index].expect("bound by the header");
             args.push(self.offset(value, 1).into());
         }
@@ -166,10 +185,11 @@ impl<'a> Translator<'a> {
         self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, value, extent)
     }
 
-    fn affine(&mut self, expr: &Affine<IndexId>) -> Value {
+    /// An affine function of kept indices.
+    pub(super) fn affine(&mut self, expr: &Affine<IndexId>) -> Value {
         let mut sum = None;
         for &(index, coefficient) in expr.terms() {
-            let value = self.indices[index].expect("indices of guards are kept");
+            let value = self.indices[index].expect("indices of guards and values are kept");
             let term = match coefficient {
                 1 => value,
                 c => self.builder.ins().imul_imm_s(value, c),
@@ -247,6 +267,26 @@ mod tests {
             b.store(y, vec![Affine::var(i)], sum[0], 1);
         });
         check(b, &counting(&[5]), &[1.0, 3.0, 6.0, 9.0, 7.0]);
+    }
+
+    /// `y[i, j] = x[clamp(3·i - 2, 0, 4), j + 1]`, through values.
+    #[test]
+    fn computed_indices_are_clamped_and_lead_vectors() {
+        let mut b = LoopBuilder::new("k0");
+        let x = param(&mut b, &[5, 6], ParamAccess::Read);
+        let y = param(&mut b, &[4, 4], ParamAccess::Write);
+        b.for_each(4, |b, i| {
+            let at = b.index_value(Affine::scaled(i, 3).offset(-2));
+            let narrow = b.cast(ElemType::I32, at);
+            let row = b.index(5, narrow);
+            b.for_each(2, |b, j| {
+                let from = vec![Affine::var(row), Affine::scaled(j, 2).offset(1)];
+                let value = b.load(V4, x, from, 2);
+                b.store(y, vec![Affine::var(i), Affine::scaled(j, 2)], value, 2);
+            });
+        });
+        let expected = [0, 1, 4, 4].map(|row| [1, 2, 3, 4].map(|j| (6 * row + j) as f32));
+        check(b, &counting(&[5, 6]), expected.as_flattened());
     }
 
     #[test]

@@ -104,6 +104,18 @@ impl LoopBuilder {
         self.push(Stmt::Store { param, index, value, lanes });
     }
 
+    /// An index `clamp(value, 0, extent - 1)` of a scalar `i32` or `i64`.
+    pub fn index(&mut self, extent: usize, value: ValueId) -> IndexId {
+        let index = self.func.indices.push(extent);
+        self.push(Stmt::Index { index, value });
+        index
+    }
+
+    /// An affine function of indices as an `i64`.
+    pub fn index_value(&mut self, of: Affine<IndexId>) -> ValueId {
+        self.define(VType::scalar(ElemType::I64), Expr::IndexValue(of))
+    }
+
     /// A loop without carried values.
     pub fn for_each(&mut self, extent: usize, body: impl FnOnce(&mut Self, IndexId)) {
         self.for_carried(extent, &[], |b, i, _| {

@@ -2,8 +2,8 @@
 //!
 //! A function is a block of statements over SSA values; vectors have at most 16 lanes.
 //! Invariants, checked by `verify`:
-//! **L1** every `For` has a constant extent of at least 1; each value is defined once, before its
-//! uses, in an enclosing block, and has the type that its expression infers.
+//! **L1** every index has a constant extent of at least 1; each value and index is defined once,
+//! before its uses, in an enclosing block, and each value has the type that its expression infers.
 //! **L2** each load and store is inside its buffer by interval arithmetic, where an enclosing `If`
 //! narrows the range of its guarded expressions.
 //! **L3** lanes times element width fit the target's vector.
@@ -42,7 +42,7 @@ entity_impl!(ParamId, "p");
 pub struct ValueId(u32);
 entity_impl!(ValueId, "v");
 
-/// A loop index; only affine addresses and guards use it.
+/// An index, of a loop or computed; addresses, guards and `Expr::IndexValue` use it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IndexId(u32);
 entity_impl!(IndexId, "i");
@@ -121,19 +121,45 @@ pub struct LoopFn {
     pub params: PrimaryMap<ParamId, Param>,
     /// Types of all values.
     pub values: PrimaryMap<ValueId, VType>,
-    /// Extents of all loop indices.
+    /// Extents of all indices, of loops and computed ones.
     pub indices: PrimaryMap<IndexId, usize>,
     /// Statements.
     pub body: Block,
 }
 
-/// Whether a function writes through a parameter.
+/// How a function uses a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ParamAccess {
     /// Only loads.
     Read,
     /// Only stores.
     Write,
+    /// Loads what it has stored itself: scratch memory, or a result that is made in place. The
+    /// content before the call means nothing.
+    ReadWrite,
+}
+
+impl ParamAccess {
+    /// Whether the function may store, so that loads are not pure.
+    #[must_use]
+    pub fn writes(self) -> bool {
+        self != ParamAccess::Read
+    }
+
+    /// Whether an access, which is `Read` or `Write`, is allowed.
+    #[must_use]
+    pub fn permits(self, access: ParamAccess) -> bool {
+        self == ParamAccess::ReadWrite || self == access
+    }
+}
+
+impl LoopFn {
+    /// Whether an expression gives the same wherever its operands and indices are the same: loads
+    /// of a parameter that is also stored to depend on their place.
+    #[must_use]
+    pub fn is_pure(&self, expr: &Expr) -> bool {
+        !matches!(expr, Expr::Load { param, .. } if self.params[*param].access.writes())
+    }
 }
 
 /// A parameter: a dense row-major buffer.
@@ -168,6 +194,13 @@ pub enum Stmt {
         value: ValueId,
         /// Number of lanes stored, 1 to the value's lanes.
         lanes: u8,
+    },
+    /// Defines an index as `clamp(value, 0, extent - 1)`; its extent is in `LoopFn::indices`.
+    Index {
+        /// The index.
+        index: IndexId,
+        /// A scalar `i32` or `i64`.
+        value: ValueId,
     },
     /// Runs the body for each index `0..extent`.
     For {
@@ -237,6 +270,8 @@ pub enum Expr {
         /// Number of elements loaded, 1 to the value's lanes.
         lanes: u8,
     },
+    /// An affine function of indices as a scalar `i64`.
+    IndexValue(Affine<IndexId>),
     /// A scalar in every lane.
     Splat(ValueId),
     /// One lane of a vector in every lane.

@@ -1,6 +1,7 @@
 //! What statements and expressions read and define; walks over nested blocks.
 
-use super::{Block, Expr, Stmt, ValueId};
+use super::{Block, Expr, IndexId, Stmt, ValueId};
+use crate::affine::Affine;
 use smallvec::SmallVec;
 
 /// The values that an expression reads.
@@ -17,7 +18,7 @@ pub fn operands(expr: &Expr) -> SmallVec<[ValueId; 4]> {
 /// Replaces each value that an expression reads.
 pub fn map_operands(expr: &mut Expr, mut with: impl FnMut(ValueId) -> ValueId) {
     match expr {
-        Expr::Const(_) | Expr::Load { .. } => {}
+        Expr::Const(_) | Expr::Load { .. } | Expr::IndexValue(_) => {}
         Expr::Splat(v)
         | Expr::SplatLane(v, _)
         | Expr::Extract(v, _)
@@ -32,7 +33,7 @@ pub fn map_operands(expr: &mut Expr, mut with: impl FnMut(ValueId) -> ValueId) {
 pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
     match stmt {
         Stmt::Let { expr, .. } => map_operands(expr, with),
-        Stmt::Store { value, .. } => *value = with(*value),
+        Stmt::Store { value, .. } | Stmt::Index { value, .. } => *value = with(*value),
         Stmt::For { carried, .. } => {
             for c in carried {
                 c.init = with(c.init);
@@ -52,7 +53,7 @@ pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
 pub fn map_definitions(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
     match stmt {
         Stmt::Let { value, .. } => *value = with(*value),
-        Stmt::Store { .. } => {}
+        Stmt::Store { .. } | Stmt::Index { .. } => {}
         Stmt::For { carried, .. } => {
             for c in carried {
                 c.inner = with(c.inner);
@@ -63,12 +64,45 @@ pub fn map_definitions(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId
     }
 }
 
+/// Calls `visit` with each index that an expression reads.
+pub fn each_index(expr: &Expr, mut visit: impl FnMut(IndexId)) {
+    match expr {
+        Expr::Load { index, .. } => indices(index, visit),
+        Expr::IndexValue(of) => of.terms().iter().for_each(|t| visit(t.0)),
+        Expr::Const(_)
+        | Expr::Splat(_)
+        | Expr::SplatLane(..)
+        | Expr::Extract(..)
+        | Expr::Pack(_)
+        | Expr::Apply(..)
+        | Expr::Cast(_)
+        | Expr::ReduceLanes(..) => {}
+    }
+}
+
+/// Calls `visit` with each index that a statement itself reads, not those of its blocks'
+/// statements.
+pub fn each_index_used(stmt: &Stmt, mut visit: impl FnMut(IndexId)) {
+    match stmt {
+        Stmt::Let { expr, .. } => each_index(expr, visit),
+        Stmt::Store { index, .. } => indices(index, visit),
+        Stmt::Index { .. } | Stmt::For { .. } => {}
+        Stmt::If { guards, .. } => {
+            guards.iter().flat_map(|g| g.expr.terms()).for_each(|t| visit(t.0));
+        }
+    }
+}
+
+fn indices(dims: &[Affine<IndexId>], mut visit: impl FnMut(IndexId)) {
+    dims.iter().flat_map(Affine::terms).for_each(|t| visit(t.0));
+}
+
 /// The block inside a statement.
 #[must_use]
 pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } => None,
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => None,
     }
 }
 
@@ -76,7 +110,7 @@ pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
 pub fn inner_block_mut(stmt: &mut Stmt) -> Option<&mut Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } => None,
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => None,
     }
 }
 

@@ -197,6 +197,27 @@ mod tests {
     }
 
     #[test]
+    fn computed_indices_and_updated_parameters_round_trip() {
+        let mut b = LoopBuilder::new("walk");
+        let [x, _] = params(&mut b);
+        let scratch = b.param(Param { ty: f32s(&[4]), access: ParamAccess::ReadWrite });
+        b.for_each(4, |b, i| {
+            let wanted = b.index_value(Affine::scaled(i, 3).offset(-2));
+            let row = b.index(4, wanted);
+            let value = b.load(F32X4, x, vec![Affine::var(row), Affine::constant(0)], 4);
+            b.store(scratch, vec![Affine::var(i)], value, 1);
+        });
+        let text = check(&program(b.finish()));
+        let body = "\
+func @f0 \"walk\" (%p0: f32[4,4]) -> (%p1: f32[4,4], update %p2: f32[4]) {
+  for i0 in 0..4 {
+    %v0: i64 = index_value i0*3-2
+    index i1 in 0..4 = %v0
+";
+        assert!(text.contains(body), "{text}");
+    }
+
+    #[test]
     fn structured_statements_print_their_values_in_order() {
         let text = check(&program(guarded_sum()));
         let body = "\
@@ -303,7 +324,7 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
             ("%v1: f32 = neg %v0", "2:16: `%v0` is not defined"),
             ("%v: f32 = const 1 %v: i32 = const 1", "2:19: the value had another type before"),
             ("%v: f32y = const 1", "2:5: expected a type such as `f32x4`, found `f32y`"),
-            ("for i in 1..2 {}", "2:5: a loop starts at 0"),
+            ("for i in 1..2 {}", "2:5: an index starts at 0"),
             ("for i in 0..2 {} for i in 0..3 {}", "2:22: the index had another extent before"),
             ("goto i", "2:1: no statement starts with `goto`"),
             ("%v: f32 = frob %v", "2:11: no operation is called `frob`"),

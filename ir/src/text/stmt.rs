@@ -36,9 +36,12 @@ pub(crate) fn write_func(out: &mut String, id: FuncId, func: &LoopFn) -> fmt::Re
     let params: Vec<(ParamId, &Param)> = func.params.iter().collect();
     let (reads, writes) = params.split_at(first_write(func));
     write_split(out, reads, writes, |out, (id, param)| {
-        let written = writes.iter().any(|w| w.0 == *id);
-        let read = written && param.access == ParamAccess::Read;
-        write!(out, "{}%{id}: {}", if read { "read " } else { "" }, param.ty)
+        let access = match param.access {
+            ParamAccess::Read if writes.iter().any(|w| w.0 == *id) => "read ",
+            ParamAccess::Read | ParamAccess::Write => "",
+            ParamAccess::ReadWrite => "update ",
+        };
+        write!(out, "{access}%{id}: {}", param.ty)
     })?;
     out.push_str(" {\n");
     let mut writer = FuncWriter {
@@ -94,6 +97,11 @@ impl FuncWriter<'_> {
                 self.address(out, *param, index)?;
                 if *lanes == 1 { Ok(()) } else { write!(out, " lanes {lanes}") }
             }
+            Stmt::Index { index, value } => {
+                self.range(out, "index", *index)?;
+                out.push_str(" = ");
+                self.value(out, *value)
+            }
             Stmt::For { index, carried, body } => self.for_loop(out, *index, carried, body),
             Stmt::If { guards, then, results } => self.guarded(out, guards, then, results),
         }
@@ -106,8 +114,7 @@ impl FuncWriter<'_> {
         carried: &[Carried],
         body: &Block,
     ) -> fmt::Result {
-        let number = number_of(&mut self.indices, &mut self.next_index, index);
-        write!(out, "for i{number} in 0..{}", self.func.indices[index])?;
+        self.range(out, "for", index)?;
         self.results(out, " carry", carried, |this, out, c| {
             this.typed(out, c.inner)?;
             out.push_str(" = ");
@@ -119,6 +126,11 @@ impl FuncWriter<'_> {
             out.push_str(" = ");
             this.value(out, c.next)
         })
+    }
+
+    fn range(&mut self, out: &mut String, keyword: &str, index: IndexId) -> fmt::Result {
+        let number = number_of(&mut self.indices, &mut self.next_index, index);
+        write!(out, "{keyword} i{number} in 0..{}", self.func.indices[index])
     }
 
     fn guarded(
@@ -220,6 +232,10 @@ impl FuncWriter<'_> {
                 self.address(out, *param, index)?;
                 if *lanes == ty.lanes { Ok(()) } else { write!(out, " lanes {lanes}") }
             }
+            Expr::IndexValue(of) => {
+                out.push_str("index_value ");
+                self.affine(out, of)
+            }
             Expr::Splat(scalar) => self.operation(out, "splat", &[*scalar]),
             Expr::SplatLane(vector, lane) => {
                 self.operation(out, "splat_lane", &[*vector])?;
@@ -278,7 +294,11 @@ struct FuncParser<'a> {
 
 impl<'a> FuncParser<'a> {
     fn param(&mut self, c: &mut Cursor<'a>, default: ParamAccess) -> Parse<()> {
-        let access = if c.eat("read") { ParamAccess::Read } else { default };
+        let access = match () {
+            () if c.eat("read") => ParamAccess::Read,
+            () if c.eat("update") => ParamAccess::ReadWrite,
+            () => default,
+        };
         let token = c.value()?;
         c.expect(":")?;
         let id = self.params.push(Param { ty: c.tensor_type()?, access });
@@ -303,6 +323,11 @@ impl<'a> FuncParser<'a> {
         let token = c.peek();
         match c.word("a statement")? {
             "store" => self.store(c),
+            "index" => {
+                let index = self.range(c)?;
+                c.expect("=")?;
+                Ok(Stmt::Index { index, value: self.value(c)? })
+            }
             "for" => self.for_loop(c),
             "if" => self.guarded(c),
             other => Err(token.error(format!("no statement starts with `{other}`"))),
@@ -318,7 +343,7 @@ impl<'a> FuncParser<'a> {
     }
 
     fn for_loop(&mut self, c: &mut Cursor<'a>) -> Parse<Stmt> {
-        let index = self.loop_index(c)?;
+        let index = self.range(c)?;
         let entry = self.results(c, "carry", |this, c| Ok((this.result(c)?, this.value(c)?)))?;
         let body = self.block(c)?;
         let exit = self.results(c, "next", |this, c| Ok((this.result(c)?, this.value(c)?)))?;
@@ -334,12 +359,12 @@ impl<'a> FuncParser<'a> {
         Ok(Stmt::For { index, carried: carried.collect(), body })
     }
 
-    /// `i0 in 0..16`; two loops may share an index if their extents are equal.
-    fn loop_index(&mut self, c: &mut Cursor<'a>) -> Parse<IndexId> {
+    /// `i0 in 0..16`; two statements may share an index if their extents are equal.
+    fn range(&mut self, c: &mut Cursor<'a>) -> Parse<IndexId> {
         let token = c.expect_kind(Kind::Word, "an index")?;
         c.expect("in")?;
         if c.integer::<u8>()? != 0 {
-            return Err(token.error("a loop starts at 0"));
+            return Err(token.error("an index starts at 0"));
         }
         c.expect("..")?;
         let extent = parse_extent(c)?;
@@ -437,6 +462,7 @@ impl<'a> FuncParser<'a> {
                 let lanes = if c.eat("lanes") { c.integer()? } else { ty.lanes };
                 Expr::Load { param, index, lanes }
             }
+            "index_value" => Expr::IndexValue(self.affine(c)?),
             "splat" => Expr::Splat(self.value(c)?),
             "splat_lane" => Expr::SplatLane(self.value(c)?, parse_lane(c)?),
             "extract" => Expr::Extract(self.value(c)?, parse_lane(c)?),

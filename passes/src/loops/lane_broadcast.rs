@@ -7,7 +7,7 @@
 
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::walk::inner_block_mut;
-use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt, VType, ValueId};
+use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamAccess, ParamId, Stmt, VType, ValueId};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 use indexmap::IndexMap;
@@ -85,7 +85,8 @@ fn splatted_loads(func: &LoopFn, stmts: &Block) -> IndexMap<Walk, Loads> {
         let Stmt::Let { value, expr: Expr::Load { param, index, lanes: 1 } } = stmt else {
             continue;
         };
-        if let Some(last) = index.last().filter(|_| splatted.contains(value)) {
+        let grouped = splatted.contains(value) && func.params[*param].access == ParamAccess::Read;
+        if let Some(last) = index.last().filter(|_| grouped) {
             let mut walk = index.clone();
             walk[index.len() - 1] = last.clone().offset(-last.constant);
             let loads = found.entry((*param, walk)).or_default();

@@ -42,7 +42,7 @@ impl Legalizer<'_> {
                     let then = self.block(then);
                     out.push(Stmt::If { guards, then, results });
                 }
-                Stmt::Store { .. } => out.push(stmt),
+                Stmt::Store { .. } | Stmt::Index { .. } => out.push(stmt),
             }
         }
         out
@@ -75,6 +75,7 @@ impl Legalizer<'_> {
             Expr::ReduceLanes(func, vector) => Some(reduce_half(values, out, *func, *vector)),
             Expr::Const(_)
             | Expr::Load { .. }
+            | Expr::IndexValue(_)
             | Expr::Splat(_)
             | Expr::SplatLane(..)
             | Expr::Extract(..)

@@ -64,17 +64,18 @@ impl Generator {
 
     /// Statements that may use `scope`; returns the last value of one and of four lanes.
     fn block(&mut self, b: &mut LoopBuilder, scope: &[ValueId], depth: usize) -> [ValueId; 2] {
-        let mut scope = scope.to_vec();
+        let (mut scope, outer) = (scope.to_vec(), self.indices.len());
         for _ in 0..2 + self.below(8) {
             let made = self.stmt(b, &scope, depth);
             scope.extend(made);
         }
+        self.indices.truncate(outer);
         [1, 4].map(|lanes| last(b, &scope, lanes))
     }
 
     fn stmt(&mut self, b: &mut LoopBuilder, scope: &[ValueId], depth: usize) -> Vec<ValueId> {
         let lanes = [1, 4][self.below(2)];
-        match self.below(if depth > 0 { 9 } else { 6 }) {
+        match self.below(if depth > 0 { 11 } else { 8 }) {
             0 => vec![b.constant(Scalar::f32(self.below(3) as f32), lanes)],
             1 | 2 => {
                 let (at, ty) = (self.index(), VType { elem: ElemType::F32, lanes });
@@ -94,7 +95,18 @@ impl Generator {
                 b.store(self.y, at, value, lanes);
                 Vec::new()
             }
-            6 => self.guarded(b, scope, depth),
+            6 => {
+                let number = self.pick(b, scope, 1);
+                let number = b.cast(ElemType::I32, number);
+                let extent = 1 + self.below(3);
+                self.indices.push(b.index(extent, number));
+                Vec::new()
+            }
+            7 => {
+                let number = b.index_value(self.index().swap_remove(0));
+                vec![b.cast(ElemType::F32, number)]
+            }
+            8 => self.guarded(b, scope, depth),
             _ => self.for_each(b, scope, depth),
         }
     }

@@ -85,7 +85,7 @@ impl<'f> Sites<'f> {
             Stmt::Let { expr: Expr::Load { param, index, lanes }, .. } => {
                 *param != self.a || block[n..].iter().any(|s| self.overwrites(s, index, *lanes))
             }
-            Stmt::Let { .. } => true,
+            Stmt::Let { .. } | Stmt::Index { .. } => true,
             Stmt::Store { param, index, lanes, .. } => {
                 if *param == self.b {
                     self.stores.push(Site { index, lanes: *lanes, loops: self.open.clone() });
@@ -107,7 +107,7 @@ impl<'f> Sites<'f> {
             Stmt::Store { param, index, lanes, .. } => {
                 *param == self.b && index == at && *lanes == width
             }
-            Stmt::Let { .. } | Stmt::For { .. } | Stmt::If { .. } => false,
+            Stmt::Let { .. } | Stmt::Index { .. } | Stmt::For { .. } | Stmt::If { .. } => false,
         }
     }
 }

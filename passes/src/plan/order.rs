@@ -102,7 +102,7 @@ impl History {
         self.writer.iter().for_each(|&w| edge(w));
         match access {
             ParamAccess::Read => self.readers.push(n),
-            ParamAccess::Write => {
+            ParamAccess::Write | ParamAccess::ReadWrite => {
                 self.readers.drain(..).for_each(&mut edge);
                 self.writer = Some(n);
             }

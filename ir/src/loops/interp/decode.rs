@@ -84,6 +84,17 @@ pub(super) enum Inst<'f> {
         from: Reg,
         elem: ElemType,
     },
+    /// `clamp(from, 0, extent - 1)`.
+    Index {
+        index: u32,
+        extent: i64,
+        from: u32,
+        elem: ElemType,
+    },
+    IndexValue {
+        to: Reg,
+        of: Linear,
+    },
     For {
         index: u32,
         extent: i64,
@@ -155,6 +166,12 @@ impl<'f> Decoder<'f> {
             Stmt::Store { param, index, value, lanes } => {
                 Inst::Store { from: self.regs[*value], to: self.access(*param, index, *lanes) }
             }
+            Stmt::Index { index, value } => Inst::Index {
+                index: index.as_u32(),
+                extent: self.func.indices[*index] as i64,
+                from: self.regs[*value].at,
+                elem: self.ty(*value).elem,
+            },
             Stmt::For { index, carried, body } => Inst::For {
                 index: index.as_u32(),
                 extent: self.func.indices[*index] as i64,
@@ -177,6 +194,7 @@ impl<'f> Decoder<'f> {
             Expr::Load { param, index, lanes } => {
                 Inst::Load { to, from: self.access(*param, index, *lanes) }
             }
+            Expr::IndexValue(of) => Inst::IndexValue { to, of: linear(of) },
             Expr::Splat(v) => Inst::Spread { to, from: at(v) },
             Expr::SplatLane(v, lane) | Expr::Extract(v, lane) => {
                 Inst::Spread { to, from: at(v) + u32::from(*lane) }

@@ -68,6 +68,14 @@ impl State<'_> {
                 }
             }
             Inst::Reduce { func, to, from, elem } => self.reduce(*func, *to, *from, *elem),
+            Inst::Index { index, extent, from, elem } => {
+                let value = self.scalar(*from, *elem).as_i64();
+                self.indices[*index as usize] = value.clamp(0, extent - 1);
+            }
+            Inst::IndexValue { to, of } => {
+                let value = of.eval(&self.indices);
+                self.lanes(*to).fill(value as u64);
+            }
             Inst::For { index, extent, carried, body } => {
                 self.for_each(*index, *extent, carried, body);
             }

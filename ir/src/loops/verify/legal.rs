@@ -75,6 +75,7 @@ pub fn applied(func: &LoopFn, expr: &Expr) -> Option<(ScalarFn, ElemType)> {
         Expr::ReduceLanes(f, v) => Some((*f, func.values[*v].elem)),
         Expr::Const(_)
         | Expr::Load { .. }
+        | Expr::IndexValue(_)
         | Expr::Splat(_)
         | Expr::SplatLane(..)
         | Expr::Extract(..)

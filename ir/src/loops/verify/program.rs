@@ -2,7 +2,7 @@
 
 use crate::diag::Violation;
 use crate::kernel::{BufferId, Home};
-use crate::loops::{FuncId, Loops, Param, ParamAccess, Step};
+use crate::loops::{FuncId, Loops, Param, Step};
 
 pub(super) fn check(loops: &Loops) -> Vec<Violation> {
     let mut found = Vec::new();
@@ -38,13 +38,12 @@ fn misfit(loops: &Loops, param: &Param, id: BufferId) -> Option<String> {
     if !equal {
         return Some(format!("{id}: {} does not fit a parameter {}", buffer.ty, param.ty));
     }
-    (param.access == ParamAccess::Write && !writable)
-        .then(|| format!("{id} in {:?} is written", buffer.home))
+    (param.access.writes() && !writable).then(|| format!("{id} in {:?} is written", buffer.home))
 }
 
 /// A written buffer is bound to no other parameter; sharing of memory is between buffers.
 fn aliases(bound: &[(&Param, BufferId)]) -> Vec<String> {
-    let written = bound.iter().filter(|(param, _)| param.access == ParamAccess::Write);
+    let written = bound.iter().filter(|(param, _)| param.access.writes());
     written
         .filter(|(_, id)| bound.iter().filter(|(_, other)| other == id).count() > 1)
         .map(|(_, id)| format!("{id} is written and bound twice"))

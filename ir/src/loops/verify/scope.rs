@@ -55,6 +55,7 @@ impl Checker<'_> {
             match stmt {
                 Stmt::Let { value, .. } => self.values[*value] = State::OutOfScope,
                 Stmt::Store { .. } => {}
+                Stmt::Index { index, .. } => self.indices[*index] = State::OutOfScope,
                 Stmt::For { carried, .. } => {
                     carried.iter().for_each(|c| self.values[c.result] = State::OutOfScope);
                 }
@@ -75,6 +76,7 @@ impl Checker<'_> {
                 self.access(*value, *param, index, *lanes, ParamAccess::Write);
                 self.uses(*value);
             }
+            Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } => self.for_each(*index, carried, body),
             Stmt::If { guards, then, results } => {
                 guards.iter().for_each(|g| self.affine(&g.expr));
@@ -87,11 +89,8 @@ impl Checker<'_> {
     }
 
     fn for_each(&mut self, index: IndexId, carried: &[Carried], body: &Block) {
-        if !self.func.indices.is_valid(index) || self.func.indices[index] == 0 {
-            return self.report(index, "the extent is not at least 1");
-        }
-        if std::mem::replace(&mut self.indices[index], State::Visible) != State::Undefined {
-            self.report(index, "two loops share the index");
+        if !self.define_index(index) {
+            return;
         }
         for c in carried {
             self.uses(c.init);
@@ -106,6 +105,27 @@ impl Checker<'_> {
             self.define(c.result);
             [c.inner, c.next, c.result].into_iter().for_each(|v| self.same_type(c.init, v));
         }
+    }
+
+    fn computed_index(&mut self, index: IndexId, value: ValueId) {
+        self.uses(value);
+        let integer = |ty: &VType| matches!(ty.elem, ElemType::I32 | ElemType::I64);
+        if !self.func.values.get(value).is_some_and(|ty| ty.lanes == 1 && integer(ty)) {
+            self.report(index, format!("{value} is not a scalar i32 or i64"));
+        }
+        self.define_index(index);
+    }
+
+    /// Whether the index exists, so that its scope can be entered.
+    fn define_index(&mut self, index: IndexId) -> bool {
+        if !self.func.indices.is_valid(index) || self.func.indices[index] == 0 {
+            self.report(index, "the extent is not at least 1");
+            return false;
+        }
+        if std::mem::replace(&mut self.indices[index], State::Visible) != State::Undefined {
+            self.report(index, "the index is defined twice");
+        }
+        true
     }
 
     fn if_result(&mut self, r: &IfResult) {
@@ -123,6 +143,9 @@ impl Checker<'_> {
             return self.access(value, *param, index, *lanes, ParamAccess::Read);
         }
         let before = self.found.len();
+        if let Expr::IndexValue(of) = expr {
+            self.affine(of);
+        }
         operands(expr).into_iter().for_each(|v| self.uses(v));
         if self.found.len() == before && infer(self.func, expr, self.ty(value)).is_none() {
             let operands: Vec<VType> = operands(expr).into_iter().map(|v| self.ty(v)).collect();
@@ -149,7 +172,7 @@ impl Checker<'_> {
         if index.len() != info.ty.shape.rank() || (index.is_empty() && lanes > 1) {
             self.report(value, format!("{} indices for {param}: {}", index.len(), info.ty));
         }
-        if info.access != access {
+        if !info.access.permits(access) {
             self.report(value, format!("{param} is not a parameter to {access:?}"));
         }
         index.iter().for_each(|dim| self.affine(dim));
@@ -158,7 +181,7 @@ impl Checker<'_> {
     fn affine(&mut self, affine: &Affine<IndexId>) {
         for &(index, _) in affine.terms() {
             if self.indices.get(index) != Some(&State::Visible) {
-                self.report(index, "the index is used outside of its loop");
+                self.report(index, "the index is used where it is not defined");
             }
         }
     }
@@ -201,6 +224,7 @@ fn infer(func: &LoopFn, expr: &Expr, to: VType) -> Option<()> {
     let fits = match expr {
         Expr::Const(value) => value.elem() == to.elem,
         Expr::Load { .. } => true,
+        Expr::IndexValue(_) => to == VType::scalar(ElemType::I64),
         Expr::Splat(v) => scalar(v),
         Expr::SplatLane(v, l) => lane(v, *l),
         Expr::Extract(v, l) => lane(v, *l) && to.lanes == 1,
@@ -295,7 +319,45 @@ mod tests {
             let one = b.constant(Scalar::f32(1.0), 1);
             b.store(out, vec![Affine::var(index.expect("set by the body"))], one, 1);
         });
-        assert_eq!(message.as_deref(), Some("L1 at f i0: the index is used outside of its loop"));
+        assert_eq!(
+            message.as_deref(),
+            Some("L1 at f i0: the index is used where it is not defined")
+        );
+    }
+
+    #[test]
+    fn l1_a_computed_index_is_an_integer_scalar_and_scoped() {
+        let message = first(|b, out| {
+            let one = b.constant(Scalar::f32(1.0), 1);
+            let index = b.index(4, one);
+            b.store(out, vec![Affine::var(index)], one, 1);
+        });
+        assert_eq!(message.as_deref(), Some("L1 at f i0: v0 is not a scalar i32 or i64"));
+        let message = first(|b, out| {
+            let mut index = None;
+            b.for_each(4, |b, i| {
+                let twice = b.index_value(Affine::scaled(i, 2));
+                index = Some(b.index(4, twice));
+            });
+            let one = b.constant(Scalar::f32(1.0), 1);
+            b.store(out, vec![Affine::var(index.expect("set by the body"))], one, 1);
+        });
+        assert_eq!(
+            message.as_deref(),
+            Some("L1 at f i1: the index is used where it is not defined")
+        );
+    }
+
+    #[test]
+    fn scratch_parameters_are_read_and_written() {
+        let message = first(|b, _| {
+            let ty = TensorType::new(ElemType::F32, &[4]);
+            let scratch = b.param(Param { ty, access: ParamAccess::ReadWrite });
+            let at = || vec![Affine::constant(0)];
+            let value = b.load(VType::scalar(ElemType::F32), scratch, at(), 1);
+            b.store(scratch, at(), value, 1);
+        });
+        assert_eq!(message, None);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Makes equal values of one block one value. Read parameters are never stored to (L1), so loads
-//! count as pure.
+//! Makes equal values of one block one value. Read parameters are never stored to (L1), so their
+//! loads count as pure.
 
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::loops::walk::{inner_block_mut, map_uses};
@@ -38,7 +38,7 @@ impl Sharing<'_> {
             }
             map_uses(stmt, |v| self.same[v].unwrap_or(v));
             let Stmt::Let { value, expr } = stmt else { return true };
-            if self.stays_private(*value, expr) {
+            if !self.func.is_pure(expr) || self.stays_private(*value, expr) {
                 return true;
             }
             let key = (self.func.values[*value], canonical(expr));
@@ -57,6 +57,7 @@ impl Sharing<'_> {
             Expr::Splat(scalar) => self.broadcast[*scalar],
             Expr::Const(_)
             | Expr::Load { .. }
+            | Expr::IndexValue(_)
             | Expr::SplatLane(..)
             | Expr::Extract(..)
             | Expr::Pack(_)

@@ -1,32 +1,54 @@
 //! Removes values that reach no store, and blocks that are left empty.
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
-use edgecc_ir::loops::walk::{each_stmt, inner_block_mut, map_definitions, map_uses, operands};
-use edgecc_ir::loops::{Block, LoopFn, Stmt, VType, ValueId};
+use edgecc_ir::loops::walk::{
+    each_index_used, each_stmt, inner_block_mut, map_definitions, map_uses, operands,
+};
+use edgecc_ir::loops::{Block, IndexId, LoopFn, Stmt, VType, ValueId};
 use smallvec::{SmallVec, smallvec};
 
 pub(super) fn remove_dead_values(func: &mut LoopFn) {
-    let live = live(func);
-    sweep(&mut func.body, &live);
+    let values = live_values(func);
+    let indices = live_indices(func, &values);
+    sweep(&mut func.body, &Live { values, indices });
     renumber(func);
 }
 
-/// The values that reach a store.
-fn live(func: &LoopFn) -> SecondaryMap<ValueId, bool> {
+/// What stays.
+struct Live {
+    values: SecondaryMap<ValueId, bool>,
+    indices: SecondaryMap<IndexId, bool>,
+}
+
+/// The values that reach a store, also through an address.
+fn live_values(func: &LoopFn) -> SecondaryMap<ValueId, bool> {
+    let mut computed: SecondaryMap<IndexId, Option<ValueId>> = SecondaryMap::new();
     let mut needs: SecondaryMap<ValueId, SmallVec<[ValueId; 4]>> = SecondaryMap::new();
     let mut pending: Vec<ValueId> = Vec::new();
-    each_stmt(&func.body, &mut |stmt| match stmt {
-        Stmt::Let { value, expr } => needs[*value] = operands(expr),
-        Stmt::Store { value, .. } => pending.push(*value),
-        Stmt::For { carried, .. } => {
-            for c in carried {
-                needs[c.inner] = smallvec![c.init, c.next];
-                needs[c.result] = smallvec![c.inner];
+    each_stmt(&func.body, &mut |stmt| {
+        let mut addressed: SmallVec<[ValueId; 4]> = SmallVec::new();
+        each_index_used(stmt, |index| addressed.extend(computed[index]));
+        match stmt {
+            Stmt::Let { value, expr } => {
+                addressed.extend(operands(expr));
+                needs[*value] = addressed;
             }
-        }
-        Stmt::If { results, .. } => {
-            for r in results {
-                needs[r.result] = smallvec![r.then, r.otherwise];
+            Stmt::Store { value, .. } => {
+                pending.push(*value);
+                pending.extend(addressed);
+            }
+            Stmt::Index { index, value } => computed[*index] = Some(*value),
+            Stmt::For { carried, .. } => {
+                for c in carried {
+                    needs[c.inner] = smallvec![c.init, c.next];
+                    needs[c.result] = smallvec![c.inner];
+                }
+            }
+            Stmt::If { results, .. } => {
+                pending.extend(addressed);
+                for r in results {
+                    needs[r.result] = smallvec![r.then, r.otherwise];
+                }
             }
         }
     });
@@ -39,20 +61,35 @@ fn live(func: &LoopFn) -> SecondaryMap<ValueId, bool> {
     live
 }
 
-fn sweep(block: &mut Block, live: &SecondaryMap<ValueId, bool>) {
+/// The indices that what stays reads.
+fn live_indices(
+    func: &LoopFn,
+    values: &SecondaryMap<ValueId, bool>,
+) -> SecondaryMap<IndexId, bool> {
+    let mut live: SecondaryMap<IndexId, bool> = SecondaryMap::new();
+    each_stmt(&func.body, &mut |stmt| {
+        if !matches!(stmt, Stmt::Let { value, .. } if !values[*value]) {
+            each_index_used(stmt, |index| live[index] = true);
+        }
+    });
+    live
+}
+
+fn sweep(block: &mut Block, live: &Live) {
     block.retain_mut(|stmt| {
         if let Some(inner) = inner_block_mut(stmt) {
             sweep(inner, live);
         }
         match stmt {
-            Stmt::Let { value, .. } => live[*value],
+            Stmt::Let { value, .. } => live.values[*value],
+            Stmt::Index { index, .. } => live.indices[*index],
             Stmt::Store { .. } => true,
             Stmt::For { carried, body, .. } => {
-                carried.retain(|c| live[c.inner]);
+                carried.retain(|c| live.values[c.inner]);
                 !(carried.is_empty() && body.is_empty())
             }
             Stmt::If { then, results, .. } => {
-                results.retain(|r| live[r.result]);
+                results.retain(|r| live.values[r.result]);
                 !(results.is_empty() && then.is_empty())
             }
         }
