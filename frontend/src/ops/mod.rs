@@ -8,19 +8,25 @@
 //! Tests     `mod tests` in each file.
 
 mod activation;
+mod arg;
 mod constant;
 mod conv;
 mod conv_transpose;
+mod det;
+mod einsum;
 mod elementwise;
 mod gather;
+mod mask;
 mod matmul;
 mod movement;
 mod norm;
 mod pad;
 mod pool;
+mod positions;
 mod quant;
 mod reduce;
 mod reshape;
+mod scan;
 mod slice;
 mod softmax;
 mod spectral;
@@ -86,11 +92,15 @@ impl OnnxOp {
 /// All rows, by family.
 const FAMILIES: &[&[OnnxOp]] = &[
     activation::OPS,
+    arg::OPS,
     constant::OPS,
     conv::OPS,
     conv_transpose::OPS,
+    det::OPS,
+    einsum::OPS,
     elementwise::OPS,
     gather::OPS,
+    mask::OPS,
     matmul::OPS,
     movement::OPS,
     norm::OPS,
@@ -99,6 +109,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     quant::OPS,
     reduce::OPS,
     reshape::OPS,
+    scan::OPS,
     slice::OPS,
     softmax::OPS,
     spectral::OPS,

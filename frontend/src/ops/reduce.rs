@@ -8,15 +8,16 @@ use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::scalar::NodeId;
 use edgecc_ir::scalar::func::ScalarFn as F;
+use edgecc_ir::types::ElemType;
 
 pub(super) const OPS: &[OnnxOp] = &[
     row("ReduceL1", 1, 1..=2, One(|cx| with_axes(cx, l1))).limits("constant axes"),
     row("ReduceL2", 1, 1..=2, One(|cx| with_axes(cx, l2))).limits("constant axes"),
     row("ReduceLogSum", 1, 1..=2, One(|cx| with_axes(cx, log_sum))).limits("constant axes"),
     row("ReduceLogSumExp", 1, 1..=2, One(|cx| with_axes(cx, log_sum_exp))).limits("constant axes"),
-    row("ReduceMax", 1, 1..=2, One(|cx| with_axes(cx, max))).limits("constant axes, no bool"),
+    row("ReduceMax", 1, 1..=2, One(|cx| with_axes(cx, max))).limits("constant axes"),
     row("ReduceMean", 1, 1..=2, One(|cx| with_axes(cx, mean))).limits("constant axes"),
-    row("ReduceMin", 1, 1..=2, One(|cx| with_axes(cx, min))).limits("constant axes, no bool"),
+    row("ReduceMin", 1, 1..=2, One(|cx| with_axes(cx, min))).limits("constant axes"),
     row("ReduceProd", 1, 1..=2, One(|cx| with_axes(cx, product))).limits("constant axes"),
     row("ReduceSum", 1, 1..=2, One(|cx| with_axes(cx, sum))).limits("constant axes"),
     row("ReduceSumSquare", 1, 1..=2, One(|cx| with_axes(cx, sum_square))).limits("constant axes"),
@@ -67,11 +68,21 @@ fn product(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic>
 }
 
 fn max(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
-    emit.reduce(F::Max, x, dims)
+    extremum(emit, F::Max, x, dims)
 }
 
 fn min(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
-    emit.reduce(F::Min, x, dims)
+    extremum(emit, F::Min, x, dims)
+}
+
+/// Truth values are ordered as 0 and 1.
+fn extremum(emit: &mut Emit, func: F, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
+    if emit.elem(x) != ElemType::Bool {
+        return emit.reduce(func, x, dims);
+    }
+    let number = emit.cast(x, ElemType::U8)?;
+    let best = emit.reduce(func, number, dims)?;
+    emit.cast(best, ElemType::Bool)
 }
 
 /// The sum times the reciprocal of the count; integers divide.

@@ -42,7 +42,7 @@ fn several_unknown_operators_are_reported_together() {
     m.input("x", "f32[4]");
     m.node("Frobnicate", &["x"], &["a"], vec![]);
     m.node("Relu", &["a"], &["b"], vec![]);
-    m.node("Det", &["b"], &["c"], vec![]);
+    m.node("StringConcat", &["b"], &["c"], vec![]);
     m.node("Frobnicate", &["c"], &["d"], vec![]);
     m.node("com.microsoft::FusedGelu", &["d"], &["y"], vec![]);
     m.output("y");

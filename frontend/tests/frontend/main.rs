@@ -6,4 +6,5 @@ mod hostile;
 mod ops_doc;
 mod options;
 mod signal;
+mod positions;
 mod values;
