@@ -3,8 +3,10 @@
 use crate::code::Code;
 use crate::emit::Emit;
 use crate::external::ExternalReader;
+use crate::format::Format;
+use crate::grid::Value;
 use crate::model::{AttrValue, Node};
-use crate::tensor;
+use crate::tensor::{self, DataType};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::tensor::{Scalar, Tensor};
@@ -17,8 +19,9 @@ pub(crate) struct ImportCx<'a> {
     /// The opset of the node's domain.
     pub opset: i64,
     node: &'a Node,
-    inputs: Vec<Option<OpId>>,
+    inputs: Vec<Option<Value>>,
     attr_read: Vec<bool>,
+    stated: Option<Option<&'static Format>>,
     external: &'a ExternalReader<'a>,
 }
 
@@ -28,11 +31,28 @@ impl<'a> ImportCx<'a> {
         emit: &'a mut Emit,
         node: &'a Node,
         opset: i64,
-        inputs: Vec<Option<OpId>>,
+        inputs: Vec<Option<Value>>,
         external: &'a ExternalReader<'a>,
     ) -> ImportCx<'a> {
         let attr_read = vec![false; node.attrs.len()];
-        ImportCx { emit, opset, node, inputs, attr_read, external }
+        ImportCx { emit, opset, node, inputs, attr_read, stated: None, external }
+    }
+
+    /// The n-th operand's type, as the model declares it.
+    pub(crate) fn data_type(&self, n: usize) -> Result<DataType, Diagnostic> {
+        let elem = self.ty(n)?.elem;
+        Ok(DataType { elem, format: self.inputs[n].and_then(|value| value.format) })
+    }
+
+    /// States the narrow type on whose grid the result is, or that it has none, where it does not
+    /// follow from the operands.
+    pub(crate) fn state_format(&mut self, format: Option<&'static Format>) {
+        self.stated = Some(format);
+    }
+
+    /// What `state_format` stated.
+    pub(crate) fn stated_format(&self) -> Option<Option<&'static Format>> {
+        self.stated
     }
 
     /// The n-th operand, which must be there.
@@ -42,7 +62,7 @@ impl<'a> ImportCx<'a> {
 
     /// The n-th operand, if it is there.
     pub(crate) fn optional(&self, n: usize) -> Option<OpId> {
-        self.inputs.get(n).copied().flatten()
+        self.inputs.get(n).copied().flatten().map(|value| value.op)
     }
 
     /// All operands, none of which may be left out.
@@ -136,11 +156,15 @@ impl<'a> ImportCx<'a> {
         }
     }
 
-    /// A tensor attribute.
+    /// A tensor attribute, whose type is the result's.
     pub(crate) fn tensor(&mut self, name: &str) -> Result<Option<Tensor>, Diagnostic> {
         match self.attr(name) {
             None => Ok(None),
-            Some(AttrValue::Tensor(t)) => tensor::decode(t.clone(), self.external).map(Some),
+            Some(AttrValue::Tensor(t)) => {
+                let (tensor, ty) = tensor::decode(t.clone(), self.external)?;
+                self.state_format(ty.format);
+                Ok(Some(tensor))
+            }
             Some(other) => Err(wrong_kind(name, "a tensor", other)),
         }
     }

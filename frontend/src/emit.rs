@@ -32,6 +32,17 @@ pub(crate) struct Body<'a> {
 }
 
 impl Body<'_> {
+    /// The expression that a closure builds over parameters of these types.
+    pub(crate) fn expr(
+        elems: &[ElemType],
+        body: impl FnOnce(&mut Body<'_>, &[NodeId]) -> NodeId,
+    ) -> ScalarExpr {
+        ScalarExpr::build(elems.len() as u32, |builder| {
+            let params: Vec<NodeId> = (0..elems.len() as u32).map(|p| builder.param(p)).collect();
+            body(&mut Body { builder, elem: elems[0] }, &params)
+        })
+    }
+
     /// A literal of the operands' type.
     pub(crate) fn num(&mut self, value: f64) -> NodeId {
         self.builder.constant(Scalar::from_f64(self.elem, value))
@@ -125,6 +136,20 @@ impl Emit {
         self.builder.graph().ty(x)
     }
 
+    /// The operands of an op that only moves elements, or nothing when it computes.
+    pub(crate) fn moved(&self, x: OpId) -> &[OpId] {
+        let data = &self.builder.graph().ops[x];
+        match &data.op {
+            Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Slice(_)
+            | Op::Concat(_)
+            | Op::Broadcast(_)
+            | Op::Pad(_) => &data.args,
+            _ => &[],
+        }
+    }
+
     /// The element type of a value.
     pub(crate) fn elem(&self, x: OpId) -> ElemType {
         self.ty(x).elem
@@ -213,10 +238,7 @@ impl Emit {
         body: impl FnOnce(&mut Body<'_>, &[NodeId]) -> NodeId,
     ) -> Result<OpId, Diagnostic> {
         let elems: Vec<ElemType> = args.iter().map(|&a| self.elem(a)).collect();
-        let body = ScalarExpr::build(args.len() as u32, |builder| {
-            let params: Vec<NodeId> = (0..args.len() as u32).map(|p| builder.param(p)).collect();
-            body(&mut Body { builder, elem: elems[0] }, &params)
-        });
+        let body = Body::expr(&elems, body);
         if body.infer(&elems).is_none() {
             let names: Vec<&str> = elems.iter().map(|e| e.name()).collect();
             return Err(Code::UnsupportedType.error(format!(

@@ -4,7 +4,9 @@ use crate::ImportOptions;
 use crate::code::Code;
 use crate::context::ImportCx;
 use crate::emit::Emit;
-use crate::model::{GraphDef, Model, Node, TensorData, ValueInfo};
+use crate::format::{self, Format};
+use crate::grid::{Grid, Value};
+use crate::model::{GraphDef, Model, Node, TensorData, ValueInfo, ValueType};
 use crate::ops::{self, OnnxOp};
 use crate::order::execution_order;
 use crate::prune::prune;
@@ -28,7 +30,8 @@ struct Walk<'a> {
     /// Names that a needed node or the graph's result reads.
     used: BTreeSet<&'a str>,
     /// What each name stands for; `None` when the node behind it has failed.
-    values: BTreeMap<&'a str, Option<OpId>>,
+    values: BTreeMap<&'a str, Option<Value>>,
+    grid: Grid,
     problems: Vec<Diagnostic>,
     /// Nodes by operator without a row.
     unsupported: BTreeMap<(&'a str, &'a str), Vec<usize>>,
@@ -49,6 +52,7 @@ pub(crate) fn import_model(
         opsets: &model.opsets,
         used: used_names(&model.graph, &order),
         values: BTreeMap::new(),
+        grid: Grid::default(),
         problems: Vec::new(),
         unsupported: BTreeMap::new(),
     };
@@ -85,13 +89,15 @@ impl<'a> Walk<'a> {
         for ((index, (data, name)), _) in used {
             self.set_loc(index, "initializer", name);
             let value = match tensor::decode(data, self.options.external) {
-                Ok(tensor) => Some(self.emit.constant(tensor)),
+                Ok((tensor, ty)) => {
+                    Some(Value { op: self.emit.constant(tensor), format: ty.format })
+                }
                 Err(problem) => {
                     self.problems.push(problem.at(format!("initializer {name:?}")));
                     None
                 }
             };
-            self.values.insert(name, value);
+            self.define(name, value);
         }
     }
 
@@ -107,13 +113,26 @@ impl<'a> Walk<'a> {
         let types = shapes::resolve(&free, bindings, &mut self.problems);
         for (index, (input, ty)) in free.into_iter().zip(types).enumerate() {
             self.set_loc(index, "input", &input.name);
-            let value = ty.and_then(|ty| self.input(&input.name, ty));
-            self.values.insert(&input.name, value);
+            let value = ty.and_then(|ty| self.input(input, ty));
+            self.define(&input.name, value);
         }
     }
 
-    /// An input, or the constant that the user gives for it.
-    fn input(&mut self, name: &str, ty: TensorType) -> Option<OpId> {
+    /// The numbers of an input.
+    fn input(&mut self, input: &ValueInfo, ty: TensorType) -> Option<Value> {
+        let codes = self.codes(&input.name, ty)?;
+        let format = narrow(&input.ty);
+        match format.map_or(Ok(codes), |f| f.decode(&mut self.emit, codes)) {
+            Ok(op) => Some(Value { op, format }),
+            Err(problem) => {
+                self.problems.push(problem.at(format!("graph input {:?}", input.name)));
+                None
+            }
+        }
+    }
+
+    /// An input as the caller gives it, or the constant that the user gives for it.
+    fn codes(&mut self, name: &str, ty: TensorType) -> Option<OpId> {
         let given = self.options.consts.iter().find(|(given, _)| given == name);
         let Some((_, constant)) = given else { return Some(self.emit.input(name, ty)) };
         match constant.tensor(&ty) {
@@ -123,6 +142,11 @@ impl<'a> Walk<'a> {
                 None
             }
         }
+    }
+
+    fn define(&mut self, name: &'a str, value: Option<Value>) {
+        value.into_iter().for_each(|value| self.grid.note(value));
+        self.values.insert(name, value);
     }
 
     fn outputs(&mut self, outputs: &[ValueInfo]) {
@@ -135,7 +159,10 @@ impl<'a> Walk<'a> {
                 );
             }
             if let Some(&Some(value)) = self.values.get(output.name.as_str()) {
-                self.emit.output(&output.name, value);
+                match value.format.map_or(Ok(value.op), |f| f.encode(&mut self.emit, value.op)) {
+                    Ok(codes) => self.emit.output(&output.name, codes),
+                    Err(problem) => self.problems.push(problem),
+                }
             }
         }
         if outputs.is_empty() {
@@ -160,7 +187,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn try_node(&mut self, index: usize, node: &'a Node) -> Option<Vec<OpId>> {
+    fn try_node(&mut self, index: usize, node: &'a Node) -> Option<Vec<Value>> {
         let opset = self.opset(&node.domain).unwrap_or(1);
         let Some(op) = ops::find(&node.domain, &node.op_type, opset) else {
             self.unsupported.entry((&node.domain, &node.op_type)).or_default().push(index);
@@ -180,7 +207,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The operands, or nothing when one of them is the result of a failed node.
-    fn operands(&self, node: &Node) -> Option<Vec<Option<OpId>>> {
+    fn operands(&self, node: &Node) -> Option<Vec<Option<Value>>> {
         node.inputs
             .iter()
             .map(|name| match name.as_str() {
@@ -195,8 +222,8 @@ impl<'a> Walk<'a> {
         op: &OnnxOp,
         node: &Node,
         opset: i64,
-        inputs: &[Option<OpId>],
-    ) -> Result<Vec<OpId>, Diagnostic> {
+        inputs: &[Option<Value>],
+    ) -> Result<Vec<Value>, Diagnostic> {
         if !op.arity.contains(&inputs.len()) {
             return Err(Code::MissingInput.error(format!(
                 "{} takes {}, found {}",
@@ -208,10 +235,11 @@ impl<'a> Walk<'a> {
         let external = self.options.external;
         let mut cx = ImportCx::new(&mut self.emit, node, opset, inputs.to_vec(), external);
         let results = ops::import(op, &mut cx)?;
+        let stated = cx.stated_format();
         let surplus = node.outputs.iter().skip(results.len());
         let surplus = surplus.map(String::as_str).position(|name| self.used.contains(name));
         match surplus {
-            None => Ok(results),
+            None => self.grid.settle(&mut self.emit, results, inputs, stated),
             Some(n) => Err(Code::UnsupportedOutput.error(format!(
                 "result {} of {} is not supported",
                 results.len() + n,
@@ -258,6 +286,14 @@ impl<'a> Walk<'a> {
     }
 }
 
+/// The narrow type of an input.
+fn narrow(ty: &ValueType) -> Option<&'static Format> {
+    match ty {
+        ValueType::Tensor(code, _) => format::from_code(*code),
+        ValueType::Other(_) => None,
+    }
+}
+
 fn used_names<'a>(graph: &'a GraphDef, order: &[usize]) -> BTreeSet<&'a str> {
     let operands = order.iter().flat_map(|&n| &graph.nodes[n].inputs).map(String::as_str);
     let outputs = graph.outputs.iter().map(|o| o.name.as_str());
@@ -282,10 +318,10 @@ fn count(op: &OnnxOp) -> String {
     }
 }
 
-fn operand_note(emit: &Emit, node: &Node, inputs: &[Option<OpId>]) -> Option<String> {
+fn operand_note(emit: &Emit, node: &Node, inputs: &[Option<Value>]) -> Option<String> {
     let named = node.inputs.iter().zip(inputs).take(6);
     let operands: Vec<String> = named
-        .filter_map(|(name, value)| value.map(|v| format!("{name:?} {}", emit.ty(v))))
+        .filter_map(|(name, value)| value.map(|v| format!("{name:?} {}", emit.ty(v.op))))
         .collect();
     (!operands.is_empty()).then(|| format!("operands: {}", operands.join(", ")))
 }

@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::given::Constant;
 use crate::model::{Dim, ValueInfo, ValueType};
-use crate::tensor::{check_size, elem_type};
+use crate::tensor::{check_size, data_type};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::suggest;
 use edgecc_ir::types::{Shape, TensorType};
@@ -152,7 +152,7 @@ fn input_type(
                 .error(format!("an input is {what}; only tensors are supported")));
         }
     };
-    let elem = elem_type(code)?;
+    let elem = data_type(code)?.storage();
     let shape = match (given(input, bindings), dims) {
         (Some(shape), dims) => {
             check_given(shape, dims)?;

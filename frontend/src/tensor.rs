@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::external::{self, ExternalReader};
+use crate::format::{self, Format};
 use crate::model::{Payload, TensorData};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::tensor::{Scalar, Tensor};
@@ -13,30 +14,40 @@ const MAX_CONST_BYTES: usize = 1 << 34;
 /// The largest number of elements of any tensor (invariant G3).
 const MAX_ELEMENTS: usize = 1 << 48;
 
-/// Names of `TensorProto.DataType` codes without an `ElemType`.
-const OTHER_TYPES: &[(i32, &str)] = &[
-    (0, "undefined"),
-    (8, "string"),
-    (14, "complex64"),
-    (15, "complex128"),
-    (16, "bfloat16"),
-    (17, "float8e4m3fn"),
-    (18, "float8e4m3fnuz"),
-    (19, "float8e5m2"),
-    (20, "float8e5m2fnuz"),
-    (21, "uint4"),
-    (22, "int4"),
-    (23, "float4e2m1"),
-    (24, "float8e8m0"),
-    (25, "uint2"),
-    (26, "int2"),
-];
+/// Names of the other `TensorProto.DataType` codes that are not read.
+const OTHER_TYPES: &[(i32, &str)] =
+    &[(0, "undefined"), (8, "string"), (14, "complex64"), (15, "complex128")];
 
-/// The element type of a `TensorProto.DataType` code.
+/// An ONNX element type, as the graph carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataType {
+    /// Type inside the graph.
+    pub elem: ElemType,
+    /// The narrow type whose numbers the values are, if it is one.
+    pub format: Option<&'static Format>,
+}
+
+impl DataType {
+    /// The type of elements at inputs and outputs and in weights.
+    pub(crate) fn storage(self) -> ElemType {
+        self.format.map_or(self.elem, |f| f.storage)
+    }
+}
+
+/// The type with a `TensorProto.DataType` code.
+pub(crate) fn data_type(code: i32) -> Result<DataType, Diagnostic> {
+    match format::from_code(code) {
+        Some(format) => Ok(DataType { elem: format.carrier(), format: Some(format) }),
+        None => Ok(DataType { elem: elem_type(code)?, format: None }),
+    }
+}
+
+/// The element type of a `TensorProto.DataType` code, which must not be a narrow one.
 pub(crate) fn elem_type(code: i32) -> Result<ElemType, Diagnostic> {
     let known = u32::try_from(code).ok().and_then(ElemType::from_onnx_code);
     known.ok_or_else(|| {
-        let name = OTHER_TYPES.iter().find(|(c, _)| *c == code).map(|(_, name)| *name);
+        let other = OTHER_TYPES.iter().find(|(c, _)| *c == code).map(|(_, name)| *name);
+        let name = other.or_else(|| format::from_code(code).map(|f| f.name));
         let names: Vec<&str> = ElemType::ALL.iter().map(|e| e.name()).collect();
         Code::UnsupportedType
             .error(match name {
@@ -60,33 +71,55 @@ pub(crate) fn check_size(ty: &TensorType) -> Result<(), Diagnostic> {
     Ok(())
 }
 
-/// The typed tensor of a stored one.
-pub(crate) fn decode(data: TensorData, reader: &ExternalReader<'_>) -> Result<Tensor, Diagnostic> {
-    let ty = tensor_type(&data)?;
+/// The typed tensor of a stored one; numbers of a narrow type are decoded.
+pub(crate) fn decode(
+    data: TensorData,
+    reader: &ExternalReader<'_>,
+) -> Result<(Tensor, DataType), Diagnostic> {
+    let data_type = data_type(data.data_type)?;
+    let ty = tensor_type(&data, data_type)?;
+    let bits = data_type.format.map_or(8 * ty.elem.bytes(), |f| f.bits as usize);
+    let size = if bits < 8 { ty.shape.numel().div_ceil(per_byte(bits)) } else { ty.bytes() };
     let bytes = match data.payload {
         Payload::Raw(bytes) => bytes,
-        Payload::External(entries) => external::read(&entries, ty.bytes(), reader)?,
+        Payload::External(entries) => external::read(&entries, size, reader)?,
         Payload::F32(v) => pack(ty.elem, &v, |e, v| Scalar::from_f64(e, f64::from(v))),
         Payload::F64(v) => pack(ty.elem, &v, Scalar::from_f64),
         Payload::I64(v) => pack(ty.elem, &v, Scalar::from_i64),
         Payload::U64(v) => pack(ty.elem, &v, Scalar::from_bits),
-        Payload::I32(v) if ty.elem == ElemType::F16 => {
-            pack(ty.elem, &v, |e, v| Scalar::from_bits(e, u64::from(v as u16)))
+        Payload::I32(v) if ty.elem == ElemType::F16 || data_type.format.is_some() => {
+            pack(ty.elem, &v, |e, v| Scalar::from_bits(e, u64::from(v as u32)))
         }
         Payload::I32(v) => pack(ty.elem, &v, |e, v| Scalar::from_i64(e, i64::from(v))),
     };
-    if bytes.len() != ty.bytes() {
-        return Err(Code::InvalidModel.error(format!(
-            "a tensor {ty} needs {} bytes, {} are stored",
-            ty.bytes(),
-            bytes.len()
-        )));
+    if bytes.len() != size {
+        return Err(Code::InvalidModel
+            .error(format!("a tensor {ty} needs {size} bytes, {} are stored", bytes.len())));
     }
-    Ok(normalise_bools(Tensor::from_bytes(ty, bytes)))
+    let bytes = if bits < 8 { unpack(&bytes, bits, &ty) } else { bytes };
+    let tensor = Tensor::from_bytes(ty, bytes);
+    match data_type.format {
+        Some(format) => Ok((format.decode_tensor(tensor), data_type)),
+        None => Ok((normalise_bools(tensor), data_type)),
+    }
 }
 
-fn tensor_type(data: &TensorData) -> Result<TensorType, Diagnostic> {
-    let elem = elem_type(data.data_type)?;
+/// Codes of fewer than eight bits in a byte; six bits have a byte of their own.
+fn per_byte(bits: usize) -> usize {
+    8 / bits
+}
+
+/// One byte per code, sign-extended for signed types; the first code is in the low bits.
+fn unpack(bytes: &[u8], bits: usize, ty: &TensorType) -> Vec<u8> {
+    let unused = 8 - bits as u32;
+    let code = |i: usize| bytes[i / per_byte(bits)] >> (i % per_byte(bits) * bits) << unused;
+    let signed = ty.elem.is_signed_int();
+    let wide = |c: u8| if signed { ((c as i8) >> unused) as u8 } else { c >> unused };
+    (0..ty.shape.numel()).map(|i| wide(code(i))).collect()
+}
+
+fn tensor_type(data: &TensorData, data_type: DataType) -> Result<TensorType, Diagnostic> {
+    let elem = data_type.storage();
     let dims: Option<Vec<usize>> = data.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
     let dims = dims.ok_or_else(|| {
         Code::InvalidModel.error(format!("a tensor has the negative extents {:?}", data.dims))
@@ -137,9 +170,21 @@ mod tests {
     }
 
     #[test]
-    fn half_floats_in_int32_data_are_bit_patterns() {
+    fn narrow_floats_in_int32_data_are_bit_patterns() {
         let half = decode(data(&[1], 10, Payload::I32(vec![0x3c00])), &no_external_data);
-        assert_eq!(half.expect("f16").to_f32s(), [1.0]);
+        assert_eq!(half.expect("f16").0.to_f32s(), [1.0]);
+        let brain = decode(data(&[1], 16, Payload::I32(vec![0x4049])), &no_external_data);
+        assert_eq!(brain.expect("bf16").0.to_f32s(), [3.140_625]);
+    }
+
+    #[test]
+    fn small_integers_share_bytes() {
+        let int4 = decode(data(&[3], 22, Payload::Raw(vec![0x8f, 0x07])), &no_external_data);
+        assert_eq!(int4.expect("int4").0.to_i64s(), [-1, -8, 7]);
+        let uint2 = decode(data(&[5], 25, Payload::I32(vec![0b11_10_01_00, 2])), &no_external_data);
+        assert_eq!(uint2.expect("uint2").0.to_i64s(), [0, 1, 2, 3, 2]);
+        let float4 = decode(data(&[2], 23, Payload::Raw(vec![0xa7])), &no_external_data);
+        assert_eq!(float4.expect("float4e2m1").0.to_f32s(), [6.0, -1.0]);
     }
 
     #[test]

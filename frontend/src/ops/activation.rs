@@ -5,7 +5,8 @@ use super::{ANY, OnnxOp, elementwise, row};
 use crate::code::Code;
 use crate::context::{ImportCx, invalid};
 use crate::emit::Body;
-use crate::tensor::elem_type;
+use crate::format::{Conversion, Direction};
+use crate::tensor::{DataType, data_type};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::scalar::NodeId;
@@ -69,16 +70,30 @@ fn shift(b: &mut Body<'_>, func: F, width: u32, p: &[NodeId]) -> NodeId {
 
 fn cast(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let to = cx.int("to")?.ok_or_else(|| invalid("to", "is missing"))?;
-    cx.ignore(&["saturate", "round_mode"]);
-    let to = elem_type(i32::try_from(to).unwrap_or(0))?;
-    let x = cx.input(0)?;
-    cx.emit.cast(x, to)
+    let to = data_type(i32::try_from(to).unwrap_or(0))?;
+    convert(cx, to)
 }
 
 fn cast_like(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
-    cx.ignore(&["saturate", "round_mode"]);
-    let (x, to) = (cx.input(0)?, cx.ty(1)?.elem);
-    cx.emit.cast(x, to)
+    let to = cx.data_type(1)?;
+    convert(cx, to)
+}
+
+fn convert(cx: &mut ImportCx<'_>, to: DataType) -> Result<OpId, Diagnostic> {
+    let direction = match cx.string("round_mode", "up")?.as_str() {
+        "up" => Direction::Up,
+        "down" => Direction::Down,
+        "nearest" => Direction::Nearest,
+        _ => return Err(invalid("round_mode", "must be up, down or nearest")),
+    };
+    let how = Conversion { saturate: cx.flag("saturate", true)?, direction };
+    let x = cx.input(0)?;
+    cx.state_format(to.format);
+    match to.format {
+        None => cx.emit.cast(x, to.elem),
+        Some(_) if cx.data_type(0)? == to => Ok(x),
+        Some(format) => format.convert(cx.emit, x, how),
+    }
 }
 
 /// Opset 6: the bounds are attributes.

@@ -3,8 +3,9 @@
 mod build;
 mod diagnostics;
 mod hostile;
+mod narrow;
 mod ops_doc;
 mod options;
-mod signal;
 mod positions;
+mod signal;
 mod values;
