@@ -4,7 +4,8 @@ use edgecc_backend::Artifact;
 use edgecc_backend::metadata::{Metadata, TensorMetadata};
 use edgecc_ir::kernel::{KernelId, Kernels};
 use edgecc_ir::loc::Loc;
-use edgecc_ir::loops::{Loops, Step};
+use edgecc_ir::loops::{FuncId, Loops};
+use edgecc_ir::program::Call;
 use edgecc_passes::lower_to_loops::macs;
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ pub struct Report {
     pub arena_align: u32,
     /// Bound of the stack below the caller.
     pub stack_bytes: u32,
-    /// The kernel calls in execution order.
+    /// The kernel calls in the order of the program.
     pub layers: Vec<Layer>,
 }
 
@@ -69,7 +70,7 @@ pub struct Layer {
     pub function: String,
     /// The model's nodes that it computes.
     pub nodes: Vec<String>,
-    /// Multiply-adds of one run.
+    /// Multiply-adds of one run, in all iterations.
     pub macs: u64,
 }
 
@@ -77,7 +78,8 @@ impl Report {
     /// The backend's facts, with the work of each step and the sizes that only a plan knows.
     #[must_use]
     pub fn new(meta: Metadata, kernels: &Kernels, loops: &Loops, code: &Artifact) -> Report {
-        let layers = loops.steps.iter().map(|step| layer(kernels, loops, step)).collect();
+        let layers =
+            loops.program.calls().into_iter().map(|call| layer(kernels, loops, call)).collect();
         Report {
             name: meta.name,
             producer: meta.producer,
@@ -169,14 +171,13 @@ fn tensor_facts(tensor: TensorMetadata) -> TensorFacts {
 }
 
 /// Relies on `lower` making one function per kernel, in their order.
-fn layer(kernels: &Kernels, loops: &Loops, step: &Step) -> Layer {
-    let Step::Call { func, loc, .. } = step;
-    let kernel = &kernels.kernels[KernelId::from_u32(func.as_u32())];
+fn layer(kernels: &Kernels, loops: &Loops, (call, times): (&Call<FuncId>, u64)) -> Layer {
+    let kernel = &kernels.kernels[KernelId::from_u32(call.callee.as_u32())];
     Layer {
         kernel: kernel.name.clone(),
-        function: loops.funcs[*func].name.clone(),
-        nodes: loops.locs[*loc].sources(&loops.locs).into_iter().map(node_name).collect(),
-        macs: macs(kernel),
+        function: loops.funcs[call.callee].name.clone(),
+        nodes: loops.locs[call.loc].sources(&loops.locs).into_iter().map(node_name).collect(),
+        macs: macs(kernel).saturating_mul(times),
     }
 }
 

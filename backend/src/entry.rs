@@ -1,7 +1,8 @@
 //! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps and tells
 //! the caller's profile service of them.
 
-use crate::error::{Code, internal};
+mod steps;
+
 use crate::module::arena_align;
 use crate::weights::WeightLayout;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -11,15 +12,16 @@ use cranelift_codegen::ir::{
     UserFuncName, Value,
 };
 use cranelift_codegen::isa::{CallConv, TargetFrontendConfig};
-use cranelift_entity::PrimaryMap;
+use cranelift_entity::{PrimaryMap, SecondaryMap};
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
 use edgecc_ir::diag::Diagnostic;
-use edgecc_ir::kernel::{BufferId, Home, Port};
-use edgecc_ir::loops::{self, Loops, Step};
+use edgecc_ir::kernel::Port;
+use edgecc_ir::loops::{self, Loops};
 use edgecc_rt::abi::{ABI_VERSION, Call, Event, Services};
 use edgecc_rt::status::Status;
+use steps::Cx;
 
 /// Where the parts of the object are.
 pub(crate) struct Places<'a> {
@@ -199,23 +201,9 @@ impl Entry<'_> {
         profiler: &Profiler,
     ) -> Result<(), Vec<Diagnostic>> {
         let weights = self.weights(places, module);
-        for (at, step) in loops.steps.iter().enumerate() {
-            match at.checked_sub(1) {
-                None => self.tell(profiler, &[(at, Event::Begin)]),
-                Some(last) => self.tell(profiler, &[(last, Event::End), (at, Event::Begin)]),
-            }
-            let Step::Call { func, args, .. } = step;
-            let mut pointers = Vec::with_capacity(args.len());
-            for &arg in args {
-                pointers.push(self.buffer(loops, places, frame, weights, arg)?);
-            }
-            let kernel = module.declare_func_in_func(places.kernels[*func], self.builder.func);
-            self.builder.ins().call(kernel, &pointers);
-        }
-        if let Some(last) = loops.steps.len().checked_sub(1) {
-            self.tell(profiler, &[(last, Event::End)]);
-        }
-        Ok(())
+        let counters = SecondaryMap::new();
+        let mut cx = Cx { loops, places, module, frame, profiler, weights, counters, next: 0 };
+        self.block(&mut cx, &loops.program.steps)
     }
 
     /// The address of the constants. The symbol is declared as imported only because it is defined
@@ -231,32 +219,6 @@ impl Entry<'_> {
             *colocated = true;
         }
         Some(self.builder.ins().symbol_value(I64, global))
-    }
-
-    fn buffer(
-        &mut self,
-        loops: &Loops,
-        places: &Places<'_>,
-        frame: &Frame,
-        weights: Option<Value>,
-        buffer: BufferId,
-    ) -> Result<Value, Vec<Diagnostic>> {
-        Ok(match loops.buffers[buffer].home {
-            Home::Input(at) => self.load(I64, frame.inputs, 8 * at as i32),
-            Home::Output(at) => self.load(I64, frame.outputs, 8 * at as i32),
-            Home::Const(constant) => {
-                let offset = places.layout.offsets[constant] as i64;
-                let weights = weights.ok_or_else(|| internal("a constant without bytes"))?;
-                self.builder.ins().iadd_imm_s(weights, offset)
-            }
-            Home::Arena => {
-                let slot = loops.plan.as_ref().and_then(|plan| plan.slots[buffer]);
-                let slot = slot.ok_or_else(|| {
-                    vec![Code::NotPlanned.error(format!("buffer {buffer} has no place"))]
-                })?;
-                self.builder.ins().iadd_imm_s(frame.workspace, slot.offset as i64)
-            }
-        })
     }
 
     fn finish(mut self, config: TargetFrontendConfig) {
@@ -322,7 +284,7 @@ mod tests {
         let value = b.load(VType { elem: ElemType::F32, lanes: 4 }, x, at.clone(), 4);
         b.store(y, at, value, 4);
         let mut loops = program(b.finish());
-        loops.steps = vec![loops.steps.remove(0); steps];
+        loops.program.steps = vec![loops.program.steps.remove(0); steps];
         loops
     }
 

@@ -3,7 +3,8 @@
 use crate::header::names;
 use crate::{Artifact, EmitOptions, FunctionInfo};
 use edgecc_ir::kernel::Port;
-use edgecc_ir::loops::{Loops, Step};
+use edgecc_ir::loops::{FuncId, Loops};
+use edgecc_ir::program::Call;
 use edgecc_ir::target::Target;
 use edgecc_ir::types::TensorType;
 
@@ -40,7 +41,7 @@ pub struct Metadata {
     pub macs: u64,
     /// Functions of the object.
     pub functions: Vec<FunctionInfo>,
-    /// The program.
+    /// The calls of the program; a call's position is its step number in profiles.
     pub steps: Vec<StepMetadata>,
 }
 
@@ -55,7 +56,7 @@ pub struct TensorMetadata {
     pub ty: TensorType,
 }
 
-/// A step of the program.
+/// A call of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepMetadata {
     /// Symbol of the function that runs.
@@ -83,7 +84,12 @@ pub fn of(loops: &Loops, target: &Target, options: &EmitOptions, artifact: &Arti
         stack_bytes: artifact.stack_bytes,
         macs: loops.macs,
         functions: artifact.functions.clone(),
-        steps: loops.steps.iter().map(|step| step_metadata(loops, artifact, step)).collect(),
+        steps: loops
+            .program
+            .calls()
+            .into_iter()
+            .map(|(call, _)| step_metadata(loops, artifact, call))
+            .collect(),
     }
 }
 
@@ -96,11 +102,10 @@ fn tensor(port: &Port) -> TensorMetadata {
 }
 
 /// `artifact.functions` lists the loop functions in their order.
-fn step_metadata(loops: &Loops, artifact: &Artifact, step: &Step) -> StepMetadata {
-    let Step::Call { func, loc, .. } = step;
-    let sources = loops.locs[*loc].sources(&loops.locs);
+fn step_metadata(loops: &Loops, artifact: &Artifact, call: &Call<FuncId>) -> StepMetadata {
+    let sources = loops.locs[call.loc].sources(&loops.locs);
     StepMetadata {
-        function: artifact.functions[func.as_u32() as usize].name.clone(),
+        function: artifact.functions[call.callee.as_u32() as usize].name.clone(),
         sources: sources.iter().map(ToString::to_string).collect(),
     }
 }

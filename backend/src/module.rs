@@ -244,7 +244,8 @@ mod tests {
     use edgecc_ir::affine::Affine;
     use edgecc_ir::kernel::{Buffer, Home};
     use edgecc_ir::loops::build::LoopBuilder;
-    use edgecc_ir::loops::{Loops, Param, ParamAccess, Step, VType};
+    use edgecc_ir::loops::{Loops, Param, ParamAccess, VType};
+    use edgecc_ir::program::Step;
     use edgecc_ir::tensor::Tensor;
     use edgecc_ir::types::{ElemType, TensorType};
 
@@ -266,11 +267,12 @@ mod tests {
             let constant = loops.consts.push(Tensor::from_f32s(&[4], &[1.0, 2.0, 3.0, 4.0]));
             loops.buffers.push(Buffer { ty: ty.clone(), home: Home::Const(constant) })
         });
-        let Step::Call { func, args, loc } = loops.steps.remove(0);
+        let Step::Call(call) = loops.program.steps.remove(0) else { panic!("a call") };
         for (n, constant) in constants.into_iter().enumerate() {
-            let source = if n == 0 { args[0] } else { args[2] };
-            let args = [source, constant, args[2]].into_iter().collect();
-            loops.steps.push(Step::Call { func, args, loc });
+            let mut next = call.clone();
+            next.args[0] = call.args[2 * n].clone();
+            next.args[1] = constant.into();
+            loops.program.steps.push(Step::Call(next));
         }
         loops
     }

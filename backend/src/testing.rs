@@ -4,7 +4,8 @@ use crate::{Artifact, EmitOptions, emit, link};
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::kernel::{Buffer, Home, Port};
 use edgecc_ir::loc::{Loc, LocTable};
-use edgecc_ir::loops::{LoopFn, Loops, ParamAccess, Step};
+use edgecc_ir::loops::{LoopFn, Loops, ParamAccess};
+use edgecc_ir::program::{Call, Program, Step};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
@@ -22,7 +23,7 @@ pub(crate) fn program(func: LoopFn) -> Loops {
         consts: PrimaryMap::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
-        steps: Vec::new(),
+        program: Program::default(),
         plan: None,
         macs: 0,
         locs: LocTable::new(),
@@ -35,11 +36,11 @@ pub(crate) fn program(func: LoopFn) -> Loops {
         };
         let home = home(ports.len() as u32);
         ports.push(Port { name: format!("t{}", ports.len()), ty: param.ty.clone() });
-        args.push(loops.buffers.push(Buffer { ty: param.ty.clone(), home }));
+        args.push(loops.buffers.push(Buffer { ty: param.ty.clone(), home }).into());
     }
     let loc = loops.locs.push(Loc::Unknown);
     let func = loops.funcs.push(func);
-    loops.steps.push(Step::Call { func, args, loc });
+    loops.program.steps.push(Step::Call(Call { callee: func, args, loc }));
     loops
 }
 

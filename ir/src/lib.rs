@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod loc;
 pub mod loops;
 pub mod plan;
+pub mod program;
 pub mod rng;
 pub mod scalar;
 pub mod suggest;

@@ -210,6 +210,12 @@ impl Tensor {
         &self.bytes
     }
 
+    /// The elements' bytes, as a vector.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
     /// The element at a flat row-major position.
     #[must_use]
     pub fn get(&self, at: usize) -> Scalar {

@@ -113,11 +113,11 @@ fn rules_text(mut graph: Graph, target: &Target, options: &Options, args: &Args)
 
 fn kernels_text(kernels: &Kernels, target: &Target, args: &Args) -> String {
     let mut text = "runs as\n".to_owned();
-    for call in &kernels.calls {
+    for (call, _) in kernels.program.calls() {
         if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
-            let kernel = &kernels.kernels[call.kernel];
+            let kernel = &kernels.kernels[call.callee];
             let strategy = strategy_for(kernel, target).name;
-            let (id, name) = (call.kernel.to_string(), &kernel.name);
+            let (id, name) = (call.callee.to_string(), &kernel.name);
             text += &format!("  {id:<6} {name:<10} scheduled as {strategy:<11} {nodes}\n");
         }
     }

@@ -10,7 +10,8 @@ use edgecc::report::{count, size};
 use edgecc::{Code, Failure};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::{BufferId, Home};
-use edgecc_ir::loops::{Loops, Step};
+use edgecc_ir::loops::{FuncId, Loops};
+use edgecc_ir::program::Call;
 use edgecc_rt::abi::MAGIC;
 use edgecc_rt::descriptor::{ModelView, TensorView};
 use edgecc_rt::feature;
@@ -135,11 +136,10 @@ fn arena_rows(loops: &Loops) -> Vec<ArenaRow> {
 }
 
 fn uses(loops: &Loops, buffer: BufferId) -> Option<(usize, usize)> {
-    let used = |step: &Step| match step {
-        Step::Call { args, .. } => args.contains(&buffer),
-    };
-    let first = loops.steps.iter().position(used)?;
-    Some((first, loops.steps.iter().rposition(used)?))
+    let calls = loops.program.calls();
+    let used = |(call, _): &(&Call<FuncId>, u64)| call.args.iter().any(|p| p.buffer == buffer);
+    let first = calls.iter().position(used)?;
+    Some((first, calls.iter().rposition(used)?))
 }
 
 /// A descriptor lies in the object as it is, so that it can be found by its first bytes.

@@ -1,10 +1,15 @@
 //! What kernels mean: naive interpretation of stages, the oracle of kernel transformations.
 
-use super::{Access, AxisId, Home, Kernel, Kernels, Operand, OperandId, Outside, Role, Stage};
+use super::{
+    Access, AxisId, BufferId, Home, Kernel, KernelId, Kernels, Operand, OperandId, Outside, Role,
+    Stage,
+};
 use crate::index::for_each_index;
+use crate::program::{Call, Counters, Place, Step};
 use crate::scalar::ScalarExpr;
 use crate::scalar::eval::{apply, eval as eval_scalar};
 use crate::tensor::{Scalar, Tensor};
+use crate::types::{ElemType, TensorType};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 /// The outputs of a whole model for these inputs, both in the caller's order.
@@ -18,29 +23,86 @@ pub fn eval(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
         Home::Const(id) => Some(kernels.consts[id].clone()),
         Home::Output(_) | Home::Arena => None,
     };
-    let mut values: PrimaryMap<_, Option<Tensor>> =
-        kernels.buffers.values().map(|b| initial(b.home)).collect();
-    for call in &kernels.calls {
-        let kernel = &kernels.kernels[call.kernel];
-        let bound = || kernel.bound().map(|(_, o)| o).zip(&call.args);
-        let reads = bound().filter(|(o, _)| o.role != Role::Write);
-        let reads: Vec<&Tensor> = reads
-            .map(|(_, &b)| values[b].as_ref().expect("K6: a buffer is written before its reads"))
-            .collect();
-        let results = eval_kernel(kernel, &reads);
-        let written = bound().filter(|(o, _)| o.role == Role::Write);
-        for ((_, &buffer), result) in written.zip(results) {
-            values[buffer] = Some(result);
-        }
-    }
+    let values = kernels.buffers.values().map(|b| initial(b.home)).collect();
+    let mut memory = Memory { kernels, values, counters: Counters::default() };
+    memory.steps(&kernels.program.steps);
     let output = |i: usize| {
         let home = Home::Output(i as u32);
         let buffer = kernels.buffers.iter().find(|(_, b)| b.home == home);
         let (buffer, _) = buffer.expect("K6: each output has a buffer");
-        let value = values[buffer].clone().expect("K6: each output is written");
+        let value = memory.values[buffer].clone().expect("K6: each output is written");
         value.reshaped(&kernels.outputs[i].ty.shape)
     };
     (0..kernels.outputs.len()).map(output).collect()
+}
+
+/// A running program.
+struct Memory<'a> {
+    kernels: &'a Kernels,
+    values: PrimaryMap<BufferId, Option<Tensor>>,
+    counters: Counters,
+}
+
+impl Memory<'_> {
+    fn steps(&mut self, steps: &[Step<KernelId>]) {
+        for step in steps {
+            match step {
+                Step::Call(call) => self.call(call),
+                Step::Repeat(repeat) => {
+                    for n in 0..self.kernels.program.counters[repeat.counter] {
+                        self.counters.set(repeat.counter, n);
+                        if !repeat.test.as_ref().is_none_or(|test| self.holds(test)) {
+                            break;
+                        }
+                        self.steps(&repeat.body);
+                    }
+                }
+                Step::If(branch) => {
+                    let taken = self.holds(&branch.test);
+                    self.steps(if taken { &branch.then } else { &branch.otherwise });
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Call<KernelId>) {
+        let kernel = &self.kernels.kernels[call.callee];
+        let bound = || kernel.bound().map(|(_, o)| o).zip(&call.args);
+        let reads = bound().filter(|(o, _)| o.role != Role::Write);
+        let reads: Vec<Tensor> = reads.map(|(o, place)| self.read(place, &o.ty)).collect();
+        let results = eval_kernel(kernel, &reads.iter().collect::<Vec<_>>());
+        let written = bound().filter(|(o, _)| o.role == Role::Write);
+        for ((_, place), result) in written.zip(results) {
+            self.write(place, result);
+        }
+    }
+
+    fn holds(&self, test: &Place) -> bool {
+        let ty = TensorType::new(ElemType::Bool, &[]);
+        self.read(test, &ty).get(0) == Scalar::bool(true)
+    }
+
+    fn read(&self, place: &Place, ty: &TensorType) -> Tensor {
+        let value = self.values[place.buffer].as_ref();
+        let bytes = value.expect("K6: a buffer is written before its reads").bytes();
+        let first = self.counters.element(place) * ty.elem.bytes();
+        Tensor::from_bytes(ty.clone(), bytes[first..first + ty.bytes()].to_vec())
+    }
+
+    fn write(&mut self, place: &Place, result: Tensor) {
+        let ty = &self.kernels.buffers[place.buffer].ty;
+        if ty.shape.numel() == result.numel() {
+            self.values[place.buffer] = Some(result);
+            return;
+        }
+        let first = self.counters.element(place) * ty.elem.bytes();
+        let mut bytes = match self.values[place.buffer].take() {
+            Some(old) => old.into_bytes(),
+            None => vec![0; ty.bytes()],
+        };
+        bytes[first..first + result.ty.bytes()].copy_from_slice(result.bytes());
+        self.values[place.buffer] = Some(Tensor::from_bytes(ty.clone(), bytes));
+    }
 }
 
 /// The written operands for these read ones, both in operand order; inputs may have any shape with
@@ -142,8 +204,9 @@ mod tests {
     use crate::affine::Affine;
     use crate::graph::ops::{Map, TensorOp};
     use crate::kernel::build::{KernelBuilder, access, access_axes};
-    use crate::kernel::{AxisKind, Buffer, Call, Home, Kernels, Port, Reduce};
+    use crate::kernel::{AxisKind, Buffer, Home, Kernels, Port, Reduce};
     use crate::loc::{Loc, LocTable};
+    use crate::program::{Call, Program, Step};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
     use crate::tensor::{Scalar, Tensor};
@@ -191,15 +254,17 @@ mod tests {
             consts: PrimaryMap::new(),
             inputs: vec![Port { name: "x".into(), ty: ty(&[2]) }],
             outputs: vec![Port { name: "y".into(), ty: ty(&[1, 2]) }],
-            calls: Vec::new(),
+            program: Program::default(),
             locs: LocTable::new(),
         };
         let kernel = kernels.kernels.push(negate);
         let loc = kernels.locs.push(Loc::Unknown);
         let homes = [Home::Input(0), Home::Arena, Home::Output(0)];
         let [x, t, y] = homes.map(|home| kernels.buffers.push(Buffer { ty: ty(&[2]), home }));
-        kernels.calls.push(Call { kernel, args: smallvec![x, t], loc });
-        kernels.calls.push(Call { kernel, args: smallvec![t, y], loc });
+        kernels.program.steps = [[x, t], [t, y]]
+            .map(|[a, b]| Call { callee: kernel, args: smallvec![a.into(), b.into()], loc })
+            .map(Step::Call)
+            .into();
         let out = eval(&kernels, &[Tensor::from_f32s(&[2], &[1.0, 2.0])]);
         assert_eq!(out, [Tensor::from_f32s(&[1, 2], &[1.0, 2.0])]);
     }

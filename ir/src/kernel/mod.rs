@@ -7,10 +7,12 @@
 //! **K3** reduce axes do not appear in the write map.
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
-//! extent rounded up to whole vectors, vector lanes divide the vector axis' tile; a tile of a reduce axis has
-//! vector lanes.
-//! **K6** a call binds one buffer per operand that is not local with the operand's element type and element count
-//! (a reshape is a call binding, never a kernel); a buffer is written by one call, before its reads; a `Const` operand is bound to a constant.
+//! extent rounded up to whole vectors, vector lanes divide the vector axis' tile; a tile of a reduce
+//! axis has vector lanes.
+//! **K6** a call binds one place per operand that is not local, of the operand's element type and
+//! inside its buffer whatever the counters (a reshape is a call binding, never a kernel); each
+//! element is written on every path before it is read, and by one call of a block; a `Const` operand
+//! is bound to a whole constant.
 //! **K7** each stage iterates the kernel's row axes first; a local is accessed without them, and
 //! written before the stages that read it.
 
@@ -20,14 +22,14 @@ pub mod schedule;
 pub mod verify;
 
 use crate::affine::Affine;
-use crate::loc::{LocId, LocTable};
+use crate::loc::LocTable;
+use crate::program::Program;
 use crate::scalar::ScalarExpr;
 use crate::scalar::func::ScalarFn;
 use crate::tensor::{Scalar, Tensor};
 use crate::types::TensorType;
 use cranelift_entity::{PrimaryMap, entity_impl};
 use schedule::Schedule;
-use smallvec::SmallVec;
 
 /// A kernel.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,7 +87,7 @@ pub struct Buffer {
     pub home: Home,
 }
 
-/// A whole model as a sequence of kernel calls.
+/// A whole model as a program of kernel calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernels {
     /// The model's name, a C identifier.
@@ -100,21 +102,10 @@ pub struct Kernels {
     pub inputs: Vec<Port>,
     /// Outputs in the caller's order.
     pub outputs: Vec<Port>,
-    /// Calls in execution order.
-    pub calls: Vec<Call>,
+    /// The calls.
+    pub program: Program<KernelId>,
     /// Locations of the calls.
     pub locs: LocTable,
-}
-
-/// One execution of a kernel.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// What runs.
-    pub kernel: KernelId,
-    /// One buffer per operand, in operand order.
-    pub args: SmallVec<[BufferId; 6]>,
-    /// Where it comes from.
-    pub loc: LocId,
 }
 
 /// How a kernel uses an operand.

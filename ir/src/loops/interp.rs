@@ -3,11 +3,13 @@
 mod decode;
 mod machine;
 
-use super::{LoopFn, Loops, Step};
+use super::{FuncId, LoopFn, Loops};
 use crate::kernel::{BufferId, Home};
 use crate::plan::Slot;
+use crate::program::{self, Call, Counters, Step};
 use crate::tensor::Tensor;
-use cranelift_entity::EntityRef;
+use crate::types::{ElemType, TensorType};
+use cranelift_entity::{EntityRef, PrimaryMap};
 use machine::{Memory, Place, execute};
 
 /// Byte that fills memory before its first write: a NaN in every float type.
@@ -37,15 +39,61 @@ pub fn run_fn(func: &LoopFn, buffers: &mut [Tensor]) {
 #[must_use]
 pub fn run(loops: &Loops, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut regions = Regions::new(loops, inputs);
-    let places: Vec<Place> =
-        loops.buffers.keys().map(|buffer| regions.place(loops, buffer)).collect();
-    for step in &loops.steps {
-        let Step::Call { func, args, .. } = step;
-        let args: Vec<Place> = args.iter().map(|a| places[a.index()]).collect();
-        execute(&loops.funcs[*func], &args, &mut regions.memory);
-    }
-    let outputs = loops.outputs.iter().zip(&regions.memory[inputs.len()..]);
+    let buffers = loops.buffers.keys().map(|buffer| regions.place(loops, buffer)).collect();
+    let mut run = Run { loops, buffers, counters: Counters::default(), memory: regions.memory };
+    run.steps(&loops.program.steps);
+    let outputs = loops.outputs.iter().zip(&run.memory[inputs.len()..]);
     outputs.map(|(port, bytes)| Tensor::from_bytes(port.ty.clone(), bytes.clone())).collect()
+}
+
+/// A running program.
+struct Run<'a> {
+    loops: &'a Loops,
+    buffers: PrimaryMap<BufferId, Place>,
+    counters: Counters,
+    memory: Memory,
+}
+
+impl Run<'_> {
+    fn steps(&mut self, steps: &[Step<FuncId>]) {
+        for step in steps {
+            match step {
+                Step::Call(call) => self.call(call),
+                Step::Repeat(repeat) => {
+                    for n in 0..self.loops.program.counters[repeat.counter] {
+                        self.counters.set(repeat.counter, n);
+                        if !repeat.test.as_ref().is_none_or(|test| self.holds(test)) {
+                            break;
+                        }
+                        self.steps(&repeat.body);
+                    }
+                }
+                Step::If(branch) => {
+                    let taken = self.holds(&branch.test);
+                    self.steps(if taken { &branch.then } else { &branch.otherwise });
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, call: &Call<FuncId>) {
+        let func = &self.loops.funcs[call.callee];
+        let bound = func.params.values().zip(&call.args);
+        let args: Vec<Place> = bound.map(|(param, arg)| self.place(arg, &param.ty)).collect();
+        execute(func, &args, &mut self.memory);
+    }
+
+    fn holds(&self, test: &program::Place) -> bool {
+        let place = self.place(test, &TensorType::new(ElemType::Bool, &[]));
+        self.memory[place.region][place.offset] != 0
+    }
+
+    fn place(&self, arg: &program::Place, ty: &TensorType) -> Place {
+        let Place { region, offset, len } = self.buffers[arg.buffer];
+        let skipped = self.counters.element(arg) * ty.elem.bytes();
+        let len = len.saturating_sub(skipped).min(ty.bytes());
+        Place { region, offset: offset + skipped, len }
+    }
 }
 
 /// All memory of one run: inputs, outputs, constants, the arena, then single buffers.
@@ -98,8 +146,9 @@ mod tests {
     use crate::kernel::{Buffer, BufferId, Home, Port};
     use crate::loc::{Loc, LocTable};
     use crate::loops::build::LoopBuilder;
-    use crate::loops::{Expr, Guard, LoopFn, Loops, Param, ParamAccess, Step, VType};
+    use crate::loops::{Expr, Guard, LoopFn, Loops, Param, ParamAccess, VType};
     use crate::plan::{MemoryPlan, Slot};
+    use crate::program::{Branch, Call, Place, Program, Repeat, Step};
     use crate::scalar::func::ScalarFn;
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
@@ -205,12 +254,15 @@ mod tests {
         let func = funcs.push(shifted(-1, true));
         let mut locs = LocTable::new();
         let loc = locs.push(Loc::Unknown);
-        let call = |a: BufferId, b: BufferId| Step::Call { func, args: smallvec![a, b], loc };
+        let call = |a: BufferId, b: BufferId| {
+            Step::Call(Call { callee: func, args: smallvec![a.into(), b.into()], loc })
+        };
         let steps = vec![call(ids[0], ids[1]), call(ids[1], ids[2])];
+        let program = Program { steps, ..Program::default() };
         let port = |name: &str| Port { name: name.to_owned(), ty: ty.clone() };
         let (inputs, outputs) = (vec![port("x")], vec![port("y")]);
         let (name, consts) = ("m".to_owned(), PrimaryMap::new());
-        Loops { name, funcs, buffers, consts, inputs, outputs, steps, plan: None, macs: 0, locs }
+        Loops { name, funcs, buffers, consts, inputs, outputs, program, plan: None, macs: 0, locs }
     }
 
     #[test]
@@ -224,5 +276,47 @@ mod tests {
             MemoryPlan { arena_bytes: 80, align: 64, lower_bound: 16, slots, shared: Vec::new() };
         loops.plan = Some(plan);
         assert_eq!(run(&loops, &input)[0].to_f32s(), [0.0, 0.0, 1.0, 2.0]);
+    }
+
+    /// Adds row `n` of the first input to the output, while the second input says so.
+    fn sums_of_rows(rows: usize, going: Scalar) -> Vec<f32> {
+        let mut loops = two_steps();
+        let mut b = LoopBuilder::new("add");
+        let [x, sum, out] = [ParamAccess::Read, ParamAccess::Read, ParamAccess::Write]
+            .map(|access| param(&mut b, &[4], access));
+        let at = || vec![Affine::constant(0)];
+        let [x, sum] = [x, sum].map(|p| b.load(F32X4, p, at(), 4));
+        let total = b.apply(ScalarFn::Add, &[x, sum]);
+        b.store(out, at(), total, 4);
+        let add = loops.funcs.push(b.finish());
+
+        let [x, t, y] = [0, 1, 2].map(BufferId::from_u32);
+        loops.buffers[x].ty = TensorType::new(ElemType::F32, &[rows, 4]);
+        loops.inputs[0].ty = loops.buffers[x].ty.clone();
+        let ty = TensorType::new(ElemType::Bool, &[]);
+        loops.inputs.push(Port { name: "go".to_owned(), ty: ty.clone() });
+        let go = Place::from(loops.buffers.push(Buffer { ty, home: Home::Input(1) }));
+
+        let counter = loops.program.counters.push(rows);
+        let Some(Step::Call(copy)) = loops.program.steps.pop() else { panic!("a call") };
+        let row = Place { buffer: x, offset: Affine::scaled(counter, 4) };
+        let args = smallvec![row, y.into(), t.into()];
+        let next = Step::Call(Call { callee: add, args, loc: copy.loc });
+        let back = Step::Call(Call { args: smallvec![t.into(), y.into()], ..copy.clone() });
+        let clear = Step::Call(Call { args: smallvec![x.into(), y.into()], ..copy });
+        let body = vec![next, back];
+        let test = Some(go.clone());
+        let all = Step::Repeat(Repeat { counter, test, body: body.clone() });
+        let otherwise = vec![Step::Repeat(Repeat { counter, test: None, body })];
+        let choice = Step::If(Branch { test: go, then: Vec::new(), otherwise });
+        loops.program.steps = vec![clear, all, choice];
+        let x: Vec<f32> = (0..4 * rows).map(|n| (n / 4) as f32).collect();
+        run(&loops, &[Tensor::from_f32s(&[rows, 4], &x), Tensor::splat(&[], going)])[0].to_f32s()
+    }
+
+    #[test]
+    fn a_repetition_passes_over_rows_and_a_test_ends_it() {
+        assert_eq!(sums_of_rows(4, Scalar::bool(true)), sums_of_rows(4, Scalar::bool(false)));
+        assert_eq!(sums_of_rows(1, Scalar::bool(true)), [0.0; 4]);
     }
 }

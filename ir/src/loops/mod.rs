@@ -8,8 +8,9 @@
 //! narrows the range of its guarded expressions.
 //! **L3** lanes times element width fit the target's vector.
 //! **L4** only operations of the target's legal set occur (after `legalize`).
-//! **L5** a step binds one buffer per parameter of equal element type and count; buffers alias only
-//! as the plan says.
+//! **L5** a call binds one place per parameter, of its element type and inside the buffer whatever
+//! the counters; what is written is bound to no other parameter; buffers alias only as the plan
+//! says.
 
 pub mod build;
 pub mod interp;
@@ -18,8 +19,9 @@ pub mod walk;
 
 use crate::affine::Affine;
 use crate::kernel::{Buffer, BufferId, ConstId, Port};
-use crate::loc::{LocId, LocTable};
+use crate::loc::LocTable;
 use crate::plan::MemoryPlan;
+use crate::program::Program;
 use crate::scalar::func::ScalarFn;
 use crate::tensor::{Scalar, Tensor};
 use crate::types::{ElemType, TensorType};
@@ -88,28 +90,14 @@ pub struct Loops {
     pub inputs: Vec<Port>,
     /// Outputs in the caller's order.
     pub outputs: Vec<Port>,
-    /// The program.
-    pub steps: Vec<Step>,
+    /// The calls.
+    pub program: Program<FuncId>,
     /// Places of the arena buffers, once planned.
     pub plan: Option<MemoryPlan>,
     /// Multiply-adds of one run, for reports.
     pub macs: u64,
     /// Locations of the steps.
     pub locs: LocTable,
-}
-
-/// One step of the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Runs a function.
-    Call {
-        /// What runs.
-        func: FuncId,
-        /// One buffer per parameter.
-        args: SmallVec<[BufferId; 6]>,
-        /// Where it comes from.
-        loc: LocId,
-    },
 }
 
 /// A loop nest over buffers.

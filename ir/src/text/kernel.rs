@@ -20,8 +20,8 @@ use super::cursor::{Cursor, Parse};
 use super::lex::{Kind, Token};
 use super::number::{parse_scalar, write_scalar};
 use super::program::{
-    CallLine, define, lookup, parse_program, parse_signature, write_consts, write_program,
-    write_signature, write_split,
+    define, lookup, parse_program, parse_signature, write_consts, write_program, write_signature,
+    write_split,
 };
 use super::scalar::{parse_body, write_body};
 use super::schedule::{parse_schedule, write_schedule};
@@ -29,8 +29,8 @@ use super::tables::{Tables, write_locs};
 use super::write::{text_of, write_list, write_string};
 use super::{ParseError, Parsed, PrintOptions};
 use crate::kernel::{
-    Access, Axis, AxisId, AxisKind, Call, Kernel, KernelId, Kernels, Operand, OperandId, Outside,
-    Reduce, Role, Stage,
+    Access, Axis, AxisId, AxisKind, Kernel, KernelId, Kernels, Operand, OperandId, Outside, Reduce,
+    Role, Stage,
 };
 use crate::scalar::ScalarExpr;
 use cranelift_entity::PrimaryMap;
@@ -57,13 +57,9 @@ pub fn parse_kernels(text: &str) -> Result<Parsed<Kernels>, ParseError> {
     let mut tables = Tables::default();
     let program = parse_program(c, &mut tables, &names)?;
     tables.parse(c)?;
-    let mut calls = Vec::new();
-    for call in program.calls {
-        calls.push(Call { kernel: call.callee, args: call.args, loc: tables.loc(call.loc)? });
-    }
+    let (buffers, program) = program.finish(&mut tables)?;
     let (consts, locs, elided) = tables.finish(c)?;
-    let buffers = program.buffers;
-    let ir = Kernels { name, kernels, buffers, consts, inputs, outputs, calls, locs };
+    let ir = Kernels { name, kernels, buffers, consts, inputs, outputs, program, locs };
     Ok(Parsed { ir, elided })
 }
 
@@ -81,13 +77,8 @@ fn write_kernels(out: &mut String, kernels: &Kernels, options: &PrintOptions) ->
         write_kernel(out, id, kernel)?;
         out.push('\n');
     }
-    let calls = kernels.calls.iter().map(|call| CallLine {
-        callee: call.kernel,
-        split: first_write(&kernels.kernels[call.kernel]),
-        args: &call.args,
-        loc: call.loc,
-    });
-    let consts = write_program(out, &kernels.buffers, calls, options)?;
+    let split = |&id: &KernelId| kernels.kernels.get(id).map_or(0, first_write);
+    let consts = write_program(out, &kernels.buffers, &kernels.program, split, options)?;
     write_consts(out, &consts, &kernels.consts, options)?;
     write_locs(out, &kernels.locs, options)
 }
@@ -368,10 +359,11 @@ mod tests {
     use crate::kernel::build::{KernelBuilder, access, access_axes};
     use crate::kernel::schedule::{Pack, Schedule};
     use crate::kernel::{
-        AxisId, AxisKind, Buffer, BufferId, Call, ConstId, Home, Kernel, KernelId, Kernels,
-        OperandId, Port, Reduce, Role,
+        AxisId, AxisKind, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels, OperandId,
+        Port, Reduce, Role,
     };
     use crate::loc::{Loc, LocTable};
+    use crate::program::{Branch, Call, Place, Program, Repeat, Step};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
     use crate::tensor::{Scalar, Tensor};
@@ -391,7 +383,7 @@ mod tests {
             consts: PrimaryMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            calls: Vec::new(),
+            program: Program::default(),
             locs: LocTable::new(),
         }
     }
@@ -519,15 +511,43 @@ mod tests {
         let homes = [Home::Input(0), Home::Const(ConstId::new(0)), Home::Output(0), Home::Arena];
         let mut args = smallvec![];
         for (home, dims) in homes.into_iter().zip([&[4, 8][..], &[8], &[4], &[4]]) {
-            args.push(all.buffers.push(Buffer { ty: f32s(dims), home }));
+            args.push(Place::from(all.buffers.push(Buffer { ty: f32s(dims), home })));
         }
         all.buffers.push(Buffer { ty: f32s(&[17]), home: Home::Const(ConstId::new(1)) });
         args.truncate(3);
         let loc = all.locs.push(Loc::Unknown);
-        all.calls.push(Call { kernel, args, loc });
-        all.calls.push(Call { kernel, args: smallvec![BufferId::new(0)], loc });
+        let call = |args| Step::Call(Call { callee: kernel, args, loc });
+        all.program.steps = vec![call(args), call(smallvec![BufferId::new(0).into()])];
         let text = check(&all);
         assert!(text.contains("call @k0 (%b0, %b1) -> (%b2) loc0\n  call @k0 (%b0) -> () loc0\n"));
+    }
+
+    #[test]
+    fn structured_programs_round_trip() {
+        let mut all = empty("m");
+        let (kernel, loc) = (all.kernels.push(row_sums()), all.locs.push(Loc::Unknown));
+        let buffer = all.buffers.push(Buffer { ty: f32s(&[40, 8]), home: Home::Arena });
+        let [outer, inner] = [5, 2].map(|extent| all.program.counters.push(extent));
+        let offset = Affine::scaled(outer, -8).plus(inner, 4).offset(32);
+        let place = Place { buffer, offset };
+        let call = Step::Call(Call { callee: kernel, args: smallvec![place.clone()], loc });
+        let body = vec![Step::Repeat(Repeat { counter: inner, test: None, body: vec![call] })];
+        let then = vec![Step::Repeat(Repeat { counter: outer, test: Some(buffer.into()), body })];
+        let choice = Branch { test: buffer.into(), then, otherwise: Vec::new() };
+        all.program.steps = vec![Step::If(choice)];
+        let program = "\
+  if %b0 {
+    repeat n0 in 0..5 while %b0 {
+      repeat n1 in 0..2 {
+        call @k0 (%b0[-n0*8+n1*4+32]) -> () loc0
+      }
+    }
+  } else {
+  }
+}
+";
+        let text = check(&all);
+        assert!(text.contains(program), "{text}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::graph::random;
 use crate::graph::{Graph, OpId};
 use crate::kernel::Kernels;
 use crate::loc::LocTable;
+use crate::program::Program;
 use crate::rng::Rng;
 use crate::types::{ElemType, TensorType};
 use cranelift_entity::PrimaryMap;
@@ -65,7 +66,7 @@ fn the_kernels_of_random_ops_round_trip() {
             consts: PrimaryMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            calls: Vec::new(),
+            program: Program::default(),
             locs: LocTable::new(),
         };
         kernels.kernels.push(op.kernel(&types));

@@ -19,14 +19,14 @@
 
 use super::cursor::{Cursor, Parse};
 use super::program::{
-    CallLine, ParsedProgram, lookup, parse_program, parse_signature, write_consts, write_program,
+    ParsedProgram, lookup, parse_program, parse_signature, write_consts, write_program,
     write_signature,
 };
 use super::stmt::{first_write, parse_func, write_func};
 use super::tables::{Tables, write_locs};
 use super::write::text_of;
 use super::{ParseError, Parsed, PrintOptions};
-use crate::loops::{FuncId, Loops, Step};
+use crate::loops::{FuncId, Loops};
 use crate::plan::{MemoryPlan, Slot};
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use std::collections::BTreeMap;
@@ -54,13 +54,9 @@ pub fn parse_loops(text: &str) -> Result<Parsed<Loops>, ParseError> {
     let program = parse_program(c, &mut tables, &names)?;
     let plan = if c.at("plan") { Some(parse_plan(c, &program)?) } else { None };
     tables.parse(c)?;
-    let mut steps = Vec::new();
-    for call in program.calls {
-        steps.push(Step::Call { func: call.callee, args: call.args, loc: tables.loc(call.loc)? });
-    }
+    let (buffers, program) = program.finish(&mut tables)?;
     let (consts, locs, elided) = tables.finish(c)?;
-    let buffers = program.buffers;
-    let ir = Loops { name, funcs, buffers, consts, inputs, outputs, steps, plan, macs, locs };
+    let ir = Loops { name, funcs, buffers, consts, inputs, outputs, program, plan, macs, locs };
     Ok(Parsed { ir, elided })
 }
 
@@ -75,12 +71,8 @@ fn write_loops(out: &mut String, loops: &Loops, options: &PrintOptions) -> fmt::
         write_func(out, id, func)?;
         out.push('\n');
     }
-    let steps = loops.steps.iter().map(|step| match step {
-        Step::Call { func, args, loc } => {
-            CallLine { callee: *func, split: first_write(&loops.funcs[*func]), args, loc: *loc }
-        }
-    });
-    let consts = write_program(out, &loops.buffers, steps, options)?;
+    let split = |&id: &FuncId| loops.funcs.get(id).map_or(0, first_write);
+    let consts = write_program(out, &loops.buffers, &loops.program, split, options)?;
     loops.plan.iter().try_for_each(|plan| write_plan(out, loops, plan))?;
     write_consts(out, &consts, &loops.consts, options)?;
     write_locs(out, &loops.locs, options)
@@ -130,10 +122,9 @@ mod tests {
     use crate::kernel::{Buffer, BufferId, ConstId, Home, Port};
     use crate::loc::{Loc, LocTable};
     use crate::loops::build::LoopBuilder;
-    use crate::loops::{
-        Expr, Guard, LoopFn, Loops, Param, ParamAccess, Step, Stmt, VType, ValueId,
-    };
+    use crate::loops::{Expr, Guard, LoopFn, Loops, Param, ParamAccess, Stmt, VType, ValueId};
     use crate::plan::{MemoryPlan, Slot};
+    use crate::program::{Call, Program, Step};
     use crate::scalar::func::ScalarFn;
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
@@ -154,7 +145,7 @@ mod tests {
             consts: PrimaryMap::new(),
             inputs: Vec::new(),
             outputs: vec![Port { name: "y".to_owned(), ty: f32s(&[4]) }],
-            steps: Vec::new(),
+            program: Program::default(),
             plan: None,
             macs: 0,
             locs: LocTable::new(),
@@ -275,8 +266,8 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
             loops.buffers.push(Buffer { ty: f32s(&[4, 4]), home });
         }
         let loc = loops.locs.push(Loc::Text { line: 3, column: 4 });
-        let args = smallvec![BufferId::new(0), BufferId::new(1)];
-        loops.steps.push(Step::Call { func, args, loc });
+        let args = smallvec![BufferId::new(0).into(), BufferId::new(1).into()];
+        loops.program.steps.push(Step::Call(Call { callee: func, args, loc }));
         let mut slots = SecondaryMap::new();
         slots[BufferId::new(1)] = Some(Slot { offset: 0, bytes: 64 });
         let shared = vec![(BufferId::new(0), BufferId::new(1))];

@@ -1,24 +1,34 @@
-//! What kernels and loops share: ports, operand lists, and the program of calls over buffers.
+//! What kernels and loops share: ports, operand lists, and the program over buffers.
 //!
 //! ```text
 //! program {
-//!   %b0 = input 0 : f32[1,4]
+//!   %b0 = input 0 : f32[8,4]
 //!   %b1 = const @c0 : f32[1,4]
-//!   %b2 = output 0 : f32[1,4]
-//!   call @k0 (%b0, %b1) -> (%b2)
+//!   %b2 = input 1 : bool[]
+//!   %b3 = output 0 : f32[8,4]
+//!   repeat n0 in 0..8 while %b2 {
+//!     call @k0 (%b0[n0*4], %b1) -> (%b3[n0*4])
+//!   }
+//!   if %b2 {
+//!     call @k1 () -> (%b3)
+//!   } else {
+//!   }
 //! }
 //! ```
+//!
+//! A place in brackets is the number of an element. Counters are numbered as they appear.
 
 use super::PrintOptions;
-use super::cursor::{Cursor, Parse};
+use super::affine::{parse_affine, parse_extent, write_affine};
+use super::cursor::{Cursor, Parse, ParseError};
 use super::lex::{Kind, Token};
 use super::tables::{ConstPool, LocRef, Tables, parse_loc_ref, write_const, write_loc_ref};
 use super::write::{write_list, write_string, write_symbol};
 use crate::kernel::{Buffer, BufferId, ConstId, Home, Port};
 use crate::loc::LocId;
-use cranelift_entity::PrimaryMap;
+use crate::program::{Branch, Call, CounterId, Place, Program, Repeat, Step, map_steps};
+use cranelift_entity::{EntityRef, PrimaryMap};
 use indexmap::IndexSet;
-use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write};
 
@@ -65,19 +75,13 @@ pub(crate) fn write_split<T>(
     out.write_char(')')
 }
 
-/// A call as written: who, how many operands come before the arrow, the buffers, the origin.
-pub(crate) struct CallLine<'a, F> {
-    pub(crate) callee: F,
-    pub(crate) split: usize,
-    pub(crate) args: &'a [BufferId],
-    pub(crate) loc: LocId,
-}
-
-/// The program and its constants; returns what the constant table has to show.
-pub(crate) fn write_program<'a, F: Display>(
+/// The program and its constants; `split` is how many operands of a function come before the
+/// arrow. Returns what the constant table has to show.
+pub(crate) fn write_program<F: Display>(
     out: &mut String,
     buffers: &PrimaryMap<BufferId, Buffer>,
-    calls: impl Iterator<Item = CallLine<'a, F>>,
+    program: &Program<F>,
+    split: impl Fn(&F) -> usize,
     options: &PrintOptions,
 ) -> Result<IndexSet<ConstId>, fmt::Error> {
     let mut consts = IndexSet::new();
@@ -92,15 +96,80 @@ pub(crate) fn write_program<'a, F: Display>(
         }
         writeln!(out, " : {}", buffer.ty)?;
     }
-    for call in calls {
-        write!(out, "  call @{} ", call.callee)?;
-        let (before, after) = call.args.split_at(call.split.min(call.args.len()));
-        write_split(out, before, after, |out, id| write!(out, "%{id}"))?;
-        write_loc_ref(out, call.loc, options)?;
-        out.push('\n');
-    }
+    let mut writer = StepWriter { program, split: &split, options, counters: IndexSet::new() };
+    writer.block(out, &program.steps, 1)?;
     out.push_str("}\n");
     Ok(consts)
+}
+
+struct StepWriter<'a, F, S> {
+    program: &'a Program<F>,
+    split: &'a S,
+    options: &'a PrintOptions,
+    /// The counters in the order of their numbers.
+    counters: IndexSet<CounterId>,
+}
+
+impl<F: Display, S: Fn(&F) -> usize> StepWriter<'_, F, S> {
+    fn block(&mut self, out: &mut String, steps: &[Step<F>], depth: usize) -> fmt::Result {
+        for step in steps {
+            write!(out, "{:1$}", "", 2 * depth)?;
+            match step {
+                Step::Call(call) => self.call(out, call)?,
+                Step::Repeat(repeat) => {
+                    self.repeat(out, repeat)?;
+                    self.nested(out, &repeat.body, depth)?;
+                }
+                Step::If(branch) => {
+                    out.push_str("if ");
+                    self.place(out, &branch.test)?;
+                    self.nested(out, &branch.then, depth)?;
+                    out.push_str(" else");
+                    self.nested(out, &branch.otherwise, depth)?;
+                }
+            }
+            out.push('\n');
+        }
+        Ok(())
+    }
+
+    fn nested(&mut self, out: &mut String, steps: &[Step<F>], depth: usize) -> fmt::Result {
+        out.push_str(" {\n");
+        self.block(out, steps, depth + 1)?;
+        write!(out, "{:1$}}}", "", 2 * depth)
+    }
+
+    fn call(&self, out: &mut String, call: &Call<F>) -> fmt::Result {
+        write!(out, "call @{} ", call.callee)?;
+        let split = (self.split)(&call.callee).min(call.args.len());
+        let (before, after) = call.args.split_at(split);
+        write_split(out, before, after, |out, place| self.place(out, place))?;
+        write_loc_ref(out, call.loc, self.options)
+    }
+
+    fn repeat(&mut self, out: &mut String, repeat: &Repeat<F>) -> fmt::Result {
+        let number = self.counters.insert_full(repeat.counter).0;
+        let extent = self.program.counters[repeat.counter];
+        write!(out, "repeat n{number} in 0..{extent}")?;
+        repeat.test.iter().try_for_each(|test| {
+            out.push_str(" while ");
+            self.place(out, test)
+        })
+    }
+
+    fn place(&self, out: &mut String, place: &Place) -> fmt::Result {
+        write!(out, "%{}", place.buffer)?;
+        if place.is_start() {
+            return Ok(());
+        }
+        let number = |counter| self.counters.get_index_of(&counter).unwrap_or(usize::MAX) as u32;
+        let terms = place.offset.terms().iter();
+        let mut terms: Vec<(u32, i64)> = terms.map(|&(c, step)| (number(c), step)).collect();
+        terms.sort_unstable();
+        out.push('[');
+        write_affine(out, 'n', terms, place.offset.constant)?;
+        out.write_char(']')
+    }
 }
 
 /// The table of the constants that a program uses, in order of first use.
@@ -114,18 +183,12 @@ pub(crate) fn write_consts(
     lines.try_for_each(|(number, &id)| write_const(out, number, &pool[id], options))
 }
 
-/// A call as read.
-pub(crate) struct ParsedCall<'a, F> {
-    pub(crate) callee: F,
-    pub(crate) args: SmallVec<[BufferId; 6]>,
-    pub(crate) loc: LocRef<'a>,
-}
-
-/// A program as read.
+/// A program as read: its calls' origins are not looked up yet.
 pub(crate) struct ParsedProgram<'a, F> {
     pub(crate) buffers: PrimaryMap<BufferId, Buffer>,
     pub(crate) names: BTreeMap<&'a str, BufferId>,
-    pub(crate) calls: Vec<ParsedCall<'a, F>>,
+    program: Program<(F, LocRef<'a>)>,
+    counters: BTreeMap<&'a str, CounterId>,
 }
 
 /// The counterpart of `write_program`; `callees` are the functions defined above it.
@@ -134,20 +197,117 @@ pub(crate) fn parse_program<'a, F: Copy>(
     tables: &mut Tables,
     callees: &BTreeMap<String, F>,
 ) -> Parse<ParsedProgram<'a, F>> {
-    let (buffers, names) = (PrimaryMap::new(), BTreeMap::new());
-    let mut program = ParsedProgram { buffers, names, calls: Vec::new() };
+    let mut parsed = ParsedProgram {
+        buffers: PrimaryMap::new(),
+        names: BTreeMap::new(),
+        program: Program::default(),
+        counters: BTreeMap::new(),
+    };
     c.expect("program")?;
     c.expect("{")?;
-    while !c.eat("}") {
-        match c.at_kind(Kind::Value) {
-            true => parse_buffer(c, tables, &mut program)?,
-            false => {
-                let call = parse_call(c, callees, &program.names)?;
-                program.calls.push(call);
-            }
-        }
+    while c.at_kind(Kind::Value) {
+        parse_buffer(c, tables, &mut parsed)?;
     }
-    Ok(program)
+    parsed.program.steps = parsed.block(c, callees)?;
+    Ok(parsed)
+}
+
+impl<'a, F: Copy> ParsedProgram<'a, F> {
+    /// The buffers and the program, once the table of locations is read.
+    pub(crate) fn finish(
+        self,
+        tables: &mut Tables,
+    ) -> Parse<(PrimaryMap<BufferId, Buffer>, Program<F>)> {
+        let call = |(tables, unknown): &mut (&mut Tables, Option<ParseError>),
+                    call: &Call<(F, LocRef<'a>)>| {
+            let (callee, origin) = call.callee;
+            let loc = tables.loc(origin).unwrap_or_else(|error| {
+                unknown.get_or_insert(error);
+                LocId::new(0)
+            });
+            Call { callee, args: call.args.clone(), loc }
+        };
+        let mut cx = (tables, None);
+        let steps = map_steps(&self.program.steps, &mut cx, &call, &|_, place| place.clone());
+        let program = Program { counters: self.program.counters, steps };
+        cx.1.map_or(Ok((self.buffers, program)), Err)
+    }
+
+    /// The steps up to the closing brace.
+    fn block(
+        &mut self,
+        c: &mut Cursor<'a>,
+        callees: &BTreeMap<String, F>,
+    ) -> Parse<Vec<Step<(F, LocRef<'a>)>>> {
+        let mut steps = Vec::new();
+        while !c.eat("}") {
+            steps.push(c.nested(|c| self.step(c, callees))?);
+        }
+        Ok(steps)
+    }
+
+    fn step(
+        &mut self,
+        c: &mut Cursor<'a>,
+        callees: &BTreeMap<String, F>,
+    ) -> Parse<Step<(F, LocRef<'a>)>> {
+        if c.eat("repeat") {
+            let counter = self.counter(c)?;
+            let test = if c.eat("while") { Some(self.place(c)?) } else { None };
+            c.expect("{")?;
+            return Ok(Step::Repeat(Repeat { counter, test, body: self.block(c, callees)? }));
+        }
+        if c.eat("if") {
+            let test = self.place(c)?;
+            c.expect("{")?;
+            let then = self.block(c, callees)?;
+            c.expect("else")?;
+            c.expect("{")?;
+            return Ok(Step::If(Branch { test, then, otherwise: self.block(c, callees)? }));
+        }
+        self.call(c, callees).map(Step::Call)
+    }
+
+    fn counter(&mut self, c: &mut Cursor<'a>) -> Parse<CounterId> {
+        let token = c.expect_kind(Kind::Word, "a counter")?;
+        c.expect("in")?;
+        let start = c.peek();
+        if c.integer::<u32>()? != 0 {
+            return Err(start.error("a counter starts at 0"));
+        }
+        c.expect("..")?;
+        let counter = self.program.counters.push(parse_extent(c)?);
+        define(&mut self.counters, token, counter)?;
+        Ok(counter)
+    }
+
+    fn call(
+        &self,
+        c: &mut Cursor<'a>,
+        callees: &BTreeMap<String, F>,
+    ) -> Parse<Call<(F, LocRef<'a>)>> {
+        let line = c.peek();
+        c.expect("call")?;
+        let token = c.peek();
+        let callee = callees.get(&c.symbol()?).copied();
+        let callee =
+            callee.ok_or_else(|| token.error(format!("`{}` is not defined above", token.text)))?;
+        let mut args = c.list("(", ")", |c| self.place(c))?;
+        c.expect("->")?;
+        args.extend(c.list("(", ")", |c| self.place(c))?);
+        let origin = parse_loc_ref(c, line)?;
+        Ok(Call { callee: (callee, origin), args: args.into(), loc: LocId::new(0) })
+    }
+
+    fn place(&self, c: &mut Cursor<'a>) -> Parse<Place> {
+        let buffer = lookup(&self.names, c.value()?)?;
+        if !c.eat("[") {
+            return Ok(buffer.into());
+        }
+        let offset = parse_affine(c, |token| lookup(&self.counters, token))?;
+        c.expect("]")?;
+        Ok(Place { buffer, offset })
+    }
 }
 
 fn parse_buffer<'a, F>(
@@ -168,24 +328,6 @@ fn parse_buffer<'a, F>(
     c.expect(":")?;
     let id = program.buffers.push(Buffer { ty: c.tensor_type()?, home });
     define(&mut program.names, token, id)
-}
-
-fn parse_call<'a, F: Copy>(
-    c: &mut Cursor<'a>,
-    callees: &BTreeMap<String, F>,
-    buffers: &BTreeMap<&'a str, BufferId>,
-) -> Parse<ParsedCall<'a, F>> {
-    let line = c.peek();
-    c.expect("call")?;
-    let token = c.peek();
-    let callee = callees.get(&c.symbol()?).copied();
-    let callee =
-        callee.ok_or_else(|| token.error(format!("`{}` is not defined above", token.text)))?;
-    let buffer = |c: &mut Cursor<'a>| c.value().and_then(|t| lookup(buffers, t));
-    let mut args = c.list("(", ")", buffer)?;
-    c.expect("->")?;
-    args.extend(c.list("(", ")", buffer)?);
-    Ok(ParsedCall { callee, args: args.into(), loc: parse_loc_ref(c, line)? })
 }
 
 /// Gives a name its meaning, once.

@@ -13,10 +13,11 @@ use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::kernel::build::{KernelBuilder, access_axes};
 use edgecc_ir::kernel::{
-    Access, AxisId, Buffer, BufferId, Call, Home, Kernel, KernelId, Kernels, Operand, OperandId,
-    Port, Role, Stage,
+    Access, AxisId, Buffer, BufferId, Home, Kernel, KernelId, Kernels, Operand, OperandId, Port,
+    Role, Stage,
 };
 use edgecc_ir::loc::LocId;
+use edgecc_ir::program::{Call, Place, Program, Step};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
 use indexmap::IndexMap;
@@ -56,7 +57,7 @@ impl<'g> Former<'g> {
             consts: graph.consts.clone(),
             inputs: graph.inputs.clone(),
             outputs: graph.outputs.iter().map(port).collect(),
-            calls: Vec::new(),
+            program: Program::default(),
             locs: graph.locs.clone(),
         };
         Former { graph, out, views: SecondaryMap::new(), interned: IndexMap::new() }
@@ -128,13 +129,13 @@ impl<'g> Former<'g> {
             }
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
-        let mut buffers: smallvec::SmallVec<[BufferId; 6]> =
-            views.iter().map(|v| v.buffer).collect();
+        let mut places: smallvec::SmallVec<[Place; 6]> =
+            views.iter().map(|v| v.buffer.into()).collect();
         let kernel = self.bind(kernel, &views);
         let result = self.buffer(ty, Home::Arena);
-        buffers.push(result);
+        places.push(result.into());
         let kernel = self.intern(collapse::canonical(kernel));
-        self.out.calls.push(Call { kernel, args: buffers, loc });
+        self.out.program.steps.push(Step::Call(Call { callee: kernel, args: places, loc }));
         View::whole(result, ty)
     }
 
@@ -225,11 +226,12 @@ mod tests {
         });
         let kernels = form_kernels(&graph);
         assert_eq!(
-            kernels.calls.len(),
+            kernels.program.steps.len(),
             2,
             "the pad's bounds are those of the slice, which is copied"
         );
-        assert_eq!(kernels.buffers[kernels.calls[1].args[1]].home, Home::Output(0));
+        let last = &kernels.program.calls()[1].0.args[1];
+        assert_eq!(kernels.buffers[last.buffer].home, Home::Output(0));
     }
 
     #[test]
@@ -243,7 +245,7 @@ mod tests {
         });
         let kernels = form_kernels(&graph);
         assert_eq!(edgecc_ir::kernel::verify::verify(&kernels), Ok(()));
-        assert_eq!(kernels.calls.len(), 1);
+        assert_eq!(kernels.program.steps.len(), 1);
     }
 
     #[test]
@@ -253,6 +255,10 @@ mod tests {
             let r = b.add(Reshape { shape: Shape::new(&[24]) }, &[x]).unwrap();
             b.output("y", r);
         });
-        assert_eq!(form_kernels(&graph).calls.len(), 1, "only the copy to the output is left");
+        assert_eq!(
+            form_kernels(&graph).program.steps.len(),
+            1,
+            "only the copy to the output is left"
+        );
     }
 }

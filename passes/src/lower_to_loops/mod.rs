@@ -12,11 +12,11 @@ mod segment;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::kernel::{
-    Access, Buffer, BufferId, Call, ConstId, Home, Kernel, KernelId, Kernels, OperandId, Role,
-    Stage,
+    Access, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels, OperandId, Role, Stage,
 };
 use edgecc_ir::loops::build::LoopBuilder;
-use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId, Step};
+use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId};
+use edgecc_ir::program::{self, Call, Place, Step, map_steps};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
@@ -33,7 +33,10 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
         funcs.push(lower_kernel(id, kernel, target));
     }
     let mut program = Program::new(kernels);
-    let steps = kernels.calls.iter().map(|call| program.step(call)).collect();
+    let steps = program.steps(&kernels.program.steps);
+    let work = |(call, times): (&Call<KernelId>, u64)| {
+        macs(&kernels.kernels[call.callee]).saturating_mul(times)
+    };
     Loops {
         name: kernels.name.clone(),
         funcs,
@@ -41,9 +44,9 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
         consts: program.consts,
         inputs: kernels.inputs.clone(),
         outputs: kernels.outputs.clone(),
-        steps,
+        program: program::Program { counters: kernels.program.counters.clone(), steps },
         plan: None,
-        macs: kernels.calls.iter().map(|c| macs(&kernels.kernels[c.kernel])).sum(),
+        macs: kernels.program.calls().into_iter().map(work).sum(),
         locs: kernels.locs.clone(),
     }
 }
@@ -138,12 +141,20 @@ impl<'k> Program<'k> {
         }
     }
 
-    fn step(&mut self, call: &Call) -> Step {
-        let layouts = pack::layouts(&self.kernels.kernels[call.kernel]);
-        let operands = self.kernels.kernels[call.kernel].operands.keys();
-        let args =
-            operands.zip(&call.args).map(|(o, &b)| self.buffer(b, layouts[o].as_ref())).collect();
-        Step::Call { func: FuncId::from_u32(call.kernel.as_u32()), args, loc: call.loc }
+    fn steps(&mut self, steps: &[Step<KernelId>]) -> Vec<Step<FuncId>> {
+        map_steps(steps, self, &Program::call, &|program, place| program.place(place, None))
+    }
+
+    fn call(&mut self, call: &Call<KernelId>) -> Call<FuncId> {
+        let layouts = pack::layouts(&self.kernels.kernels[call.callee]);
+        let operands = self.kernels.kernels[call.callee].operands.keys();
+        let args = operands.zip(&call.args).map(|(o, p)| self.place(p, layouts[o].as_ref()));
+        let args = args.collect();
+        Call { callee: FuncId::from_u32(call.callee.as_u32()), args, loc: call.loc }
+    }
+
+    fn place(&mut self, place: &Place, layout: Option<&Layout>) -> Place {
+        Place { buffer: self.buffer(place.buffer, layout), offset: place.offset.clone() }
     }
 
     fn buffer(&mut self, id: BufferId, layout: Option<&Layout>) -> BufferId {

@@ -1,4 +1,4 @@
-//! In-place execution: when a step may write its result over an operand that dies there.
+//! In-place execution: when a call may write its result over an operand that dies there.
 //!
 //! A function may run with parameter `a` and parameter `b` in the same memory when
 //! - each load of `a` is followed, in its own block, by a store to `b` of the same lanes at the same
@@ -9,48 +9,51 @@
 //! again. The second condition is proved from the index expressions: different stores differ by a
 //! constant in some dimension, and each loop's step is larger than everything inside it.
 
-use super::live::{Lifetime, uses};
+use super::line::{self, Line, Use};
+use super::live::Lifetime;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::BufferId;
-use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, Loops, ParamAccess, ParamId, Step, Stmt};
+use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, Loops, ParamAccess, ParamId, Stmt};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// For each buffer that is written over another one, the buffer that it replaces.
 pub(super) fn replacements(
     loops: &Loops,
+    line: &Line<'_>,
     lives: &IndexMap<BufferId, Lifetime>,
 ) -> BTreeMap<BufferId, BufferId> {
     let mut replaced = BTreeMap::new();
     let mut taken = BTreeSet::new();
-    for (n, step) in loops.steps.iter().enumerate() {
-        for (new, access) in uses(loops, step) {
-            let born = lives.get(&new).is_some_and(|life| life.start == n);
-            if access == ParamAccess::Write && born {
-                let old = uses(loops, step).map(|(old, _)| old).find(|&old| {
-                    !taken.contains(&old) && dies(lives, old, n) && fits(loops, step, old, new)
-                });
-                if let Some(old) = old {
-                    taken.insert(old);
-                    replaced.insert(new, old);
-                }
+    for (n, site) in line.sites.iter().enumerate() {
+        let here = |used: &&Use| lives.get(&used.buffer).is_some_and(|life| life.span == site.span);
+        let born = |used: &&Use| used.whole && lives[&used.buffer].start == n;
+        let writes = site.uses.iter().filter(|used| used.access == ParamAccess::Write);
+        for new in writes.filter(here).filter(born).map(|used| used.buffer) {
+            let dies = |used: &&Use| {
+                let life = lives[&used.buffer];
+                life.end == n && life.start < n && !taken.contains(&used.buffer)
+            };
+            let mut olds = site.uses.iter().filter(here).filter(dies).map(|used| used.buffer);
+            if let Some(old) = olds.find(|&old| fits(loops, site, old, new)) {
+                taken.insert(old);
+                replaced.insert(new, old);
             }
         }
     }
     replaced
 }
 
-fn dies(lives: &IndexMap<BufferId, Lifetime>, buffer: BufferId, step: usize) -> bool {
-    lives.get(&buffer).is_some_and(|life| life.end == step && life.start < step)
-}
-
-/// Whether the step may write `new` over `old`.
-fn fits(loops: &Loops, step: &Step, old: BufferId, new: BufferId) -> bool {
-    let Step::Call { func, args, .. } = step;
-    let func = &loops.funcs[*func];
-    let params = |buffer| func.params.keys().zip(args).filter(move |p| *p.1 == buffer).map(|p| p.0);
+/// Whether the call may write `new` over `old`.
+fn fits(loops: &Loops, site: &line::Site<'_>, old: BufferId, new: BufferId) -> bool {
+    let Some(call) = site.call else { return false };
+    let func = &loops.funcs[call.callee];
+    let bound = || func.params.keys().zip(&site.uses);
+    let params = |buffer| bound().filter(move |(_, used)| used.buffer == buffer);
+    let whole = params(old).chain(params(new)).all(|(_, used)| used.whole);
     let equal = loops.buffers[old].ty.bytes() == loops.buffers[new].ty.bytes();
-    equal && params(new).all(|b| params(old).all(|a| runs_in_place(func, a, b)))
+    let in_place = |b| params(old).all(|(a, _)| runs_in_place(func, a, b));
+    whole && equal && params(new).all(|(b, _)| in_place(b))
 }
 
 /// Whether the function gives the same result with `a` and `b` in the same memory.

@@ -1,13 +1,18 @@
-//! Proves a memory plan by walking the steps; shares no code with the planner.
+//! Proves a memory plan by running the program's memory; shares no code with the planner.
 //!
-//! **P1** buffers that hold data in the same step do not overlap, but for a pair of `shared` in the
-//! step that reads one for the last time and writes the other over it. **P2** slots are aligned,
-//! large enough and inside the arena.
+//! **P1** what a call reads from a buffer was not overwritten by another buffer since it was
+//! written, and a call writes over what it reads only where `shared` has the pair. **P2** slots are
+//! aligned, large enough and inside the arena.
+//!
+//! A repetition runs twice, with its first and its last count: the second time meets all that one
+//! iteration leaves to the next. The blocks of a choice run one after the other, which no plan can
+//! do better than running one of them.
 
 use edgecc_ir::diag::Violation;
 use edgecc_ir::kernel::{BufferId, Home};
-use edgecc_ir::loops::{Loops, Step};
+use edgecc_ir::loops::{FuncId, Loops, ParamAccess};
 use edgecc_ir::plan::{MemoryPlan, Slot};
+use edgecc_ir::program::{Call, CounterId, Place, Repeat, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks P1 and P2 of `loops.plan`; a program without a plan has nothing to check.
@@ -16,82 +21,139 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Every violation found.
 pub fn check(loops: &Loops) -> Result<(), Vec<Violation>> {
     let Some(plan) = &loops.plan else { return Ok(()) };
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     let slots = slots(loops, plan, &mut found);
-    let mut remaining = use_counts(loops);
-    let mut live: BTreeSet<BufferId> = BTreeSet::new();
-    for (n, step) in loops.steps.iter().enumerate() {
-        let Step::Call { args, .. } = step;
-        for &buffer in args.iter().filter(|b| slots.contains_key(b)) {
-            if live.insert(buffer) {
-                let others = live.iter().filter(|&&other| other != buffer);
-                let clashes = others.filter(|&&other| overlap(slots[&other], slots[&buffer]));
-                let unsafe_ones =
-                    clashes.filter(|&&other| !replaces(plan, &remaining, args, other, buffer));
-                found.extend(unsafe_ones.map(|other| {
-                    let message = format!("{buffer} overlaps {other}, which is still in use");
-                    Violation::new("P1", format!("step {n}"), message)
-                }));
-            }
-        }
-        for buffer in args {
-            let left = remaining.get_mut(buffer).expect("counted before");
-            *left -= 1;
-            if *left == 0 {
-                live.remove(buffer);
+    let (owners, again) = (BTreeMap::new(), BTreeSet::new());
+    let mut memory = Memory { loops, plan, slots, owners, again, calls: 0, found };
+    memory.block(&loops.program.steps);
+    let violations = memory.found.into_iter().map(|(id, at, why)| Violation::new(id, at, why));
+    let violations: Vec<Violation> = violations.collect();
+    if violations.is_empty() { Ok(()) } else { Err(violations) }
+}
+
+/// Invariant, place and message; each once, however often its place runs.
+type Found = BTreeSet<(&'static str, String, String)>;
+
+/// The arena of a run.
+struct Memory<'a> {
+    loops: &'a Loops,
+    plan: &'a MemoryPlan,
+    slots: BTreeMap<BufferId, Slot>,
+    /// For each buffer that was written, the one that overwrote it, if any.
+    owners: BTreeMap<BufferId, Option<BufferId>>,
+    /// Counters of the enclosing repetitions that are past their first iteration.
+    again: BTreeSet<CounterId>,
+    /// The number of the next call.
+    calls: usize,
+    found: Found,
+}
+
+impl Memory<'_> {
+    fn block(&mut self, steps: &[Step<FuncId>]) {
+        for step in steps {
+            step.test().into_iter().for_each(|test| self.read(test));
+            match step {
+                Step::Call(call) => self.call(call),
+                Step::Repeat(repeat) => self.repeat(repeat),
+                Step::If(branch) => {
+                    self.block(&branch.then);
+                    self.block(&branch.otherwise);
+                }
             }
         }
     }
-    if found.is_empty() { Ok(()) } else { Err(found) }
+
+    fn repeat(&mut self, repeat: &Repeat<FuncId>) {
+        let first = self.calls;
+        self.block(&repeat.body);
+        if self.loops.program.counters[repeat.counter] > 1 {
+            self.calls = first;
+            self.again.insert(repeat.counter);
+            repeat.test.iter().for_each(|test| self.read(test));
+            self.block(&repeat.body);
+            self.again.remove(&repeat.counter);
+        }
+        repeat.test.iter().for_each(|test| self.read(test));
+    }
+
+    fn call(&mut self, call: &Call<FuncId>) {
+        let params = self.loops.funcs[call.callee].params.values();
+        let bound: Vec<(ParamAccess, &Place)> =
+            params.map(|param| param.access).zip(&call.args).collect();
+        let places = |writes| bound.iter().filter(move |b| b.0.writes() == writes).map(|b| b.1);
+        places(false).for_each(|place| self.read(place));
+        for place in places(true) {
+            places(false).for_each(|old| self.in_place(old.buffer, place.buffer));
+            self.write(place);
+        }
+        places(true).for_each(|place| self.read(place));
+        self.calls += 1;
+    }
+
+    fn report(&mut self, message: String) {
+        self.found.insert(("P1", format!("call {}", self.calls), message));
+    }
+
+    fn read(&mut self, place: &Place) {
+        let buffer = place.buffer;
+        if let Some(Some(owner)) = self.owners.get(&buffer) {
+            self.report(format!("{buffer} was overwritten by {owner} and is still in use"));
+        }
+    }
+
+    /// Takes the memory of all other buffers in it. A part that is not the first one of a buffer
+    /// relies on the parts before it.
+    fn write(&mut self, place: &Place) {
+        let buffer = place.buffer;
+        let Some(&slot) = self.slots.get(&buffer) else { return };
+        if place.offset.terms().iter().any(|(counter, _)| self.again.contains(counter)) {
+            self.read(place);
+        }
+        for (other, owner) in &mut self.owners {
+            if *other != buffer && overlap(self.slots[other], slot) {
+                *owner = Some(buffer);
+            }
+        }
+        self.owners.insert(buffer, None);
+    }
+
+    /// Reports a call that reads `old` and writes `new` over it without the plan's consent.
+    fn in_place(&mut self, old: BufferId, new: BufferId) {
+        let (Some(&a), Some(&b)) = (self.slots.get(&old), self.slots.get(&new)) else { return };
+        let agreed = a == b && self.plan.shared.contains(&(old, new));
+        if old != new && overlap(a, b) && !agreed {
+            self.report(format!("{new} overlaps {old}, which the call reads"));
+        }
+    }
 }
 
 /// The slots of used arena buffers; reports P2.
-fn slots(loops: &Loops, plan: &MemoryPlan, found: &mut Vec<Violation>) -> BTreeMap<BufferId, Slot> {
+fn slots(loops: &Loops, plan: &MemoryPlan, found: &mut Found) -> BTreeMap<BufferId, Slot> {
     let mut slots = BTreeMap::new();
-    for buffer in use_counts(loops).into_keys() {
+    let calls = loops.program.calls();
+    let used: BTreeSet<BufferId> =
+        calls.iter().flat_map(|(call, _)| call.args.iter().map(|place| place.buffer)).collect();
+    for buffer in used {
         let info = &loops.buffers[buffer];
         if info.home != Home::Arena {
             continue;
         }
         let Some(slot) = plan.slots[buffer] else {
-            found.push(Violation::new("P2", buffer.to_string(), "the buffer has no slot"));
+            found.insert(("P2", buffer.to_string(), "the buffer has no slot".to_owned()));
             continue;
         };
         let inside = slot.offset + slot.bytes <= plan.arena_bytes;
         if !inside || slot.offset % plan.align != 0 || slot.bytes < info.ty.bytes() {
             let message = format!("{slot:?} does not hold {} in the arena", info.ty);
-            found.push(Violation::new("P2", buffer.to_string(), message));
+            found.insert(("P2", buffer.to_string(), message));
         }
         slots.insert(buffer, slot);
     }
     slots
 }
 
-fn use_counts(loops: &Loops) -> BTreeMap<BufferId, usize> {
-    let mut counts = BTreeMap::new();
-    for Step::Call { args, .. } in &loops.steps {
-        args.iter().for_each(|&buffer| *counts.entry(buffer).or_insert(0) += 1);
-    }
-    counts
-}
-
 fn overlap(a: Slot, b: Slot) -> bool {
     a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
-}
-
-/// Whether the plan says that `new`, born in a step with these arguments, replaces `old` in exactly
-/// its place, and the step holds all remaining uses of `old`.
-fn replaces(
-    plan: &MemoryPlan,
-    remaining: &BTreeMap<BufferId, usize>,
-    args: &[BufferId],
-    old: BufferId,
-    new: BufferId,
-) -> bool {
-    let here = args.iter().filter(|&&a| a == old).count();
-    plan.shared.contains(&(old, new))
-        && plan.slots[old] == plan.slots[new]
-        && here == remaining[&old]
 }
 
 #[cfg(test)]
@@ -102,6 +164,7 @@ mod tests {
     use edgecc_ir::kernel::BufferId;
     use edgecc_ir::loops::Loops;
     use edgecc_ir::plan::MemoryPlan;
+    use edgecc_ir::program::{Repeat, Step};
 
     /// `0 -> 1 -> 2` and `1, 2 -> 3`, planned and then changed.
     fn messages(change: impl FnOnce(&mut MemoryPlan)) -> Vec<String> {
@@ -128,7 +191,13 @@ mod tests {
             let first = *slot(plan, 1);
             *slot(plan, 2) = first;
         });
-        assert_eq!(found, ["P1 at step 1: b2 overlaps b1, which is still in use"]);
+        assert_eq!(
+            found,
+            [
+                "P1 at call 1: b2 overlaps b1, which the call reads",
+                "P1 at call 2: b1 was overwritten by b2 and is still in use",
+            ]
+        );
     }
 
     #[test]
@@ -148,5 +217,29 @@ mod tests {
         assert!(messages(|plan| slot(plan, 2).bytes = 4).iter().any(|m| m.starts_with("P2")));
         let missing = messages(|plan| plan.slots[BufferId::from_u32(1)] = None);
         assert_eq!(missing, ["P2 at b1: the buffer has no slot"]);
+    }
+
+    /// `0 -> 1`, then five times `1 -> 2 -> 3`, then `3 -> 4`.
+    fn repeated() -> Loops {
+        let mut loops = chain(&[8; 5], &[&[0, 1], &[1, 2], &[2, 3], &[3, 4]]);
+        let counter = loops.program.counters.push(5);
+        let body = loops.program.steps.splice(1..3, []).collect();
+        let all = Step::Repeat(Repeat { counter, test: None, body });
+        loops.program.steps.insert(1, all);
+        loops
+    }
+
+    #[test]
+    fn p1_what_an_iteration_reads_lives_through_the_others() {
+        let mut loops = repeated();
+        let mut made = plan(&loops, ALIGN);
+        loops.plan = Some(made.clone());
+        assert_eq!(check(&loops), Ok(()));
+        let first = *slot(&mut made, 1);
+        *slot(&mut made, 3) = first;
+        loops.plan = Some(made);
+        let found = check(&loops).expect_err("the second iteration reads what the first overwrote");
+        let messages: Vec<String> = found.iter().map(ToString::to_string).collect();
+        assert_eq!(messages, ["P1 at call 1: b1 was overwritten by b3 and is still in use"]);
     }
 }

@@ -1,10 +1,11 @@
 //! Memory planning: places all arena buffers in one arena of nearly the least possible size.
 //!
-//! Reading order: `live` (lifetimes), `alias` (in-place execution), `place` (offsets); `order`
+//! Reading order: `line` (order of uses), `live` (lifetimes), `alias` (in-place execution), `place` (offsets); `order`
 //! changes the step sequence before planning; `check` proves a plan without sharing code.
 
 mod alias;
 pub mod check;
+mod line;
 mod live;
 pub mod order;
 mod place;
@@ -17,10 +18,10 @@ use live::{Storage, peak, storages};
 /// A cache line: slots start at one, so that vectors never straddle two by misalignment.
 pub const ALIGN: usize = 64;
 
-/// Plans the arena for the steps in their order; `align` is a power of two, usually `ALIGN`.
+/// Plans the arena for the program in its order; `align` is a power of two, usually `ALIGN`.
 #[must_use]
 pub fn plan(loops: &Loops, align: usize) -> MemoryPlan {
-    let storages = storages(loops);
+    let storages = storages(loops, &line::line(loops));
     let offsets = place::place(&storages, align);
     let mut slots = SecondaryMap::new();
     for (storage, &offset) in storages.iter().zip(&offsets) {
@@ -32,7 +33,7 @@ pub fn plan(loops: &Loops, align: usize) -> MemoryPlan {
     MemoryPlan {
         arena_bytes: ends.max().unwrap_or(0).next_multiple_of(align),
         align,
-        lower_bound: peak(&storages, loops.steps.len()),
+        lower_bound: peak(&storages),
         slots,
         shared: storages.iter().flat_map(replacements).collect(),
     }

@@ -1,5 +1,6 @@
 //! Reorders steps so that fewer bytes are live at the same time.
 
+use super::line::{Use, line, uses_of};
 use super::live::{peak, storages};
 use edgecc_ir::kernel::{BufferId, Home};
 use edgecc_ir::loops::{Loops, ParamAccess};
@@ -15,16 +16,20 @@ const MAX_WORK: usize = 20_000_000;
 
 /// Puts the steps into an order with a lower peak of live bytes, if the search finds one.
 ///
-/// A beam search over the orders that respect all dependencies; ties keep the given order. The peak
-/// is the plan's lower bound, and never rises.
+/// A beam search over the orders that respect all dependencies; ties keep the given order. A
+/// repetition or choice moves as one step. The peak is the plan's lower bound, and never rises.
 pub fn reorder(loops: &mut Loops) {
-    let before = peak(&storages(loops), loops.steps.len());
+    let before = bound(loops);
     let order = search(&Problem::new(loops));
-    let reordered = order.into_iter().map(|n| loops.steps[n].clone()).collect();
-    let original = std::mem::replace(&mut loops.steps, reordered);
-    if peak(&storages(loops), loops.steps.len()) >= before {
-        loops.steps = original;
+    let reordered = order.into_iter().map(|n| loops.program.steps[n].clone()).collect();
+    let original = std::mem::replace(&mut loops.program.steps, reordered);
+    if bound(loops) >= before {
+        loops.program.steps = original;
     }
+}
+
+fn bound(loops: &Loops) -> usize {
+    peak(&storages(loops, &line(loops)))
 }
 
 /// The steps and buffers as numbers.
@@ -41,10 +46,10 @@ impl Problem {
         let mut p = Problem { steps: DiGraph::new(), bytes: Vec::new() };
         let mut numbers: BTreeMap<BufferId, usize> = BTreeMap::new();
         let mut history: BTreeMap<BufferId, History> = BTreeMap::new();
-        for (n, step) in loops.steps.iter().enumerate() {
+        for (n, step) in loops.program.steps.iter().enumerate() {
             let node = p.steps.add_node(Vec::new());
             let mut uses = Vec::new();
-            for (buffer, access) in super::live::uses(loops, step) {
+            for Use { buffer, access, .. } in uses_of(loops, step) {
                 history.entry(buffer).or_default().depend(n, access, |m| p.edge(m, n));
                 let info = &loops.buffers[buffer];
                 if info.home == Home::Arena {
@@ -213,7 +218,8 @@ mod tests {
     use crate::plan::testing::{Random, chain, random_program};
     use crate::plan::{ALIGN, plan};
     use edgecc_ir::kernel::{BufferId, Home};
-    use edgecc_ir::loops::{Loops, Step};
+    use edgecc_ir::loops::Loops;
+    use edgecc_ir::program::Place;
 
     fn bound(loops: &Loops) -> usize {
         plan(loops, ALIGN).lower_bound
@@ -234,15 +240,16 @@ mod tests {
     fn the_peak_never_rises_and_dependencies_hold() {
         for seed in 0..300 {
             let mut loops = random_program(&mut Random(seed), 24);
-            let before = (bound(&loops), loops.steps.len());
+            let before = (bound(&loops), loops.program.steps.len());
             reorder(&mut loops);
-            assert!((bound(&loops), loops.steps.len()) <= before, "seed {seed}");
+            assert!((bound(&loops), loops.program.steps.len()) <= before, "seed {seed}");
             let mut written: Vec<_> = vec![];
-            for Step::Call { args, .. } in &loops.steps {
-                let (new, old) = args.split_last().expect("an output");
-                let defined = |b: &BufferId| loops.buffers[*b].home != Home::Arena;
-                assert!(old.iter().all(|b| defined(b) || written.contains(b)), "seed {seed}");
-                written.push(*new);
+            for (call, _) in loops.program.calls() {
+                let (new, old) = call.args.split_last().expect("an output");
+                let defined = |b: BufferId| loops.buffers[b].home != Home::Arena;
+                let known = |p: &Place| defined(p.buffer) || written.contains(&p.buffer);
+                assert!(old.iter().all(known), "seed {seed}");
+                written.push(new.buffer);
             }
         }
     }

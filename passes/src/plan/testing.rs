@@ -5,7 +5,8 @@ use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{Buffer, BufferId, Home, Port};
 use edgecc_ir::loc::{Loc, LocTable};
 use edgecc_ir::loops::build::LoopBuilder;
-use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, Step, VType};
+use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, VType};
+use edgecc_ir::program::{Call, Place, Program, Step};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::{ElemType, TensorType};
@@ -42,7 +43,7 @@ pub(super) fn chain(sizes: &[usize], steps: &[&[usize]]) -> Loops {
         consts: PrimaryMap::new(),
         inputs: vec![Port { name: "x".to_owned(), ty: ty(sizes[0]) }],
         outputs: vec![Port { name: "y".to_owned(), ty: ty(sizes[sizes.len() - 1]) }],
-        steps: Vec::new(),
+        program: Program::default(),
         plan: None,
         macs: 0,
         locs: LocTable::new(),
@@ -56,8 +57,8 @@ pub(super) fn chain(sizes: &[usize], steps: &[&[usize]]) -> Loops {
 fn push_step(loops: &mut Loops, sizes: &[usize], step: &[usize]) {
     let func = function(loops, &step.iter().map(|&b| sizes[b]).collect::<Vec<_>>());
     let loc = loops.locs.push(Loc::Unknown);
-    let args = step.iter().map(|&b| BufferId::from_u32(b as u32)).collect();
-    loops.steps.push(Step::Call { func, args, loc });
+    let args = step.iter().map(|&b| Place::from(BufferId::from_u32(b as u32))).collect();
+    loops.program.steps.push(Step::Call(Call { callee: func, args, loc }));
 }
 
 /// `out[i] = Σ operand[i % …] + 1`: element-wise where an operand has the output's size, its first

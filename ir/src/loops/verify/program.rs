@@ -1,52 +1,45 @@
-//! L5: steps bind fitting buffers, which alias only as the plan says.
+//! L5: calls bind places inside fitting buffers, which alias only as the plan says.
 
 use crate::diag::Violation;
-use crate::kernel::{BufferId, Home};
-use crate::loops::{FuncId, Loops, Param, Step};
+use crate::kernel::Home;
+use crate::loops::{FuncId, Loops, Param};
+use crate::program::Place;
+use crate::program::verify::{disjoint, problems};
 
 pub(super) fn check(loops: &Loops) -> Vec<Violation> {
+    let operands =
+        |&id: &FuncId| Some(loops.funcs.get(id)?.params.values().map(|p| &p.ty).collect());
+    let broken = problems(&loops.program, &loops.buffers, operands);
+    if !broken.is_empty() {
+        return broken.into_iter().map(|(at, why)| Violation::new("L5", at, why)).collect();
+    }
     let mut found = Vec::new();
-    for (n, step) in loops.steps.iter().enumerate() {
-        let Step::Call { func, args, .. } = step;
-        let messages = call(loops, *func, args);
-        found.extend(messages.into_iter().map(|m| Violation::new("L5", format!("step {n}"), m)));
+    for (n, (call, _)) in loops.program.calls().into_iter().enumerate() {
+        let bound: Vec<(&Param, &Place)> =
+            loops.funcs[call.callee].params.values().zip(&call.args).collect();
+        let messages = bound.iter().filter_map(|(param, place)| read_only(loops, param, place));
+        let messages = messages.chain(aliases(loops, &bound));
+        found.extend(messages.map(|m| Violation::new("L5", format!("call {n}"), m)));
     }
     found
 }
 
-fn call(loops: &Loops, func: FuncId, args: &[BufferId]) -> Vec<String> {
-    let Some(func) = loops.funcs.get(func) else {
-        return vec![format!("no function {func}")];
+fn read_only(loops: &Loops, param: &Param, place: &Place) -> Option<String> {
+    let home = loops.buffers[place.buffer].home;
+    let writable = matches!(home, Home::Arena | Home::Output(_));
+    (param.access.writes() && !writable).then(|| format!("{} in {home:?} is written", place.buffer))
+}
+
+/// What is written is bound to no other parameter; sharing of memory is between buffers.
+fn aliases(loops: &Loops, bound: &[(&Param, &Place)]) -> Vec<String> {
+    let apart = |a: &(&Param, &Place), b: &(&Param, &Place)| {
+        let [a, b] = [a, b].map(|(param, place)| (*place, param.ty.shape.numel()));
+        disjoint(&loops.program, a, b)
     };
-    if args.len() != func.params.len() || args.iter().any(|&a| !loops.buffers.is_valid(a)) {
-        return vec![format!(
-            "{args:?} are not the {} buffers of {}",
-            func.params.len(),
-            func.name
-        )];
-    }
-    let bound: Vec<(&Param, BufferId)> = func.params.values().zip(args.iter().copied()).collect();
-    let fits = bound.iter().filter_map(|&(param, buffer)| misfit(loops, param, buffer));
-    fits.chain(aliases(&bound)).collect()
-}
-
-fn misfit(loops: &Loops, param: &Param, id: BufferId) -> Option<String> {
-    let buffer = &loops.buffers[id];
-    let equal =
-        buffer.ty.elem == param.ty.elem && buffer.ty.shape.numel() == param.ty.shape.numel();
-    let writable = matches!(buffer.home, Home::Arena | Home::Output(_));
-    if !equal {
-        return Some(format!("{id}: {} does not fit a parameter {}", buffer.ty, param.ty));
-    }
-    (param.access.writes() && !writable).then(|| format!("{id} in {:?} is written", buffer.home))
-}
-
-/// A written buffer is bound to no other parameter; sharing of memory is between buffers.
-fn aliases(bound: &[(&Param, BufferId)]) -> Vec<String> {
     let written = bound.iter().filter(|(param, _)| param.access.writes());
     written
-        .filter(|(_, id)| bound.iter().filter(|(_, other)| other == id).count() > 1)
-        .map(|(_, id)| format!("{id} is written and bound twice"))
+        .filter(|write| bound.iter().filter(|other| !apart(write, other)).count() > 1)
+        .map(|(_, place)| format!("{} is written and bound twice", place.buffer))
         .collect()
 }
 
@@ -56,7 +49,8 @@ mod tests {
     use crate::kernel::{Buffer, Home};
     use crate::loc::{Loc, LocTable};
     use crate::loops::build::LoopBuilder;
-    use crate::loops::{Loops, Param, ParamAccess, Step};
+    use crate::loops::{Loops, Param, ParamAccess};
+    use crate::program::{Call, Program, Step};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::PrimaryMap;
 
@@ -74,7 +68,7 @@ mod tests {
             consts: PrimaryMap::new(),
             inputs: Vec::new(),
             outputs: Vec::new(),
-            steps: Vec::new(),
+            program: Program::default(),
             plan: None,
             macs: 0,
             locs: LocTable::new(),
@@ -85,8 +79,9 @@ mod tests {
             .map(|&(home, len)| Buffer { ty: TensorType::new(ElemType::F32, &[len]), home })
             .map(|buffer| loops.buffers.push(buffer))
             .collect();
-        let (args, loc) = (args.iter().map(|&a| ids[a]).collect(), loops.locs.push(Loc::Unknown));
-        loops.steps = vec![Step::Call { func, args, loc }];
+        let args = args.iter().map(|&a| ids[a].into()).collect();
+        let loc = loops.locs.push(Loc::Unknown);
+        loops.program.steps = vec![Step::Call(Call { callee: func, args, loc })];
         check(&loops).iter().map(ToString::to_string).collect()
     }
 
@@ -97,20 +92,20 @@ mod tests {
 
     #[test]
     fn l5_buffers_fit_their_parameters() {
-        let found = violations(&[(Home::Input(0), 5), (Home::Arena, 4)], &[0, 1]);
-        assert_eq!(found, ["L5 at step 0: b0: f32[5] does not fit a parameter f32[4]"]);
+        let found = violations(&[(Home::Input(0), 3), (Home::Arena, 4)], &[0, 1]);
+        assert_eq!(found, ["L5 at call 0: b0: f32[3] does not hold f32[4]"]);
         assert_eq!(violations(&[(Home::Arena, 4)], &[0]).len(), 1);
     }
 
     #[test]
     fn l5_inputs_are_not_written() {
         let found = violations(&[(Home::Arena, 4), (Home::Input(0), 4)], &[0, 1]);
-        assert_eq!(found, ["L5 at step 0: b1 in Input(0) is written"]);
+        assert_eq!(found, ["L5 at call 0: b1 in Input(0) is written"]);
     }
 
     #[test]
     fn l5_a_written_buffer_is_bound_once() {
         let found = violations(&[(Home::Arena, 4)], &[0, 0]);
-        assert_eq!(found, ["L5 at step 0: b0 is written and bound twice"]);
+        assert_eq!(found, ["L5 at call 0: b0 is written and bound twice"]);
     }
 }

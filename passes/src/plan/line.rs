@@ -1,0 +1,102 @@
+//! A program as a line of sites, and the repetitions as spans of it.
+
+use edgecc_ir::kernel::BufferId;
+use edgecc_ir::loops::{FuncId, Loops, ParamAccess};
+use edgecc_ir::program::{Call, Place, Step};
+
+/// Calls and tests in the order of the text: a repetition's test comes before its body, and the
+/// blocks of a choice follow one another.
+pub(super) struct Line<'l> {
+    /// Calls and tests.
+    pub(super) sites: Vec<Site<'l>>,
+    /// Repetitions, each before those that it contains.
+    pub(super) spans: Vec<Span>,
+}
+
+/// A call or a test.
+pub(super) struct Site<'l> {
+    /// The call, unless it is a test.
+    pub(super) call: Option<&'l Call<FuncId>>,
+    /// What it reads and writes.
+    pub(super) uses: Vec<Use>,
+    /// The innermost repetition around it.
+    pub(super) span: Option<usize>,
+}
+
+/// How a site uses a buffer.
+#[derive(Clone, Copy)]
+pub(super) struct Use {
+    pub(super) buffer: BufferId,
+    pub(super) access: ParamAccess,
+    /// Whether all of the buffer is read or written.
+    pub(super) whole: bool,
+}
+
+/// A repetition: its sites, both inclusive, its test among them.
+pub(super) struct Span {
+    pub(super) first: usize,
+    pub(super) last: usize,
+    /// The repetition around it.
+    pub(super) outer: Option<usize>,
+}
+
+/// The line of a program.
+pub(super) fn line(loops: &Loops) -> Line<'_> {
+    let mut line = Line { sites: Vec::new(), spans: Vec::new() };
+    line.block(loops, &loops.program.steps, None);
+    line
+}
+
+/// The uses of a step and of everything in it.
+pub(super) fn uses_of(loops: &Loops, step: &Step<FuncId>) -> Vec<Use> {
+    let mut line = Line { sites: Vec::new(), spans: Vec::new() };
+    line.step(loops, step, None);
+    line.sites.into_iter().flat_map(|site| site.uses).collect()
+}
+
+impl<'l> Line<'l> {
+    fn block(&mut self, loops: &Loops, steps: &'l [Step<FuncId>], span: Option<usize>) {
+        steps.iter().for_each(|step| self.step(loops, step, span));
+    }
+
+    fn step(&mut self, loops: &Loops, step: &'l Step<FuncId>, span: Option<usize>) {
+        match step {
+            Step::Call(call) => self.call(loops, call, span),
+            Step::Repeat(repeat) => {
+                let (inner, first) = (self.spans.len(), self.sites.len());
+                self.spans.push(Span { first, last: first, outer: span });
+                self.test(step.test(), Some(inner));
+                self.block(loops, &repeat.body, Some(inner));
+                self.spans[inner].last = self.sites.len().saturating_sub(1).max(first);
+            }
+            Step::If(branch) => {
+                self.test(step.test(), span);
+                self.block(loops, &branch.then, span);
+                self.block(loops, &branch.otherwise, span);
+            }
+        }
+    }
+
+    fn call(&mut self, loops: &Loops, call: &'l Call<FuncId>, span: Option<usize>) {
+        let params = loops.funcs[call.callee].params.values();
+        let used = |(param, place): (&edgecc_ir::loops::Param, &Place)| {
+            let elements = loops.buffers[place.buffer].ty.shape.numel();
+            let whole = place.is_start() && param.ty.shape.numel() == elements;
+            Use { buffer: place.buffer, access: param.access, whole }
+        };
+        let uses = params.zip(&call.args).map(used).collect();
+        self.sites.push(Site { call: Some(call), uses, span });
+    }
+
+    fn test(&mut self, place: Option<&Place>, span: Option<usize>) {
+        let uses = place.into_iter().map(|place| Use {
+            buffer: place.buffer,
+            access: ParamAccess::Read,
+            whole: true,
+        });
+        let uses: Vec<Use> = uses.collect();
+        if !uses.is_empty() {
+            self.sites.push(Site { call: None, uses, span });
+        }
+    }
+}
