@@ -6,8 +6,8 @@
 
 use edgecc_ir::graph::build::GraphBuilder;
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Conv, Dequantize, Layout, Map, MatMul, Op, Pad, Pool, Quantize, Reduce,
-    Reshape, Slice, Transpose, Window,
+    Broadcast, Concat, Conv, Dequantize, Gather, Layout, Map, MatMul, Op, Pad, Pick, Pool,
+    Quantize, Reduce, Reshape, Slice, Transpose, Window,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::rng::Rng;
@@ -91,7 +91,7 @@ impl Generator<'_> {
 
     /// Adds one op over `x`; `None` when the chosen one does not fit.
     fn extend(&mut self, x: OpId) -> Option<OpId> {
-        match self.rng.below(14) {
+        match self.rng.below(15) {
             0 | 1 => self.unary(x),
             2 | 3 => self.binary(x),
             4 | 5 => self.conv(x),
@@ -102,6 +102,7 @@ impl Generator<'_> {
             10 => self.broadcast(x),
             11 => self.concat(x),
             12 => self.pad(x),
+            13 => self.gather(x),
             _ => self.quantize_and_back(x),
         }
     }
@@ -268,6 +269,31 @@ impl Generator<'_> {
         let dim = self.rng.below(self.ty(x).shape.rank()) as u32;
         let other = self.rng.pick(&self.values);
         self.add(Concat { dim }, &[x, other])
+    }
+
+    /// Some dimensions are picked by constants of any number of dimensions, partly out of range.
+    fn gather(&mut self, x: OpId) -> Option<OpId> {
+        let from = self.ty(x).shape;
+        let (mut picks, mut dims, mut args) = (Vec::new(), Vec::new(), vec![x]);
+        for &extent in from.iter() {
+            if self.rng.flip() {
+                picks.push(Pick::Dim(dims.len() as u32));
+                dims.push(extent);
+                continue;
+            }
+            if dims.is_empty() || self.rng.flip() {
+                dims.push(self.rng.between(1, 6));
+            }
+            let chosen: Vec<u32> = (0..dims.len() as u32).filter(|_| self.rng.flip()).collect();
+            let shape = chosen.iter().map(|&d| dims[d as usize]).collect();
+            let ty = TensorType { elem: ElemType::I32, shape };
+            let index = Tensor::from_fn(ty, |_| {
+                Scalar::from_i64(ElemType::I32, self.rng.below(extent + 2) as i64 - 1)
+            });
+            args.push(self.b.constant(index));
+            picks.push(Pick::Index(chosen));
+        }
+        (dims.len() >= 2).then(|| self.add(Gather { picks, shape: Shape::new(&dims) }, &args))?
     }
 
     fn pad(&mut self, x: OpId) -> Option<OpId> {

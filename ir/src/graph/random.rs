@@ -1,8 +1,8 @@
 //! Random op instances for tests and fuzzing: small, well-typed, the same for the same seed.
 
 use super::ops::{
-    Broadcast, Concat, Const, Conv, Dequantize, Input, Layout, Map, MatMul, Op, OpTag, Pad, Pool,
-    Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Layout, Map, MatMul, Op, OpTag, Pad,
+    Pick, Pool, Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window,
 };
 use crate::kernel::ConstId;
 use crate::rng::Rng;
@@ -32,6 +32,7 @@ pub fn op_instance(tag: OpTag, rng: &mut Rng) -> (Op, Vec<Tensor>) {
         OpTag::Concat => concat(rng),
         OpTag::Conv => conv(rng),
         OpTag::Dequantize => dequantize(rng),
+        OpTag::Gather => gather(rng),
         OpTag::Map => map(rng),
         OpTag::MatMul => matmul(rng),
         OpTag::Pad => pad(rng),
@@ -159,6 +160,35 @@ fn slice(rng: &mut Rng) -> (Op, Vec<Tensor>) {
         extents.push(taken);
     }
     (Slice { starts, steps, shape: Shape::new(&extents) }.into(), vec![x])
+}
+
+/// Every second index is within its dimension, the others may have to be clamped.
+fn gather(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let result = any_shape(rng);
+    let (mut picks, mut data, mut indices) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rng.below(4) {
+        let dims: Vec<u32> = (0..result.rank() as u32).filter(|_| rng.flip()).collect();
+        match dims.first() {
+            Some(&d) if rng.flip() => {
+                picks.push(Pick::Dim(d));
+                data.push(result[d as usize]);
+            }
+            _ => {
+                let extent = rng.between(1, 5);
+                let shape = dims.iter().map(|&d| result[d as usize]).collect();
+                let ty = TensorType { elem: rng.pick(&[ElemType::I32, ElemType::I64]), shape };
+                indices.push(Tensor::from_fn(ty.clone(), |i| match i % 2 {
+                    0 => Scalar::from_i64(ty.elem, rng.below(extent) as i64),
+                    _ => scalar(ty.elem, rng),
+                }));
+                picks.push(Pick::Index(dims));
+                data.push(extent);
+            }
+        }
+    }
+    let x = tensor(&TensorType::new(rng.pick(ElemType::ALL), &data), rng);
+    let args = [x].into_iter().chain(indices).collect();
+    (Gather { picks, shape: result }.into(), args)
 }
 
 fn pad(rng: &mut Rng) -> (Op, Vec<Tensor>) {

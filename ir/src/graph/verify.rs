@@ -148,6 +148,7 @@ fn operand_counts(op: &Op) -> RangeInclusive<usize> {
         Op::Map(map) => exactly((map.body.params() as usize).max(1)),
         Op::MatMul(matmul) => exactly((matmul.epilogue.params() as usize).max(1) + 1),
         Op::Conv(conv) => exactly((conv.epilogue.params() as usize).max(1) + 1),
+        Op::Gather(gather) => exactly(1 + gather.index_dims().count()),
         Op::Concat(_) => 1..=usize::MAX,
     }
 }
@@ -160,6 +161,7 @@ fn shapes_like_result<'a>(op: &Op, args: &'a [&'a TensorType]) -> &'a [&'a Tenso
         Op::Broadcast(_)
         | Op::Concat(_)
         | Op::Const(_)
+        | Op::Gather(_)
         | Op::Input(_)
         | Op::Pad(_)
         | Op::Pool(_)

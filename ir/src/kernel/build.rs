@@ -1,7 +1,7 @@
 //! Builds the kernel form of a tensor op.
 
 use super::{
-    Access, Axis, AxisId, AxisKind, Kernel, Operand, OperandId, Outside, Reduce, Role, Stage,
+    Access, Axis, AxisId, AxisKind, Index, Kernel, Operand, OperandId, Outside, Reduce, Role, Stage,
 };
 use crate::affine::Affine;
 use crate::scalar::ScalarExpr;
@@ -115,6 +115,7 @@ impl KernelBuilder {
 /// An in-bounds access.
 #[must_use]
 pub fn access(operand: OperandId, index: Vec<Affine<AxisId>>) -> Access {
+    let index = index.into_iter().map(Index::Affine).collect();
     Access { operand, index, outside: Outside::Never }
 }
 

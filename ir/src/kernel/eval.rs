@@ -1,9 +1,10 @@
 //! What kernels mean: naive interpretation of stages, the oracle of kernel transformations.
 
 use super::{
-    Access, AxisId, BufferId, Home, Kernel, KernelId, Kernels, Operand, OperandId, Outside, Role,
-    Stage,
+    Access, AxisId, BufferId, Home, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
+    Outside, Role, Stage,
 };
+use crate::affine::Affine;
 use crate::index::for_each_index;
 use crate::program::{Call, Counters, Place, Step};
 use crate::scalar::ScalarExpr;
@@ -184,9 +185,24 @@ impl Run<'_> {
     fn position(&self, access: &Access) -> Option<usize> {
         let shape = &self.kernel.operands[access.operand].ty.shape;
         access.index.iter().zip(shape.iter()).try_fold(0, |flat, (index, &extent)| {
-            let at = usize::try_from(index.eval(|axis| self.point[axis])).ok()?;
+            let at = match index {
+                Index::Affine(affine) => self.at(affine),
+                Index::Lookup(lookup) => self.look_up(lookup).clamp(0, extent as i64 - 1),
+            };
+            let at = usize::try_from(at).ok()?;
             (at < extent).then_some(flat * extent + at)
         })
+    }
+
+    fn look_up(&self, lookup: &Lookup) -> i64 {
+        let table = &self.tensors[lookup.operand];
+        let dims = lookup.index.iter().zip(table.ty.shape.iter());
+        let flat = dims.fold(0, |flat, (i, &extent)| flat * extent as i64 + self.at(i));
+        table.get(flat as usize).as_i64()
+    }
+
+    fn at(&self, index: &Affine<AxisId>) -> i64 {
+        index.eval(|axis| self.point[axis])
     }
 
     fn extents(&self, axes: &[AxisId]) -> Vec<usize> {

@@ -2,7 +2,8 @@
 //!
 //! Invariants, checked by `verify`:
 //! **K1** each access is in bounds over its stage's whole domain by interval arithmetic, or has
-//! `Outside::Pad`; writes are always in bounds.
+//! `Outside::Pad`; writes are always in bounds and look nothing up; lookups are clamped to their
+//! dimension, and what they read is a scalar i32 or i64 in bounds.
 //! **K2** the stages together write each element of each output exactly once.
 //! **K3** reduce axes do not appear in the write map.
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
@@ -21,7 +22,7 @@ pub mod eval;
 pub mod schedule;
 pub mod verify;
 
-use crate::affine::Affine;
+use crate::affine::{Affine, Interval};
 use crate::loc::LocTable;
 use crate::program::Program;
 use crate::scalar::ScalarExpr;
@@ -197,15 +198,33 @@ pub struct Reduce {
     pub init: Scalar,
 }
 
-/// An affine access to one element of an operand.
+/// An access to one element of an operand.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Access {
     /// The operand.
     pub operand: OperandId,
     /// One index per dimension of the operand's type.
-    pub index: Vec<Affine<AxisId>>,
+    pub index: Vec<Index>,
     /// What a read outside the operand gives.
     pub outside: Outside,
+}
+
+/// The place of an access along one dimension.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Index {
+    /// Known from the point.
+    Affine(Affine<AxisId>),
+    /// An element of another operand, clamped to the dimension.
+    Lookup(Lookup),
+}
+
+/// An in-bounds read of an integer that is used as an index.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lookup {
+    /// The operand, of type i32 or i64.
+    pub operand: OperandId,
+    /// One index per dimension of the operand's type.
+    pub index: Vec<Affine<AxisId>>,
 }
 
 /// What an access outside the operand's shape means.
@@ -241,6 +260,11 @@ impl Kernel {
 }
 
 impl Stage {
+    /// Every lookup of the stage's reads.
+    pub fn lookups(&self) -> impl Iterator<Item = &Lookup> {
+        self.all_reads().flat_map(Access::lookups)
+    }
+
     /// Every read of the stage: body operands, then epilogue operands.
     pub fn all_reads(&self) -> impl Iterator<Item = &Access> {
         self.reads.iter().chain(&self.epilogue_reads)
@@ -250,5 +274,81 @@ impl Stage {
     #[must_use]
     pub fn is_copy(&self) -> bool {
         self.reduce.is_none() && self.body.is_identity() && self.epilogue.is_identity()
+    }
+}
+
+impl Access {
+    /// The lookups among the indices.
+    pub fn lookups(&self) -> impl Iterator<Item = &Lookup> {
+        self.index.iter().filter_map(|index| match index {
+            Index::Lookup(lookup) => Some(lookup),
+            Index::Affine(_) => None,
+        })
+    }
+
+    /// Every axis on which the place depends, also through lookups.
+    pub fn axes(&self) -> impl Iterator<Item = AxisId> {
+        let affines = self.index.iter().flat_map(Index::affines);
+        affines.flat_map(|affine| affine.terms().iter().map(|term| term.0))
+    }
+}
+
+impl Index {
+    /// The place, unless it is looked up.
+    #[must_use]
+    pub fn affine(&self) -> Option<&Affine<AxisId>> {
+        match self {
+            Index::Affine(affine) => Some(affine),
+            Index::Lookup(_) => None,
+        }
+    }
+
+    /// The affine parts: the place, or where it is looked up.
+    #[must_use]
+    pub fn affines(&self) -> &[Affine<AxisId>] {
+        match self {
+            Index::Affine(affine) => std::slice::from_ref(affine),
+            Index::Lookup(lookup) => &lookup.index,
+        }
+    }
+
+    /// The affine parts, for editing.
+    pub fn affines_mut(&mut self) -> &mut [Affine<AxisId>] {
+        match self {
+            Index::Affine(affine) => std::slice::from_mut(affine),
+            Index::Lookup(lookup) => &mut lookup.index,
+        }
+    }
+
+    /// How far the place moves for one step of an axis; `None` when only the looked up values know.
+    #[must_use]
+    pub fn step(&self, axis: AxisId) -> Option<i64> {
+        match self {
+            Index::Affine(affine) => Some(affine.coefficient(axis)),
+            Index::Lookup(lookup) => {
+                lookup.index.iter().all(|i| i.coefficient(axis) == 0).then_some(0)
+            }
+        }
+    }
+
+    /// Whether the place may change with an axis.
+    #[must_use]
+    pub fn follows(&self, axis: AxisId) -> bool {
+        self.step(axis) != Some(0)
+    }
+
+    /// All places in a dimension of this extent, when each axis ranges over its interval.
+    #[must_use]
+    pub fn interval(&self, extent: usize, range: impl FnMut(AxisId) -> Interval) -> Interval {
+        match self {
+            Index::Affine(affine) => affine.interval(range),
+            Index::Lookup(_) => Interval::below(extent),
+        }
+    }
+}
+
+impl From<Affine<AxisId>> for Index {
+    fn from(affine: Affine<AxisId>) -> Index {
+        Index::Affine(affine)
     }
 }

@@ -5,7 +5,9 @@ mod calls;
 mod coverage;
 mod rows;
 
-use super::{Access, AxisId, AxisKind, Kernel, Kernels, OperandId, Outside, Role, Stage};
+use super::{
+    Access, AxisId, AxisKind, Index, Kernel, Kernels, Lookup, OperandId, Outside, Role, Stage,
+};
 use crate::affine::Interval;
 use crate::diag::Violation;
 use crate::types::ElemType;
@@ -98,20 +100,31 @@ impl Check<'_> {
         if access.index.len() != shape.rank() {
             return self.report("K1", format!("the access to {operand} is not of its rank"));
         }
-        let mut used = access.index.iter().flat_map(|index| index.terms());
-        if let Some((axis, _)) = used.find(|(axis, _)| !stage.axes.contains(axis)) {
+        if let Some(axis) = access.axes().find(|axis| !stage.axes.contains(axis)) {
             return self.report("K1", format!("the access to {operand} uses foreign axis {axis}"));
         }
+        access.lookups().for_each(|lookup| self.lookup(stage, lookup));
         if matches!(access.outside, Outside::Pad(_)) {
             return;
         }
         for (d, index) in access.index.iter().enumerate() {
-            let range = index.interval(|axis| Interval::below(self.kernel.extent(axis)));
+            let range = index.interval(shape[d], |axis| Interval::below(self.kernel.extent(axis)));
             self.ensure(range.within(shape[d]), "K1", || {
                 let Interval { lo, hi } = range;
                 format!("dimension {d} of {operand} spans {lo}..={hi} of {}", shape[d])
             });
         }
+    }
+
+    fn lookup(&mut self, stage: &Stage, lookup: &Lookup) {
+        let Lookup { operand, index } = lookup.clone();
+        if let Some(data) = self.kernel.operands.get(operand) {
+            let fits = matches!(data.ty.elem, ElemType::I32 | ElemType::I64);
+            self.ensure(fits, "K1", || format!("{operand} of {} is looked up", data.ty));
+            self.ensure(data.role != Role::Write, "K1", || "a written operand is read".into());
+        }
+        let index = index.into_iter().map(Index::Affine).collect();
+        self.access(stage, &Access { operand, index, outside: Outside::Never });
     }
 
     fn roles(&mut self, stage: &Stage) {
@@ -122,6 +135,8 @@ impl Check<'_> {
         self.ensure(reads_ok, "K1", || "a written operand is read".into());
         self.ensure(writes_ok, "K2", || "a read operand is written".into());
         self.ensure(!padded, "K1", || "a write is padded".into());
+        let looked_up = stage.write.lookups().next().is_some();
+        self.ensure(!looked_up, "K1", || "the place of a write is looked up".into());
     }
 
     fn reduce_axes(&mut self, stage: &Stage) {
@@ -130,8 +145,7 @@ impl Check<'_> {
             "a stage with reduce axes has no reduction".into()
         });
         for access in stage.epilogue_reads.iter().chain([&stage.write]) {
-            let mut used = access.index.iter().flat_map(|index| index.terms());
-            let uses_reduced = used.any(|(axis, _)| reduced.contains(axis));
+            let uses_reduced = access.axes().any(|axis| reduced.contains(&axis));
             self.ensure(!uses_reduced, "K3", || {
                 format!("after the reduction, {} depends on a reduce axis", access.operand)
             });
@@ -243,13 +257,13 @@ fn has_repeats(axes: &[AxisId]) -> bool {
 mod tests {
     use super::verify_kernel;
     use crate::affine::Affine;
-    use crate::graph::ops::{MatMul, TensorOp};
+    use crate::graph::ops::{Gather, MatMul, Pick, TensorOp};
     use crate::kernel::schedule::Schedule;
-    use crate::kernel::{AxisId, Kernel, Outside};
+    use crate::kernel::{Access, AxisId, Kernel, OperandId, Outside};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
     use crate::tensor::Scalar;
-    use crate::types::{ElemType, TensorType};
+    use crate::types::{ElemType, Shape, TensorType};
     use cranelift_entity::EntityRef;
 
     /// `[2,3] · [3,4]`: axes m, n, k; operands a, w, y.
@@ -270,6 +284,28 @@ mod tests {
         assert!(found.iter().any(|v| v.invariant == invariant), "{found:?}");
     }
 
+    fn shift(access: &mut Access, dim: usize, by: i64) {
+        access.index[dim].affines_mut()[0].constant = by;
+    }
+
+    #[test]
+    fn k1_wants_lookups_of_integers_in_bounds() {
+        let gather = || {
+            let op = Gather { picks: vec![Pick::Index(vec![0])], shape: Shape::new(&[3]) };
+            let table = TensorType::new(ElemType::I64, &[3]);
+            op.kernel(&[&TensorType::new(ElemType::F32, &[5]), &table])
+        };
+        assert_eq!(verify_kernel(&gather()), Ok(()));
+        let broken = |damage: &dyn Fn(&mut Kernel)| {
+            let mut kernel = gather();
+            damage(&mut kernel);
+            verify_kernel(&kernel).expect_err("the kernel is broken")[0].invariant
+        };
+        assert_eq!(broken(&|k| shift(&mut k.stages[0].reads[0], 0, 1)), "K1");
+        assert_eq!(broken(&|k| k.operands[OperandId::new(1)].ty.elem = ElemType::F32), "K1");
+        assert_eq!(broken(&|k| k.stages[0].write.index = k.stages[0].reads[0].index.clone()), "K1");
+    }
+
     #[test]
     fn a_sound_kernel_verifies() {
         assert_eq!(verify_kernel(&sound()), Ok(()));
@@ -277,16 +313,16 @@ mod tests {
 
     #[test]
     fn k1_wants_reads_in_bounds_or_padded() {
-        check_broken("K1", |k| k.stages[0].reads[0].index[0].constant = 1);
+        check_broken("K1", |k| shift(&mut k.stages[0].reads[0], 0, 1));
         let mut padded = sound();
-        padded.stages[0].reads[0].index[0].constant = 1;
+        shift(&mut padded.stages[0].reads[0], 0, 1);
         padded.stages[0].reads[0].outside = Outside::Pad(Scalar::f32(0.0));
         assert_eq!(verify_kernel(&padded), Ok(()));
     }
 
     #[test]
     fn k1_wants_writes_in_bounds() {
-        check_broken("K1", |k| k.stages[0].write.index[1].constant = -1);
+        check_broken("K1", |k| shift(&mut k.stages[0].write, 1, -1));
         check_broken("K1", |k| k.stages[0].write.outside = Outside::Pad(Scalar::f32(0.0)));
     }
 
@@ -298,7 +334,7 @@ mod tests {
 
     #[test]
     fn k3_keeps_reduce_axes_out_of_the_write() {
-        check_broken("K3", |k| k.stages[0].write.index[0] = Affine::var(axis(2)));
+        check_broken("K3", |k| k.stages[0].write.index[0] = Affine::var(axis(2)).into());
         check_broken("K3", |k| k.stages[0].reduce = None);
     }
 

@@ -6,8 +6,8 @@
 use super::cursor::{Cursor, Parse};
 use super::number::{parse_scalar, write_scalar};
 use super::scalar::{parse_lambda, write_lambda};
-use super::write::write_brackets;
-use crate::graph::ops::Layout;
+use super::write::{write_brackets, write_list};
+use crate::graph::ops::{Layout, Pick};
 use crate::kernel::ConstId;
 use crate::scalar::ScalarExpr;
 use crate::scalar::func::ScalarFn;
@@ -158,7 +158,29 @@ attr!(Scalar, |v, out| write_scalar(out, *v), |c| parse_scalar(c));
 attr!(ScalarExpr, |v, out| write_lambda(out, v), |c| parse_lambda(c));
 attr!(ScalarFn, |v, out| out.write_str(v.info().mnemonic), |c| parse_func(c));
 attr!(Layout, |v, out| out.write_str(v.name()), |c| c.word_as("a layout", Layout::from_name));
+attr!(Vec<Pick>, |v, out| write_picks(out, v), |c| c.list("[", "]", parse_pick));
 attr!(ConstId, |v, out| write!(out, "{v}"), |c| c.numbered("c").map(|n| Self::new(n as usize)));
+
+/// `[0, by(1, 2), 3]`: dimensions, and dimensions of an index operand.
+fn write_picks(out: &mut String, picks: &[Pick]) -> fmt::Result {
+    out.push('[');
+    write_list(out, picks, |out, pick| match pick {
+        Pick::Dim(d) => write!(out, "{d}"),
+        Pick::Index(dims) => {
+            out.push_str("by(");
+            write_list(out, dims, |out, d| write!(out, "{d}"))?;
+            out.write_char(')')
+        }
+    })?;
+    out.write_char(']')
+}
+
+fn parse_pick(c: &mut Cursor<'_>) -> Parse<Pick> {
+    match c.eat("by") {
+        true => Ok(Pick::Index(c.list("(", ")", Cursor::integer)?)),
+        false => Ok(Pick::Dim(c.integer()?)),
+    }
+}
 
 /// The name of a scalar function.
 pub(crate) fn parse_func(c: &mut Cursor<'_>) -> Parse<ScalarFn> {

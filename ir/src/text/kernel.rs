@@ -28,9 +28,10 @@ use super::schedule::{parse_schedule, write_schedule};
 use super::tables::{Tables, write_locs};
 use super::write::{text_of, write_list, write_string};
 use super::{ParseError, Parsed, PrintOptions};
+use crate::affine::Affine;
 use crate::kernel::{
-    Access, Axis, AxisId, AxisKind, Kernel, KernelId, Kernels, Operand, OperandId, Outside, Reduce,
-    Role, Stage,
+    Access, Axis, AxisId, AxisKind, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
+    Outside, Reduce, Role, Stage,
 };
 use crate::scalar::ScalarExpr;
 use cranelift_entity::PrimaryMap;
@@ -188,9 +189,13 @@ fn write_function(
 
 fn write_access(out: &mut String, access: &Access) -> fmt::Result {
     write!(out, "%{}[", access.operand)?;
-    write_list(out, &access.index, |out, index| {
-        let terms = index.terms().iter().map(|&(axis, c)| (axis.as_u32(), c));
-        write_affine(out, 'a', terms, index.constant)
+    write_list(out, &access.index, |out, index| match index {
+        Index::Affine(affine) => write_place(out, affine),
+        Index::Lookup(lookup) => {
+            write!(out, "%{}[", lookup.operand)?;
+            write_list(out, &lookup.index, write_place)?;
+            out.write_char(']')
+        }
     })?;
     out.push(']');
     match access.outside {
@@ -200,6 +205,11 @@ fn write_access(out: &mut String, access: &Access) -> fmt::Result {
             write_scalar(out, value)
         }
     }
+}
+
+fn write_place(out: &mut String, place: &Affine<AxisId>) -> fmt::Result {
+    let terms = place.terms().iter().map(|&(axis, c)| (axis.as_u32(), c));
+    write_affine(out, 'a', terms, place.constant)
 }
 
 /// A kernel while it is read: its names and their meanings.
@@ -322,12 +332,23 @@ impl<'a> KernelParser<'a> {
 
     fn access(&self, c: &mut Cursor<'a>) -> Parse<Access> {
         let operand = self.operand_id(c)?;
-        let index = c.list("[", "]", |c| parse_affine(c, |t| lookup(&self.axis_names, t)))?;
+        let index = c.list("[", "]", |c| match c.at_kind(Kind::Value) {
+            true => {
+                let operand = self.operand_id(c)?;
+                let index = c.list("[", "]", |c| self.place(c))?;
+                Ok(Index::Lookup(Lookup { operand, index }))
+            }
+            false => Ok(Index::Affine(self.place(c)?)),
+        })?;
         let outside = match c.eat("else") {
             true => Outside::Pad(parse_scalar(c)?),
             false => Outside::Never,
         };
         Ok(Access { operand, index, outside })
+    }
+
+    fn place(&self, c: &mut Cursor<'a>) -> Parse<Affine<AxisId>> {
+        parse_affine(c, |token| lookup(&self.axis_names, token))
     }
 
     pub(super) fn operand_id(&self, c: &mut Cursor<'a>) -> Parse<OperandId> {

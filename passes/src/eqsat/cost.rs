@@ -35,6 +35,10 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
         Op::Reshape(_) | Op::Broadcast(_) => VIEW,
         Op::Transpose(_) => STRIDED * traffic,
         Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => traffic,
+        Op::Gather(_) => {
+            let picked = args[0].read_bytes.saturating_sub(result.ty.bytes());
+            traffic - picked as f64 + elements * SCALAR
+        }
         Op::Map(op) => traffic + scalar(&op.body),
         Op::Quantize(_) | Op::Dequantize(_) => traffic + elements * 4.0 * SCALAR,
         Op::Requantize(_) => traffic + elements * 8.0 * SCALAR,

@@ -87,6 +87,7 @@ impl Analysis<Node> for Facts {
             Op::Concat(_)
             | Op::Conv(_)
             | Op::Dequantize(_)
+            | Op::Gather(_)
             | Op::Map(_)
             | Op::MatMul(_)
             | Op::Pad(_)

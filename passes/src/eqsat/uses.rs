@@ -55,6 +55,7 @@ fn is_fusible(op: &Op) -> bool {
         | Op::Concat(_)
         | Op::Const(_)
         | Op::Conv(_)
+        | Op::Gather(_)
         | Op::Input(_)
         | Op::MatMul(_)
         | Op::Pad(_)

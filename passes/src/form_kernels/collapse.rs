@@ -2,11 +2,12 @@
 //! and axes that always advance together merged into one.
 //!
 //! A 1×1 convolution over `h` and `w` so becomes a matrix product over one axis of `h·w` points,
-//! and any element-wise kernel on dense tensors a loop over one axis.
+//! and any element-wise kernel on dense tensors a loop over one axis. A dimension that is looked up
+//! stays apart.
 
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, Axis, AxisId, Kernel, OperandId, Outside, Stage};
+use edgecc_ir::kernel::{Access, Axis, AxisId, Index, Kernel, Lookup, OperandId, Outside, Stage};
 use edgecc_ir::types::{Shape, TensorType};
 
 /// Canonical kernel with the same meaning.
@@ -35,10 +36,8 @@ fn accesses_mut(kernel: &mut Kernel) -> impl Iterator<Item = &mut Access> {
 
 /// Replaces axes in every access.
 fn substitute(kernel: &mut Kernel, with: impl Fn(AxisId) -> Affine<AxisId>) {
-    for access in accesses_mut(kernel) {
-        for index in &mut access.index {
-            *index = index.substitute(&with);
-        }
+    for index in accesses_mut(kernel).flat_map(|access| &mut access.index) {
+        index.affines_mut().iter_mut().for_each(|affine| *affine = affine.substitute(&with));
     }
 }
 
@@ -51,9 +50,9 @@ fn drop_unit_axes(kernel: &mut Kernel) {
     substitute(kernel, |a| if unit.contains(&a) { Affine::constant(0) } else { Affine::var(a) });
 }
 
-/// The range of one dimension of an access over the whole domain.
-fn range(kernel: &Kernel, index: &Affine<AxisId>) -> Interval {
-    index.interval(|a| Interval::below(kernel.extent(a)))
+/// Whether one dimension of an access, of this extent, stays inside over the whole domain.
+fn is_inside(kernel: &Kernel, index: &Index, extent: usize) -> bool {
+    index.interval(extent, |a| Interval::below(kernel.extent(a))).within(extent)
 }
 
 /// Merges neighbouring dimensions of an operand in which every access stays in bounds.
@@ -61,7 +60,10 @@ fn flatten(kernel: &mut Kernel, operand: OperandId) {
     let shape = kernel.operands[operand].ty.shape.clone();
     let inside = |d: usize| {
         let mut all = accesses(kernel).filter(|a| a.operand == operand);
-        all.all(|a| a.outside == Outside::Never || range(kernel, &a.index[d]).within(shape[d]))
+        all.all(|a| {
+            let inside = || is_inside(kernel, &a.index[d], shape[d]);
+            a.index[d].affine().is_some() && (a.outside == Outside::Never || inside())
+        })
     };
     let inside: Vec<bool> = (0..shape.rank()).map(inside).collect();
     let mut groups: Vec<Vec<usize>> = Vec::new();
@@ -75,11 +77,33 @@ fn flatten(kernel: &mut Kernel, operand: OperandId) {
         groups.push(Vec::new());
     }
     let extents: Shape = groups.iter().map(|g| g.iter().map(|&d| shape[d]).product()).collect();
-    for access in accesses_mut(kernel).filter(|a| a.operand == operand) {
-        access.index = groups.iter().map(|g| linear(&access.index, g, &shape)).collect();
+    for access in accesses_mut(kernel) {
+        if access.operand == operand {
+            access.index = groups.iter().map(|g| joined(&access.index, g, &shape)).collect();
+        }
+        for index in &mut access.index {
+            if let Index::Lookup(Lookup { operand: table, index }) = index
+                && *table == operand
+            {
+                *index = groups.iter().map(|g| linear(index, g, &shape)).collect();
+            }
+        }
     }
     let elem = kernel.operands[operand].ty.elem;
     kernel.operands[operand].ty = TensorType { elem, shape: extents };
+}
+
+/// The position within a group of dimensions; one that is looked up is a group of its own.
+fn joined(index: &[Index], group: &[usize], shape: &Shape) -> Index {
+    match group {
+        &[d] => index[d].clone(),
+        _ => {
+            let zero = Affine::constant(0);
+            let affines: Vec<Affine<AxisId>> =
+                index.iter().map(|i| i.affine().unwrap_or(&zero).clone()).collect();
+            linear(&affines, group, shape).into()
+        }
+    }
 }
 
 /// The row-major position within a group of dimensions.
@@ -109,7 +133,7 @@ fn neighbours_everywhere(kernel: &Kernel, outer: AxisId, inner: AxisId) -> bool 
 
 fn advance_together(kernel: &Kernel, outer: AxisId, inner: AxisId) -> bool {
     let run = kernel.extent(inner) as i64;
-    let mut indices = accesses(kernel).flat_map(|a| &a.index);
+    let mut indices = accesses(kernel).flat_map(|a| &a.index).flat_map(Index::affines);
     indices.all(|i| i.coefficient(outer) == run * i.coefficient(inner))
 }
 
@@ -125,7 +149,7 @@ fn drop_in_bounds_pads(kernel: &mut Kernel) {
     let mut copy = kernel.clone();
     for (access, original) in accesses_mut(&mut copy).zip(accesses(kernel)) {
         let shape = &kernel.operands[original.operand].ty.shape;
-        if (0..shape.rank()).all(|d| range(kernel, &original.index[d]).within(shape[d])) {
+        if (0..shape.rank()).all(|d| is_inside(kernel, &original.index[d], shape[d])) {
             access.outside = Outside::Never;
         }
     }

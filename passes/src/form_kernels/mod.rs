@@ -13,8 +13,8 @@ use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::kernel::build::{KernelBuilder, access_axes};
 use edgecc_ir::kernel::{
-    Access, AxisId, Buffer, BufferId, Home, Kernel, KernelId, Kernels, Operand, OperandId, Port,
-    Role, Stage,
+    Access, AxisId, Buffer, BufferId, Home, Index, Kernel, KernelId, Kernels, Operand, OperandId,
+    Port, Role, Stage,
 };
 use edgecc_ir::loc::LocId;
 use edgecc_ir::program::{Call, Place, Program, Step};
@@ -85,7 +85,7 @@ impl<'g> Former<'g> {
                 let types: Vec<&TensorType> = data.args.iter().map(|&a| self.graph.ty(a)).collect();
                 let kernel = op.kernel(&types);
                 match views::absorbed(&kernel)
-                    .and_then(|read| self.view(data.args[0]).compose(read, &kernel))
+                    .and_then(|read| self.view(data.args[0]).seen_by(read, &kernel))
                 {
                     Some(view) => view,
                     None => self.call(&kernel, &data.args, &data.ty, data.loc),
@@ -127,6 +127,12 @@ impl<'g> Former<'g> {
             if self.view(arg).compose(read, kernel).is_none() {
                 self.materialize(arg);
             }
+            for lookup in read.lookups() {
+                let arg = args[lookup.operand.index()];
+                if self.view(arg).look_up(lookup, kernel).is_none() {
+                    self.materialize(arg);
+                }
+            }
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
         let mut places: smallvec::SmallVec<[Place; 6]> =
@@ -141,10 +147,16 @@ impl<'g> Former<'g> {
 
     /// Replaces each operand by the buffer that its view reads.
     fn bind(&self, kernel: &Kernel, views: &[&View]) -> Kernel {
+        const COPIED: &str = "views that do not compose were copied";
         let through = |access: &Access| {
-            let view = views[access.operand.index()].compose(access, kernel);
-            let view = view.expect("views that do not compose were copied");
-            Access { operand: access.operand, index: view.index, outside: view.outside }
+            let seen = views[access.operand.index()].compose(access, kernel).expect(COPIED);
+            let index = seen.index.into_iter().map(|index| match index {
+                Index::Affine(affine) => Index::Affine(affine),
+                Index::Lookup(l) => {
+                    Index::Lookup(views[l.operand.index()].look_up(&l, kernel).expect(COPIED))
+                }
+            });
+            Access { index: index.collect(), ..seen }
         };
         let mut bound = kernel.clone();
         for stage in &mut bound.stages {

@@ -3,7 +3,7 @@
 use super::{dim, dims};
 use cranelift_entity::EntityRef;
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, AxisId, BufferId, Kernel, Outside};
+use edgecc_ir::kernel::{Access, AxisId, BufferId, Index, Kernel, Lookup, Outside};
 use edgecc_ir::types::{Shape, TensorType};
 
 /// A value at position `(d0, d1, …)` is the buffer's element at `index`, or `outside`.
@@ -21,11 +21,13 @@ pub(super) struct View {
     pub(super) outside: Outside,
 }
 
-/// The read of a kernel that only moves elements and writes its result in order.
+/// The read of a kernel that only moves elements, looks no place up, and writes its result in order.
 pub(super) fn absorbed(kernel: &Kernel) -> Option<&Access> {
     let [stage] = kernel.stages.as_slice() else { return None };
-    let in_order = stage.write.index == dims(kernel.axes.len());
-    (stage.is_copy() && in_order).then(|| &stage.reads[0])
+    let places = stage.write.index.iter().filter_map(Index::affine);
+    let in_order = places.eq(&dims(kernel.axes.len()));
+    let moves = stage.is_copy() && stage.lookups().next().is_none();
+    (moves && in_order).then(|| &stage.reads[0])
 }
 
 impl View {
@@ -40,9 +42,27 @@ impl View {
         self.shape == self.ty.shape && self.index == dims(self.shape.rank())
     }
 
-    /// The view that `access` sees when its operand is this view; positions are the axes of
-    /// `kernel`, whose extents are the shape. `None` where no access map can say it.
-    pub(super) fn compose(&self, access: &Access, kernel: &Kernel) -> Option<View> {
+    /// The view that `access`, which looks nothing up, sees when its operand is this view; positions
+    /// are the axes of `kernel`, whose extents are the shape. `None` where no access map can say it.
+    pub(super) fn seen_by(&self, access: &Access, kernel: &Kernel) -> Option<View> {
+        let Access { index, outside, .. } = self.compose(access, kernel)?;
+        let index = index.into_iter().filter_map(|i| i.affine().cloned()).collect();
+        let shape = kernel.axes.values().map(|a| a.extent).collect();
+        Some(View { shape, buffer: self.buffer, ty: self.ty.clone(), index, outside })
+    }
+
+    /// The lookup of an integer of this view as one of its buffer.
+    pub(super) fn look_up(&self, lookup: &Lookup, kernel: &Kernel) -> Option<Lookup> {
+        let index = lookup.index.iter().cloned().map(Index::Affine).collect();
+        let access = Access { operand: lookup.operand, index, outside: Outside::Never };
+        let seen = self.seen_by(&access, kernel)?;
+        let inside = seen.outside == Outside::Never;
+        inside.then_some(Lookup { operand: lookup.operand, index: seen.index })
+    }
+
+    /// The access to the buffer that `access`, whose operand is this view, means. `None` where no
+    /// access map can say it.
+    pub(super) fn compose(&self, access: &Access, kernel: &Kernel) -> Option<Access> {
         let shape = &kernel.operands[access.operand].ty.shape;
         let outside = match (access.outside, self.outside) {
             (Outside::Never, inner) => inner,
@@ -51,16 +71,17 @@ impl View {
             }
             _ => return None,
         };
-        let index = self.index.iter().map(|i| i.substitute(|d| access.index[d.index()].clone()));
-        let (shape, index) = (kernel.axes.values().map(|a| a.extent).collect(), index.collect());
-        Some(View { shape, buffer: self.buffer, ty: self.ty.clone(), index, outside })
+        let places = self.index.iter().zip(self.ty.shape.iter());
+        let index: Option<Vec<Index>> =
+            places.map(|(place, &extent)| composed(place, extent, access, shape)).collect();
+        Some(Access { operand: access.operand, index: index?, outside })
     }
 
     /// Whether leaving the value's shape is the same as leaving the buffer's, for each dimension
     /// in which the access may leave it.
     fn bounds_agree(&self, access: &Access, shape: &Shape, kernel: &Kernel) -> bool {
         (0..shape.rank()).all(|d| {
-            let range = access.index[d].interval(|a| Interval::below(kernel.extent(a)));
+            let range = access.index[d].interval(shape[d], |a| Interval::below(kernel.extent(a)));
             range.within(shape[d]) || self.is_plain_dim(d, shape[d])
         })
     }
@@ -93,4 +114,22 @@ impl View {
             }
         })
     }
+}
+
+/// A place in a dimension of the buffer, over the places of an access in dimensions of the value.
+/// One that is looked up must be a whole dimension of the buffer, so that it is clamped alike.
+fn composed(
+    place: &Affine<AxisId>,
+    extent: usize,
+    access: &Access,
+    shape: &Shape,
+) -> Option<Index> {
+    let dims: Option<Vec<&Affine<AxisId>>> =
+        place.terms().iter().map(|(d, _)| access.index[d.index()].affine()).collect();
+    if dims.is_some() {
+        let at = |d: AxisId| access.index[d.index()].affine().expect("just checked").clone();
+        return Some(place.substitute(at).into());
+    }
+    let whole = place.as_var().filter(|d| shape[d.index()] == extent)?;
+    Some(access.index[whole.index()].clone())
 }

@@ -1,14 +1,15 @@
 //! Normal forms: one way to write each thing, so that later passes match only that way.
 //!
 //! After this pass no op does nothing, chains of the same view are one view, a broadcast's operand
-//! has no dimension of extent 1, uniform constants are literals of the bodies, equal ops are one.
+//! and the indices of a gather have no dimension of extent 1, uniform constants are literals of the bodies, equal ops are one.
 
 use super::operands::{Body, normalize};
 use super::perm;
 use super::rebuild::{Rebuild, rebuild};
 use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Conv, Map, MatMul, Op, Pad, Pool, Reduce, Reshape, Slice, Transpose, Window,
+    Broadcast, Concat, Conv, Gather, Map, MatMul, Op, Pad, Pick, Pool, Reduce, Reshape, Slice,
+    Transpose, Window,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
@@ -29,6 +30,7 @@ pub(crate) fn canonical(new: &mut Rebuild, op: &Op, args: &[OpId]) -> OpId {
         Op::Broadcast(op) => broadcast(new, op, args[0]),
         Op::Concat(op) => concat(new, op, args),
         Op::Conv(op) => conv(new, op, args),
+        Op::Gather(op) => gather(new, op, args),
         Op::Map(op) => map(new, &op.body, args),
         Op::MatMul(op) => matmul(new, op, args),
         Op::Pad(op) => pad(new, op, args[0]),
@@ -81,6 +83,22 @@ pub(crate) fn broadcast(new: &mut Rebuild, op: &Broadcast, x: OpId) -> OpId {
     let (dims, squeezed): (Vec<u32>, Vec<usize>) = kept.map(|(&d, &e)| (d, e)).unzip();
     let x = reshape(new, &Shape::new(&squeezed), x);
     new.emit(Broadcast { dims, shape: op.shape.clone() }, &[x])
+}
+
+fn gather(new: &mut Rebuild, op: &Gather, args: &[OpId]) -> OpId {
+    let mut op = op.clone();
+    let mut args = args.to_vec();
+    let shape = op.shape.clone();
+    let indices = op.picks.iter_mut().filter_map(|pick| match pick {
+        Pick::Index(dims) => Some(dims),
+        Pick::Dim(_) => None,
+    });
+    for (dims, arg) in indices.zip(&mut args[1..]) {
+        dims.retain(|&d| shape[d as usize] != 1);
+        let squeezed = dims.iter().map(|&d| shape[d as usize]).collect();
+        *arg = reshape(new, &squeezed, *arg);
+    }
+    new.emit(op, &args)
 }
 
 fn concat(new: &mut Rebuild, op: &Concat, args: &[OpId]) -> OpId {

@@ -15,10 +15,12 @@ use super::perm::{self, Perm};
 use super::rebuild::Rebuild;
 use crate::manager::{Pass, PassCx};
 use cranelift_entity::SecondaryMap;
-use edgecc_ir::graph::ops::{Broadcast, Concat, Conv, Layout, Op, Pad, Pool, Reduce, Slice};
+use edgecc_ir::graph::ops::{
+    Broadcast, Concat, Conv, Gather, Layout, Op, Pad, Pick, Pool, Reduce, Slice,
+};
 use edgecc_ir::graph::{Graph, OpId, Output};
 use edgecc_ir::types::Shape;
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 /// The pass.
 pub const PASS: Pass<Graph> =
@@ -55,6 +57,7 @@ fn lay_out(new: &mut Rebuild, op: &Op, args: &[Placed]) -> Placed {
         Op::Concat(op) => lay_out_concat(new, op, args),
         Op::Conv(op) => lay_out_conv(new, op, args),
         Op::Pool(op) => lay_out_pool(new, op, &args[0]),
+        Op::Gather(op) => lay_out_gather(new, op, args),
         Op::Pad(op) => args[0].then(new, |perm| {
             let order = perm::inverse(perm);
             let (low, high) = (perm::apply(&order, &op.low), perm::apply(&order, &op.high));
@@ -166,6 +169,41 @@ fn lay_out_concat(new: &mut Rebuild, op: &Concat, args: &[Placed]) -> Placed {
     let operands = place_all(new, args, &perm);
     let dim = perm[op.dim as usize];
     Placed { id: new.emit(Concat { dim }, &operands), perm }
+}
+
+/// The dimensions that the data's new dimensions are picked by come in that order.
+fn lay_out_gather(new: &mut Rebuild, op: &Gather, args: &[Placed]) -> Placed {
+    let picks = perm::apply(&perm::inverse(&args[0].perm), &op.picks);
+    let picked_by = |pick: &Pick| match pick {
+        Pick::Dim(d) => vec![*d],
+        Pick::Index(dims) => dims.clone(),
+    };
+    let all = picks.iter().flat_map(picked_by).chain(0..op.shape.rank() as u32);
+    let order: Perm = all.collect::<IndexSet<u32>>().into_iter().collect();
+    let place = perm::inverse(&order);
+    let renamed = |pick: &Pick| match pick {
+        Pick::Dim(d) => Pick::Dim(place[*d as usize]),
+        Pick::Index(dims) => Pick::Index(dims.iter().map(|&d| place[d as usize]).collect()),
+    };
+    let shape = perm::shape(&order, &op.shape);
+    let mut operands: Vec<OpId> = args[1..].iter().map(|a| a.plain(new)).collect();
+    reorder(&mut operands, &args[0].perm, &op.picks);
+    operands.insert(0, args[0].id);
+    let gather = Gather { picks: picks.iter().map(renamed).collect(), shape };
+    Placed { id: new.emit(gather, &operands), perm: place }
+}
+
+/// Index operands, in the order of the picks by them, follow their dimensions of the data.
+fn reorder(operands: &mut Vec<OpId>, perm: &[u32], picks: &[Pick]) {
+    let mut next = operands.iter().copied();
+    let of_dim: Vec<Option<OpId>> = picks
+        .iter()
+        .map(|pick| match pick {
+            Pick::Dim(_) => None,
+            Pick::Index(_) => next.next(),
+        })
+        .collect();
+    *operands = perm::apply(&perm::inverse(perm), &of_dim).into_iter().flatten().collect();
 }
 
 /// The operand's dimensions keep their new order and take the same places in the result.

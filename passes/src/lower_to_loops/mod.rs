@@ -192,7 +192,7 @@ mod tests {
     use edgecc_ir::graph::build::GraphBuilder;
     use edgecc_ir::graph::eval::eval;
     use edgecc_ir::graph::ops::{
-        Broadcast, Concat, Conv, Layout, MatMul, Op, Pad, Pool, Transpose, Window,
+        Broadcast, Concat, Conv, Gather, Layout, MatMul, Op, Pad, Pick, Pool, Transpose, Window,
     };
     use edgecc_ir::loops::{interp, verify};
     use edgecc_ir::scalar::ScalarExpr;
@@ -291,6 +291,29 @@ mod tests {
             let x = data(&[1, 11, 11, 10], 3);
             check(&one_op(op, std::slice::from_ref(&x), &[]), &[x]);
         }
+    }
+
+    /// Indices that reach beyond a dimension of this extent on both sides.
+    fn indices(dims: &[usize], extent: i64) -> Tensor {
+        let ty = TensorType::new(ElemType::I64, dims);
+        Tensor::from_fn(ty, |i| {
+            Scalar::from_i64(ElemType::I64, (i as i64 * 5 + 3) % (extent + 4) - 2)
+        })
+    }
+
+    #[test]
+    fn gathers_of_rows_columns_and_points() {
+        let table = data(&[9, 19], 6);
+        for (dim, dims) in [(0, vec![2, 5]), (1, vec![7]), (0, vec![])] {
+            let index = indices(&dims, 9);
+            let op = Gather::along(dim, &table.ty.shape, &index.ty.shape);
+            let both = [table.clone(), index];
+            check(&one_op(op, &both, &[]), &both);
+        }
+        let image = data(&[2, 6, 5, 3], 7);
+        let picks = vec![Pick::Dim(0), Pick::Index(vec![0, 1]), Pick::Index(vec![1]), Pick::Dim(2)];
+        let all = [image, indices(&[2, 11], 6), indices(&[11], 5)];
+        check(&one_op(Gather { picks, shape: Shape::new(&[2, 11, 3]) }, &all, &[]), &all);
     }
 
     #[test]

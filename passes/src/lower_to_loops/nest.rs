@@ -5,7 +5,7 @@ use super::segment::{Segment, segments};
 use super::{Cx, expr, read, reduce};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
-use edgecc_ir::kernel::{AxisId, AxisKind};
+use edgecc_ir::kernel::{AxisId, AxisKind, Index};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{IndexId, ValueId};
 use smallvec::SmallVec;
@@ -25,6 +25,18 @@ pub(super) struct Point {
     offsets: SmallVec<[(AxisId, usize); 4]>,
     /// Lanes that lie in the domain.
     pub(super) active: u8,
+}
+
+impl Point {
+    /// The single point in a lane of this vector of points along `axis`.
+    pub(super) fn lane(&self, axis: AxisId, lane: u8) -> Point {
+        let mut point = self.clone();
+        match point.offsets.iter_mut().find(|o| o.0 == axis) {
+            Some(offset) => offset.1 += usize::from(lane),
+            None => point.offsets.push((axis, usize::from(lane))),
+        }
+        point
+    }
 }
 
 impl Env {
@@ -115,7 +127,8 @@ fn finish(
 
 fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {
     let write = &cx.stage.write;
-    let index = write.index.iter().map(|i| i.substitute(|a| env.at(a, point))).collect();
+    let places = write.index.iter().filter_map(Index::affine);
+    let index = places.map(|i| i.substitute(|a| env.at(a, point))).collect();
     b.store(cx.param(write), index, value, point.active);
 }
 

@@ -3,7 +3,7 @@
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::schedule::Pack;
-use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, OperandId, Stage};
+use edgecc_ir::kernel::{Access, AxisId, AxisKind, Index, Kernel, OperandId, Stage};
 use edgecc_ir::loops::IndexId;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
@@ -42,7 +42,8 @@ pub(super) fn layouts(kernel: &Kernel) -> SecondaryMap<OperandId, Option<Layout>
 fn layout(kernel: &Kernel, stage: &Stage, access: &Access, pack: &Pack) -> Layout {
     let strides = kernel.operands[access.operand].ty.shape.strides();
     let linear = |f: &dyn Fn(&Affine<AxisId>) -> i64| -> i64 {
-        access.index.iter().zip(&strides).map(|(i, &s)| f(i) * s as i64).sum()
+        let places = access.index.iter().filter_map(Index::affine);
+        places.zip(&strides).map(|(i, &s)| f(i) * s as i64).sum()
     };
     let dim = |axis: AxisId| Dim {
         axis,

@@ -1,10 +1,10 @@
 //! Reads of a tile's points: vector, broadcast or gathered, with bounds tests where intervals do
-//! not prove that a padded read stays inside.
+//! not prove that a padded read stays inside. Places that are looked up become indices first.
 
 use super::Cx;
 use super::nest::{Env, Point};
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, Outside};
+use edgecc_ir::kernel::{Access, Index, Outside};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Expr, Guard, IndexId, ParamId, VType, ValueId};
 use edgecc_ir::tensor::Scalar;
@@ -13,8 +13,17 @@ use smallvec::SmallVec;
 /// Values already read in the enclosing blocks, by what was read; innermost scope last.
 #[derive(Default)]
 pub(super) struct Cache {
-    scopes: Vec<usize>,
+    scopes: Vec<[usize; 2]>,
     entries: Vec<(Key, ValueId)>,
+    lookups: Vec<(Place, IndexId)>,
+}
+
+/// What was looked up for a dimension of this extent.
+#[derive(Clone, PartialEq, Eq)]
+struct Place {
+    param: ParamId,
+    index: Vec<Affine<IndexId>>,
+    extent: usize,
 }
 
 #[derive(Clone, PartialEq, Eq)]
@@ -39,13 +48,14 @@ enum Shape {
 impl Cache {
     /// Values read from now on are forgotten at `leave`.
     pub(super) fn enter(&mut self) {
-        self.scopes.push(self.entries.len());
+        self.scopes.push([self.entries.len(), self.lookups.len()]);
     }
 
     /// Forgets what was read since `enter`.
     pub(super) fn leave(&mut self) {
-        let len = self.scopes.pop().expect("enter comes before leave");
-        self.entries.truncate(len);
+        let [entries, lookups] = self.scopes.pop().expect("enter comes before leave");
+        self.entries.truncate(entries);
+        self.lookups.truncate(lookups);
     }
 
     fn get(&self, key: &Key) -> Option<ValueId> {
@@ -79,7 +89,7 @@ fn read(
         let key = Key { param, index, shape: Shape::Consecutive(cx.lanes()), guards: Vec::new() };
         return cached(b, cache, key, |b, key| load(b, cx, key));
     }
-    let index = index(env, point, access);
+    let index = index(b, cache, cx, env, point, access);
     let shape = shape(cx, point, access);
     let mut guards = Vec::new();
     if access.outside != Outside::Never && !matches!(shape, Shape::Strided(_)) {
@@ -92,6 +102,14 @@ fn read(
         }
     }
     let key = Key { param, index, shape, guards };
+    if let Shape::Strided(active) = key.shape {
+        let known = cache.get(&key);
+        return known.unwrap_or_else(|| {
+            let value = gather(b, cache, cx, env, point, access, active);
+            cache.entries.push((key, value));
+            value
+        });
+    }
     cached(b, cache, key, |b, key| guarded(b, cx, key, access))
 }
 
@@ -109,8 +127,35 @@ fn cached(
 }
 
 /// The position that a point reads.
-pub(super) fn index(env: &Env, point: &Point, access: &Access) -> Vec<Affine<IndexId>> {
-    access.index.iter().map(|i| i.substitute(|a| env.at(a, point))).collect()
+fn index(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    point: &Point,
+    access: &Access,
+) -> Vec<Affine<IndexId>> {
+    let dims = access.index.iter().zip(cx.shape(access).iter());
+    dims.map(|(place, &extent)| match place {
+        Index::Affine(affine) => affine.substitute(|a| env.at(a, point)),
+        Index::Lookup(lookup) => {
+            let index = lookup.index.iter().map(|i| i.substitute(|a| env.at(a, point)));
+            let param = cx.params[lookup.operand].expect("every operand is a parameter");
+            Affine::var(look_up(b, cache, Place { param, index: index.collect(), extent }))
+        }
+    })
+    .collect()
+}
+
+fn look_up(b: &mut LoopBuilder, cache: &mut Cache, place: Place) -> IndexId {
+    if let Some((_, known)) = cache.lookups.iter().rev().find(|(p, _)| *p == place) {
+        return *known;
+    }
+    let ty = VType::scalar(b.func().params[place.param].ty.elem);
+    let value = b.load(ty, place.param, place.index.clone(), 1);
+    let index = b.index(place.extent, value);
+    cache.lookups.push((place, index));
+    index
 }
 
 /// What intervals say about one dimension of a padded read.
@@ -124,7 +169,7 @@ pub(super) enum Test {
 }
 
 /// Tests each dimension of the position of lane 0.
-pub(super) fn tests(
+fn tests(
     b: &LoopBuilder,
     cx: &Cx<'_>,
     access: &Access,
@@ -154,16 +199,16 @@ pub(super) fn pad(access: &Access) -> Scalar {
 
 fn shape(cx: &Cx<'_>, point: &Point, access: &Access) -> Shape {
     let Some((axis, _)) = cx.vector else { return Shape::Broadcast };
-    let moving: SmallVec<[(usize, i64); 2]> = (0..access.index.len())
-        .map(|d| (d, access.index[d].coefficient(axis)))
-        .filter(|&(_, c)| c != 0)
+    let moving: SmallVec<[(usize, Option<i64>); 2]> = (0..access.index.len())
+        .map(|d| (d, access.index[d].step(axis)))
+        .filter(|&(_, step)| step != Some(0))
         .collect();
     match moving.as_slice() {
         [] => Shape::Broadcast,
-        &[(d, 1)] if d + 1 == access.index.len() && access.outside == Outside::Never => {
+        &[(d, Some(1))] if d + 1 == access.index.len() && access.outside == Outside::Never => {
             Shape::Consecutive(point.active)
         }
-        &[(d, 1)] if d + 1 == access.index.len() && !may_leave(cx, access, d) => {
+        &[(d, Some(1))] if d + 1 == access.index.len() && !may_leave(cx, access, d) => {
             Shape::Consecutive(point.active)
         }
         _ => Shape::Strided(point.active),
@@ -172,19 +217,17 @@ fn shape(cx: &Cx<'_>, point: &Point, access: &Access) -> Shape {
 
 /// Whether a padded read leaves its operand through dimension `d` somewhere in the domain.
 fn may_leave(cx: &Cx<'_>, access: &Access, d: usize) -> bool {
-    let range = access.index[d].interval(|a| Interval::below(cx.kernel.extent(a)));
-    !range.within(cx.shape(access)[d])
+    let extent = cx.shape(access)[d];
+    let range = access.index[d].interval(extent, |a| Interval::below(cx.kernel.extent(a)));
+    !range.within(extent)
 }
 
 fn guarded(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access) -> ValueId {
-    match key.shape {
-        Shape::Strided(active) => gather(b, cx, key, access, active),
-        Shape::Broadcast | Shape::Consecutive(_) if key.guards.is_empty() => load(b, cx, key),
-        Shape::Broadcast | Shape::Consecutive(_) => {
-            let otherwise = b.constant(pad(access), cx.lanes());
-            b.guarded(key.guards.clone(), &[otherwise], |b| vec![load(b, cx, key)])[0]
-        }
+    if key.guards.is_empty() {
+        return load(b, cx, key);
     }
+    let otherwise = b.constant(pad(access), cx.lanes());
+    b.guarded(key.guards.clone(), &[otherwise], |b| vec![load(b, cx, key)])[0]
 }
 
 fn load(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key) -> ValueId {
@@ -202,15 +245,21 @@ fn load(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key) -> ValueId {
 }
 
 /// One element per lane, each with its own bounds tests; lanes beyond the domain are zero.
-fn gather(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access, active: u8) -> ValueId {
+fn gather(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    point: &Point,
+    access: &Access,
+    active: u8,
+) -> ValueId {
     let (axis, _) = cx.vector.expect("strided reads have a vector axis");
-    let elem = b.func().params[key.param].ty.elem;
+    let elem = b.func().params[cx.param(access)].ty.elem;
     let mut lanes: SmallVec<[ValueId; 4]> = SmallVec::new();
     for lane in 0..active {
-        let step = |d: usize| access.index[d].coefficient(axis) * i64::from(lane);
-        let index: Vec<_> =
-            (0..key.index.len()).map(|d| key.index[d].clone().offset(step(d))).collect();
-        lanes.push(lane_value(b, cx, key.param, index, access));
+        let index = index(b, cache, cx, env, &point.lane(axis, lane), access);
+        lanes.push(lane_value(b, cx, index, access));
     }
     if active < cx.lanes() {
         let zero = b.constant(Scalar::from_i64(elem, 0), 1);
@@ -222,10 +271,10 @@ fn gather(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access, active: 
 fn lane_value(
     b: &mut LoopBuilder,
     cx: &Cx<'_>,
-    param: ParamId,
     index: Vec<Affine<IndexId>>,
     access: &Access,
 ) -> ValueId {
+    let param = cx.param(access);
     let ty = VType::scalar(b.func().params[param].ty.elem);
     let mut guards = Vec::new();
     if access.outside != Outside::Never {

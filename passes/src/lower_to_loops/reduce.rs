@@ -73,14 +73,15 @@ fn common_tests(
 ) -> Vec<(usize, usize, Test)> {
     let mut found = Vec::new();
     for (nth, access) in cx.stage.reads.iter().enumerate().filter(|(n, r)| skips(cx, *n, r)) {
-        for dim in 0..access.index.len() {
-            let mut axes = access.index[dim].terms().iter().map(|t| t.0);
+        for (dim, place) in access.index.iter().enumerate() {
+            let Some(place) = place.affine() else { continue };
+            let mut axes = place.terms().iter().map(|t| t.0);
             if !axes.all(|a| env.is_bound(a) && !varies(cx, env, a))
                 || env.tested.contains(&(nth, dim))
             {
                 continue;
             }
-            let expr = access.index[dim].substitute(|a| env.at(a, &points[0]));
+            let expr = place.substitute(|a| env.at(a, &points[0]));
             let test = read::test(b, &expr, cx.shape(access)[dim]);
             found.push((nth, dim, test));
         }
@@ -160,11 +161,12 @@ fn accumulate(
 fn is_outside(b: &LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point) -> bool {
     let mut skipping = cx.stage.reads.iter().enumerate().filter(|(n, r)| skips(cx, *n, r));
     skipping.any(|(_, access)| {
-        let index = read::index(env, point, access);
-        let same_for_all_lanes =
-            |d: usize| cx.vector.is_none_or(|(v, _)| access.index[d].coefficient(v) == 0);
-        let tests = read::tests(b, cx, access, &index);
-        tests.iter().any(|(d, t)| matches!(t, Test::Outside) && same_for_all_lanes(*d))
+        access.index.iter().zip(cx.shape(access).iter()).any(|(place, &extent)| {
+            let same_for_all_lanes = cx.vector.is_none_or(|(v, _)| !place.follows(v));
+            let at = place.affine().map(|i| i.substitute(|a| env.at(a, point)));
+            let test = at.map(|at| read::test(b, &at, extent));
+            matches!(test, Some(Test::Outside)) && same_for_all_lanes
+        })
     })
 }
 

@@ -46,6 +46,7 @@ fn interior(cx: &Cx<'_>, axis: AxisId) -> (usize, usize) {
     let (mut lo, mut hi) = (0, extent);
     for read in cx.stage.all_reads().filter(|r| r.outside != Outside::Never) {
         for (index, &size) in read.index.iter().zip(cx.shape(read).iter()) {
+            let Some(index) = index.affine() else { continue };
             let step = index.coefficient(axis);
             if step > 0 {
                 let rest = rest_range(cx, index, axis);

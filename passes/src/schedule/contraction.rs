@@ -9,7 +9,7 @@
 //! input are peeled, so that the interior needs no tests.
 
 use super::cost::{self, Tile};
-use super::facts::{self, stride};
+use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
 use edgecc_ir::target::Target;
@@ -84,7 +84,7 @@ fn roles<'k>(
     [a, b]: [&'k Access; 2],
     vector: AxisId,
 ) -> Option<Roles<'k>> {
-    let follows = |access: &Access, axis| stride(kernel, access, axis) != 0;
+    let follows = |access: &Access, axis| facts::follows(kernel, access, axis);
     let (weights, activations) = match (follows(a, vector), follows(b, vector)) {
         (true, false) => (a, b),
         (false, true) => (b, a),

@@ -6,10 +6,16 @@ use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 
-/// How far an access moves in memory, in elements, for one step of an axis.
-pub(super) fn stride(kernel: &Kernel, access: &Access, axis: AxisId) -> i64 {
+/// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
+/// looked up values know.
+pub(super) fn stride(kernel: &Kernel, access: &Access, axis: AxisId) -> Option<i64> {
     let strides = kernel.operands[access.operand].ty.shape.strides();
-    access.index.iter().zip(&strides).map(|(i, &s)| i.coefficient(axis) * s as i64).sum()
+    access.index.iter().zip(&strides).map(|(i, &s)| Some(i.step(axis)? * s as i64)).sum()
+}
+
+/// Whether an access moves with an axis.
+pub(super) fn follows(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
+    stride(kernel, access, axis) != Some(0)
 }
 
 /// The parallel axis along which results are consecutive, when whole vectors of 32-bit elements
@@ -20,8 +26,9 @@ pub(super) fn vector_axis(
     target: &Target,
 ) -> Option<(AxisId, u32)> {
     let lanes = target.lanes(4);
-    let fits =
-        |&a: &AxisId| stride(kernel, &stage.write, a) == 1 && kernel.extent(a) >= lanes as usize;
+    let fits = |&a: &AxisId| {
+        stride(kernel, &stage.write, a) == Some(1) && kernel.extent(a) >= lanes as usize
+    };
     let axis = kernel.parallel_axes(stage).find(fits)?;
     is_32_bit(kernel, stage).then_some((axis, lanes))
 }
@@ -51,9 +58,9 @@ pub(super) fn product_sum(stage: &Stage) -> Option<[&Access; 2]> {
     }
 }
 
-/// Whether an access reads a constant, which may be stored in any order.
+/// Whether an access reads a constant, which may be stored in any order: at places known now.
 pub(super) fn is_const(kernel: &Kernel, access: &Access) -> bool {
-    kernel.operands[access.operand].role == Role::Const
+    kernel.operands[access.operand].role == Role::Const && access.lookups().next().is_none()
 }
 
 /// The innermost reduce axis.
@@ -64,7 +71,7 @@ pub(super) fn innermost_reduce(kernel: &Kernel, stage: &Stage) -> Option<AxisId>
 /// Whether padding makes reads along a parallel axis need bounds tests.
 pub(super) fn is_padded_along(stage: &Stage, axis: AxisId) -> bool {
     let padded = stage.all_reads().filter(|a| a.outside != Outside::Never);
-    padded.flat_map(|a| &a.index).any(|i| i.coefficient(axis) != 0)
+    padded.flat_map(|a| &a.index).any(|i| i.follows(axis))
 }
 
 /// Product of the extents of a stage's reduce axes.

@@ -5,9 +5,9 @@
 //! tile of neighbouring outputs shares the loads of overlapping taps, which needs the taps along
 //! the row unrolled. Otherwise several vectors of channels hide the latency of the addition.
 
-use super::facts::{self, stride};
+use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{AxisId, Kernel, Stage};
+use edgecc_ir::kernel::{AxisId, Index, Kernel, Stage};
 use edgecc_ir::target::Target;
 
 /// Taps up to this extent are unrolled.
@@ -28,8 +28,10 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let vectors = vectors.min(kernel.extent(vector).div_ceil(lanes as usize) as u32);
     let block = vectors * lanes;
     let short = |&a: &AxisId| row.is_some() && Some(a) == tap && kernel.extent(a) <= SHORT;
-    let packed =
-        stage.reads.iter().filter(|r| facts::is_const(kernel, r) && stride(kernel, r, vector) != 0);
+    let packed = stage
+        .reads
+        .iter()
+        .filter(|r| facts::is_const(kernel, r) && facts::follows(kernel, r, vector));
     let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
     schedule.tile = row.map(|r| (r, rows)).into_iter().chain([(vector, block)]).collect();
     schedule.order =
@@ -45,7 +47,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
 /// read moves with both the axis and the innermost tap.
 fn sliding_row(kernel: &Kernel, stage: &Stage, vector: AxisId, tap: AxisId) -> Option<AxisId> {
     let slides = |&a: &AxisId| {
-        let mut dims = stage.reads.iter().flat_map(|r| &r.index);
+        let mut dims = stage.reads.iter().flat_map(|r| &r.index).filter_map(Index::affine);
         dims.any(|i| i.coefficient(a) != 0 && i.coefficient(tap) != 0)
     };
     facts::other_parallel(kernel, stage, vector).into_iter().rev().find(slides)

@@ -124,7 +124,7 @@ impl TensorOp for Conv {
         let zero = Scalar::from_i64(args[0].elem, 0);
         let outside = if self.window.is_padded() { Outside::Pad(zero) } else { Outside::Never };
         let index = self.layout.join(Affine::var(an), channel_in, &positions);
-        let x = Access { operand: b.read(args[0]), index, outside };
+        let x = Access { outside, ..access(b.read(args[0]), index) };
         let taps_index = taps.iter().map(|&t| Affine::var(t));
         let w_index = [channel_out, Affine::var(ac)].into_iter().chain(taps_index).collect();
         let w = access(b.read(args[1]), w_index);

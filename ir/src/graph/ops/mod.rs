@@ -5,6 +5,7 @@ mod concat;
 mod constant;
 mod conv;
 mod fold;
+mod gather;
 mod input;
 mod map;
 mod matmul;
@@ -22,6 +23,7 @@ pub use broadcast::Broadcast;
 pub use concat::Concat;
 pub use constant::Const;
 pub use conv::Conv;
+pub use gather::{Gather, Pick};
 pub use input::Input;
 pub use map::Map;
 pub use matmul::MatMul;
@@ -133,7 +135,7 @@ macro_rules! ops {
 }
 
 ops! {
-    Broadcast, Concat, Const, Conv, Dequantize, Input, Map, MatMul, Pad, Pool, Quantize, Reduce,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Map, MatMul, Pad, Pool, Quantize, Reduce,
     Requantize, Reshape, Slice, Transpose,
 }
 

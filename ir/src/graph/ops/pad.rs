@@ -3,7 +3,7 @@
 use super::{TensorOp, TypeError, arity, attrs, ensure};
 use crate::affine::Affine;
 use crate::index::{Walk, copy_box};
-use crate::kernel::build::{KernelBuilder, access_axes};
+use crate::kernel::build::{KernelBuilder, access, access_axes};
 use crate::kernel::{Access, Kernel, Outside};
 use crate::scalar::ScalarExpr;
 use crate::tensor::{Scalar, Tensor};
@@ -52,7 +52,8 @@ impl TensorOp for Pad {
         let index =
             axes.iter().zip(&self.low).map(|(&a, &low)| Affine::var(a).offset(-i64::from(low)));
         let index = index.collect();
-        let read = Access { operand: b.read(args[0]), index, outside: Outside::Pad(self.value) };
+        let outside = Outside::Pad(self.value);
+        let read = Access { outside, ..access(b.read(args[0]), index) };
         let write = access_axes(b.write(&ty), &axes);
         b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
         b.finish()

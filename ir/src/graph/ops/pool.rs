@@ -6,7 +6,7 @@ use super::fold::Fold;
 use super::window::{plane, spatial_rank};
 use super::{Layout, TensorOp, TypeError, Window, arity, attrs, ensure};
 use crate::affine::Affine;
-use crate::kernel::build::{KernelBuilder, access_axes};
+use crate::kernel::build::{KernelBuilder, access, access_axes};
 use crate::kernel::{Access, AxisKind, Kernel, Outside, Reduce};
 use crate::scalar::ScalarExpr;
 use crate::scalar::func::ScalarFn;
@@ -72,7 +72,7 @@ impl TensorOp for Pool {
             (0..spatial.len()).map(|d| self.window.position(d, points[d], taps[d])).collect();
         let index = self.layout.join(Affine::var(an), Affine::var(ac), &positions);
         let outside = if self.window.is_padded() { Outside::Pad(init) } else { Outside::Never };
-        let x = Access { operand: b.read(args[0]), index, outside };
+        let x = Access { outside, ..access(b.read(args[0]), index) };
         let write = access_axes(b.write(&ty), &self.layout.join(an, ac, &points));
         let axes = [an].into_iter().chain(points).chain([ac]).chain(taps).collect();
         let reduce = Reduce { func: self.func, init };

@@ -8,7 +8,7 @@
 use crate::affine::{Affine, Interval};
 use crate::diag::Violation;
 use crate::index::for_each_index;
-use crate::kernel::{AxisId, Kernel, OperandId, Role, Stage};
+use crate::kernel::{AxisId, Index, Kernel, OperandId, Role, Stage};
 use cranelift_entity::SecondaryMap;
 
 /// Outputs up to this many elements are enumerated when the rules do not decide.
@@ -74,10 +74,11 @@ impl Write {
         let fixed = |a: &AxisId| local && kernel.rows.contains(a);
         let axes = kernel.parallel_axes(stage).filter(|a| !fixed(a));
         let axes = axes.map(|a| (a, kernel.extent(a)));
+        let index: Vec<&Affine<AxisId>> = write.index.iter().filter_map(Index::affine).collect();
         Write {
-            position: flat(kernel, write.operand, &write.index),
+            position: flat(kernel, write.operand, &index),
             axes: axes.filter(|&(_, extent)| extent > 1).collect(),
-            bounds: write.index.iter().map(|i| i.interval(range)).collect(),
+            bounds: index.iter().map(|i| i.interval(range)).collect(),
         }
     }
 
@@ -126,7 +127,7 @@ impl Write {
 }
 
 /// Row-major position of an index.
-fn flat(kernel: &Kernel, operand: OperandId, index: &[Affine<AxisId>]) -> Affine<AxisId> {
+fn flat(kernel: &Kernel, operand: OperandId, index: &[&Affine<AxisId>]) -> Affine<AxisId> {
     let strides = kernel.operands[operand].ty.shape.strides();
     let terms = index.iter().zip(&strides);
     terms.fold(Affine::constant(0), |sum, (index, &stride)| sum.add_scaled(index, stride as i64))

@@ -34,7 +34,7 @@ fn locals<'k>(kernel: &'k Kernel, stage: &'k Stage) -> impl Iterator<Item = &'k 
 }
 
 fn uses_rows(kernel: &Kernel, access: &Access) -> bool {
-    kernel.rows.iter().any(|&row| access.index.iter().any(|i| i.coefficient(row) != 0))
+    access.axes().any(|axis| kernel.rows.contains(&axis))
 }
 
 #[cfg(test)]
@@ -92,7 +92,7 @@ mod tests {
             let (row, ty) = (k.rows[0], TensorType::new(ElemType::F32, &[3]));
             let sum = k.stages[0].write.operand;
             k.operands[sum] = Operand { ty, role: Role::Local };
-            k.stages[0].write.index = vec![Affine::var(row)];
+            k.stages[0].write.index = vec![Affine::var(row).into()];
         });
     }
 
