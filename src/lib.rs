@@ -14,6 +14,7 @@ pub mod code;
 pub mod driver;
 mod external;
 mod failure;
+pub mod host;
 pub mod options;
 pub mod report;
 pub mod target;

@@ -1,10 +1,11 @@
 //! `edgecc bench`: how long a run takes on this machine.
 
 use super::exit::Exit;
-use super::host::{Buffers, Host, HostArgs};
+use super::host::HostArgs;
 use super::ui::Ui;
 use super::{Outcome, random};
 use edgecc::Failure;
+use edgecc::host::{Buffers, Host};
 use edgecc::report::Layer;
 use edgecc_rt::abi::Event;
 use edgecc_rt::hooks::Hooks;

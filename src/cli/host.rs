@@ -1,15 +1,11 @@
-//! Compiles for this machine in memory and runs the result.
+//! Compiles for this machine, for the subcommands that run the result.
 
 use super::args::{self, Cpu, Effort, Model};
 use super::files;
 use super::observe::Observer;
 use super::ui::Ui;
 use edgecc::driver::{self, Compiled, Ir, Source};
-use edgecc::{Code, Failure, Options};
-use edgecc_ir::kernel::Port;
-use edgecc_ir::tensor::Tensor;
-use edgecc_rt::hooks::Hooks;
-use edgecc_rt::load::Library;
+use edgecc::{Failure, Options};
 
 /// Options of subcommands that compile for this machine.
 #[derive(clap::Args)]
@@ -55,94 +51,4 @@ pub(super) fn compile(
     let compiled = compiled?;
     ui.diagnostics(&compiled.warnings);
     Ok(compiled)
-}
-
-/// A compiled model in this process.
-pub(super) struct Host {
-    library: Library,
-    name: String,
-    outputs: Vec<Port>,
-}
-
-/// The buffers of a run, reusable.
-pub(super) struct Buffers {
-    inputs: Vec<Aligned>,
-    outputs: Vec<Aligned>,
-    workspace: Aligned,
-}
-
-impl Host {
-    /// Links and loads a compilation for this machine.
-    pub(super) fn load(compiled: &Compiled) -> Result<Host, Failure> {
-        let shared = edgecc_backend::link::shared_object(&compiled.code.object)?;
-        let library = Library::from_bytes(&shared).map_err(|e| failed(&e))?;
-        let host = Host {
-            library,
-            name: compiled.loops.name.clone(),
-            outputs: compiled.loops.outputs.clone(),
-        };
-        host.library.model(&host.name).map_err(|e| failed(&e))?;
-        Ok(host)
-    }
-
-    /// Buffers that hold these inputs.
-    pub(super) fn buffers(&self, inputs: &[Tensor]) -> Result<Buffers, Failure> {
-        let model = self.library.model(&self.name).map_err(|e| failed(&e))?;
-        Ok(Buffers {
-            inputs: inputs.iter().map(|t| Aligned::new(t.bytes())).collect(),
-            outputs: self.outputs.iter().map(|p| Aligned::new(&vec![0; p.ty.bytes()])).collect(),
-            workspace: Aligned::new(&vec![0; model.info().arena_bytes() as usize]),
-        })
-    }
-
-    /// One run on prepared buffers.
-    pub(super) fn run_with(&self, hooks: &Hooks<'_>, buffers: &mut Buffers) -> Result<(), Failure> {
-        let model = self.library.model(&self.name).map_err(|e| failed(&e))?;
-        let inputs: Vec<&[u8]> = buffers.inputs.iter().map(Aligned::bytes).collect();
-        let mut outputs: Vec<&mut [u8]> =
-            buffers.outputs.iter_mut().map(Aligned::bytes_mut).collect();
-        model
-            .run_with(hooks, &inputs, &mut outputs, buffers.workspace.bytes_mut())
-            .map_err(|e| failed(&e))
-    }
-
-    /// The outputs for these inputs.
-    pub(super) fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
-        let mut buffers = self.buffers(inputs)?;
-        self.run_with(&Hooks::NONE, &mut buffers)?;
-        let tensor = |(port, bytes): (&Port, &Aligned)| {
-            Tensor::from_bytes(port.ty.clone(), bytes.bytes().to_vec())
-        };
-        Ok(self.outputs.iter().zip(&buffers.outputs).map(tensor).collect())
-    }
-}
-
-fn failed(why: &dyn std::fmt::Display) -> Failure {
-    Code::Run.error(format!("cannot run the compiled model: {why}")).into()
-}
-
-/// Bytes that start at a multiple of 64, as much as any model asks for.
-struct Aligned {
-    storage: Vec<u8>,
-    start: usize,
-    len: usize,
-}
-
-impl Aligned {
-    const ALIGN: usize = 64;
-
-    fn new(bytes: &[u8]) -> Aligned {
-        let mut storage = vec![0; bytes.len() + Aligned::ALIGN];
-        let start = storage.as_ptr().align_offset(Aligned::ALIGN);
-        storage[start..start + bytes.len()].copy_from_slice(bytes);
-        Aligned { storage, start, len: bytes.len() }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.storage[self.start..self.start + self.len]
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.storage[self.start..self.start + self.len]
-    }
 }

@@ -3,9 +3,10 @@
 use super::arrays::{self, arrange};
 use super::exit::Exit;
 use super::files::{Writer, check_writable};
-use super::host::{Host, HostArgs};
+use super::host::HostArgs;
 use super::ui::Ui;
 use super::{Outcome, random};
+use edgecc::host::Host;
 use edgecc_ir::kernel::Port;
 use edgecc_ir::tensor::Tensor;
 use std::path::PathBuf;

@@ -2,11 +2,12 @@
 
 use super::arrays::{self, arrange};
 use super::exit::Exit;
-use super::host::{Host, HostArgs};
+use super::host::HostArgs;
 use super::ui::Ui;
 use super::{Outcome, random};
 use edgecc::Failure;
 use edgecc::driver::{Compiled, Ir};
+use edgecc::host::Host;
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::tensor::{Scalar, Tensor};
