@@ -116,9 +116,10 @@ impl Emit {
         self.builder.set_loc(loc);
     }
 
-    /// Adds a graph input.
+    /// Adds a graph input. One without elements is known: its value is a constant.
     pub(crate) fn input(&mut self, name: &str, ty: TensorType) -> OpId {
-        self.builder.input(name, ty)
+        let input = self.builder.input(name, ty.clone());
+        if ty.shape.numel() == 0 { self.constant(Tensor::zeros(ty)) } else { input }
     }
 
     /// Names a result of the graph.
@@ -168,7 +169,8 @@ impl Emit {
     /// Adds an op, or the constant that it computes.
     ///
     /// Folded are ops over constants whose result is small or not larger than the operands, but
-    /// never `dequantize`: integer kernels need to see the codes of weights.
+    /// never `dequantize`: integer kernels need to see the codes of weights. What has no elements
+    /// is a constant, so that nothing after import iterates over nothing.
     pub(crate) fn op(&mut self, op: impl Into<Op>, args: &[OpId]) -> Result<OpId, Diagnostic> {
         let op = op.into();
         let types: Vec<&TensorType> = args.iter().map(|&a| self.ty(a)).collect();
@@ -181,6 +183,9 @@ impl Emit {
     }
 
     fn fold(&self, op: &Op, args: &[OpId], ty: &TensorType) -> Option<Tensor> {
+        if ty.shape.numel() == 0 {
+            return Some(Tensor::zeros(ty.clone()));
+        }
         let stored = |a: &OpId| self.builder.graph().as_const(*a).map_or(0, Tensor::numel);
         let limit = match op {
             Op::Dequantize(_) | Op::Input(_) | Op::Const(_) => return None,
@@ -370,9 +375,12 @@ impl Emit {
 
     /// Operands one after the other along a dimension.
     pub(crate) fn concat(&mut self, parts: &[OpId], dim: usize) -> Result<OpId, Diagnostic> {
-        match parts {
+        let has_elements = |part: &OpId| self.ty(*part).shape.numel() > 0;
+        let full: Vec<OpId> = parts.iter().copied().filter(has_elements).collect();
+        match full.as_slice() {
+            [] => self.op(Concat { dim: dim as u32 }, parts),
             [one] => Ok(*one),
-            _ => self.op(Concat { dim: dim as u32 }, parts),
+            full => self.op(Concat { dim: dim as u32 }, full),
         }
     }
 

@@ -184,13 +184,15 @@ impl<'g> Former<'g> {
     /// there.
     fn output(&mut self, index: usize) {
         let op = self.graph.outputs[index].value;
+        let ty = self.graph.ty(op).clone();
         let (view, home) = (self.view(op), Home::Output(index as u32));
         let buffer = &self.out.buffers[view.buffer];
         if view.is_whole() && buffer.home == Home::Arena {
             let buffer = view.buffer;
             self.out.buffers[buffer].home = home;
+        } else if ty.shape.numel() == 0 {
+            self.buffer(&ty, home);
         } else {
-            let ty = self.graph.ty(op).clone();
             self.copy(op, home, &ty);
         }
     }
