@@ -58,7 +58,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "protobuf",
         ],
     ),
-    ("xtask", &["clap", "serde", "serde_json", "sha2"]),
+    ("xtask", &["clap", "edgecc", "edgecc-ir", "serde", "serde_json", "sha2"]),
 ];
 
 /// Packages that only tests may use.

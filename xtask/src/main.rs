@@ -9,6 +9,7 @@ mod accuracy;
 mod bench;
 mod build;
 mod command;
+mod conformance;
 mod fuzz;
 mod models;
 mod paths;
@@ -35,6 +36,8 @@ enum Task {
     Test,
     /// Compile models for both architectures, run them, compare with ONNX Runtime
     Models(models::Args),
+    /// Run the operator cases of the ONNX wheel
+    Conformance(conformance::Args),
     /// Accuracy on the CIFAR-10 test images, beside ONNX Runtime's
     Accuracy(accuracy::Args),
     /// Speed beside ONNX Runtime and the machine's peak
@@ -61,6 +64,7 @@ fn run(task: Task) -> Outcome {
         Task::Setup => setup::run(),
         Task::Test => test::run(),
         Task::Models(args) => models::run(&args),
+        Task::Conformance(args) => conformance::run(&args),
         Task::Accuracy(args) => accuracy::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),

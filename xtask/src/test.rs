@@ -4,7 +4,7 @@ use crate::Outcome;
 use crate::build::cargo;
 use crate::command::show;
 use crate::steps::Steps;
-use crate::{accuracy, models, paths, setup};
+use crate::{accuracy, conformance, models, paths, setup};
 
 /// Tests read the folder of the outside tools from here; without it they leave out what needs
 /// them, with it a missing tool is a failure.
@@ -18,6 +18,7 @@ pub(crate) fn run() -> Outcome {
         steps.run("lints", lints);
         steps.run("tests", tests);
         steps.run("models", || models::run(&models::Args::default()));
+        steps.run("conformance", || conformance::run(&conformance::Args::default()));
         steps.run("accuracy", || accuracy::run(&accuracy::Args::subset()));
     }
     steps.finish()
