@@ -22,14 +22,18 @@ mod movement;
 mod norm;
 mod pad;
 mod pool;
+mod pool_indices;
 mod positions;
 mod quant;
 mod reduce;
 mod reshape;
+mod resize;
+mod sample;
 mod scan;
 mod slice;
 mod softmax;
 mod spectral;
+mod taps;
 mod window;
 
 use crate::context::ImportCx;
@@ -109,6 +113,8 @@ const FAMILIES: &[&[OnnxOp]] = &[
     quant::OPS,
     reduce::OPS,
     reshape::OPS,
+    resize::OPS,
+    sample::OPS,
     scan::OPS,
     slice::OPS,
     softmax::OPS,

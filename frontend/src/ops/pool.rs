@@ -2,7 +2,7 @@
 
 use super::Import::{Many, One};
 use super::conv::{span, window};
-use super::{OnnxOp, row};
+use super::{OnnxOp, pool_indices, row};
 use crate::code::Code;
 use crate::context::{ImportCx, invalid};
 use edgecc_ir::diag::Diagnostic;
@@ -18,7 +18,7 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("GlobalMaxPool", 1, 1..=1, One(global_max_pool)),
     row("LRN", 1, 1..=1, One(lrn)),
     row("LpPool", 2, 1..=1, One(lp_pool)).limits("p = 1 or 2"),
-    row("MaxPool", 1, 1..=1, Many(max_pool)).limits("no indices"),
+    row("MaxPool", 1, 1..=1, Many(max_pool)).limits("indices of windows up to 64 elements"),
 ];
 
 /// A pool's extents and window before `ceil_mode`.
@@ -91,11 +91,23 @@ impl Windows {
 }
 
 fn max_pool(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
-    cx.ignore(&["storage_order"]);
+    let columns_first = cx.flag("storage_order", false)?;
     let x = cx.input(0)?;
     let ceil = cx.flag("ceil_mode", false)?;
     let windows = windows(cx, x)?;
-    Ok(vec![windows.pool(cx, x, F::Max, ceil)?])
+    let mut results = vec![windows.pool(cx, x, F::Max, ceil)?];
+    if cx.output_count() > 1 {
+        let window = if ceil { windows.rounded_up() } else { windows.window.clone() };
+        let strides = strides(&windows.input, columns_first);
+        results.push(pool_indices::positions(cx.emit, x, &windows.kernel, &window, &strides)?);
+    }
+    Ok(results)
+}
+
+/// Steps of positions in one channel, where the first or the last dimension is the fastest.
+fn strides(input: &[usize], first_is_fastest: bool) -> Vec<i64> {
+    let others = |d: usize| if first_is_fastest { 0..d } else { d + 1..input.len() };
+    (0..input.len()).map(|d| input[others(d)].iter().product::<usize>() as i64).collect()
 }
 
 fn average_pool(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {

@@ -138,6 +138,10 @@ pub(crate) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: value, ..attribute(name, AttributeType::FLOAT) }
 }
 
+pub(crate) fn floats(name: &str, values: &[f32]) -> AttributeProto {
+    AttributeProto { floats: values.to_vec(), ..attribute(name, AttributeType::FLOATS) }
+}
+
 pub(crate) fn string(name: &str, value: &str) -> AttributeProto {
     AttributeProto { s: value.as_bytes().to_vec(), ..attribute(name, AttributeType::STRING) }
 }

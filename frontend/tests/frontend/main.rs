@@ -7,5 +7,6 @@ mod narrow;
 mod ops_doc;
 mod options;
 mod positions;
+mod resampling;
 mod signal;
 mod values;
