@@ -179,7 +179,7 @@ impl Generator<'_> {
         let weights = self.data(&dims);
         let w = self.b.constant(weights);
         let epilogue = if self.rng.flip() { self.activation() } else { ScalarExpr::identity() };
-        self.add(Conv { window, groups: groups as u32, layout, epilogue }, &[x, w])
+        self.add(Conv { epilogue, ..Conv::plain(window, groups as u32, layout) }, &[x, w])
     }
 
     fn matmul(&mut self, x: OpId) -> Option<OpId> {
@@ -192,7 +192,7 @@ impl Generator<'_> {
         dims.extend(if transpose_b { [n, k] } else { [k, n] });
         let weights = self.data(&dims);
         let w = self.b.constant(weights);
-        self.add(MatMul { transpose_a, transpose_b, epilogue: ScalarExpr::identity() }, &[x, w])
+        self.add(MatMul { transpose_a, transpose_b, ..MatMul::plain() }, &[x, w])
     }
 
     /// A pool; sums only where a window may lie wholly in the pads, whose maximum is infinite.

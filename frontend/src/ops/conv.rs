@@ -7,7 +7,6 @@ use crate::context::{ImportCx, invalid, unsupported};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Conv, Layout, Window};
-use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::ElemType;
 
 pub(super) const OPS: &[OnnxOp] = &[
@@ -46,7 +45,7 @@ pub(super) fn convolve(cx: &mut ImportCx<'_>, x: OpId, w: OpId) -> Result<OpId, 
     let kernel = kernel_extents(cx, w)?;
     let groups = group_count(cx)? as u32;
     let window = window(cx, &input[2..], &kernel)?;
-    let op = Conv { window, groups, layout: Layout::default(), epilogue: ScalarExpr::identity() };
+    let op = Conv::plain(window, groups, Layout::default());
     cx.emit.op(op, &[x, w])
 }
 

@@ -14,7 +14,6 @@ use crate::emit::Emit;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Conv, Layout, Window};
-use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::tensor::Scalar;
 
 pub(super) const OPS: &[OnnxOp] = &[row("ConvTranspose", 1, 2..=3, One(conv_transpose))];
@@ -201,8 +200,7 @@ fn convolve_phases(
         (window.pads_begin[d], window.pads_end[d]) = (reach, reach);
     }
     let groups = groups as u32;
-    let op = Conv { window, groups, layout: Layout::default(), epilogue: ScalarExpr::identity() };
-    emit.op(op, &[x, w])
+    emit.op(Conv::plain(window, groups, Layout::default()), &[x, w])
 }
 
 /// `[n, m·s…, q…]` becomes `[n, m, q·s…]`.

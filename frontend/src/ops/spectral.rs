@@ -8,7 +8,6 @@ use crate::emit::Emit;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Window};
-use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 use std::f64::consts::TAU;
@@ -166,8 +165,7 @@ fn stft(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let mut window = Window::unit(1);
     window.strides[0] = step.ok_or_else(|| invalid("frame_step", "must be positive"))?;
     let signal = cx.emit.transpose(x, vec![0, 2, 1])?;
-    let epilogue = ScalarExpr::identity();
-    let conv = Conv { window, groups: 1, layout: Layout::default(), epilogue };
+    let conv = Conv::plain(window, 1, Layout::default());
     let waves = cx.emit.op(conv, &[signal, filters])?;
     let frames = cx.emit.transpose(waves, vec![0, 2, 1])?;
     let count = cx.emit.shape(frames)[1];

@@ -2,7 +2,7 @@
 
 use super::ops::{
     Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Layout, Map, MatMul, Op, OpTag, Pad,
-    Pick, Pool, Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window,
+    Pick, Pool, Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window, Zeros,
 };
 use crate::kernel::ConstId;
 use crate::rng::Rng;
@@ -254,8 +254,19 @@ fn window(kernel: &[usize], rng: &mut Rng) -> (Window, Vec<usize>) {
     (window, input)
 }
 
+/// Types of two factors, and their zero points: numbers of one type, or codes.
+fn factors(rng: &mut Rng) -> ([ElemType; 2], Zeros) {
+    if rng.flip() {
+        let elem = rng.pick(&[ElemType::F32, ElemType::F32, ElemType::F64, ElemType::I64]);
+        return ([elem; 2], Zeros::default());
+    }
+    let elems = [rng.pick(CODES), rng.pick(CODES)];
+    let [x, w] = elems.map(|elem| scalar(elem, rng).as_i64() as i32);
+    (elems, Zeros { x, w })
+}
+
 fn conv(rng: &mut Rng) -> (Op, Vec<Tensor>) {
-    let elem = rng.pick(NUMBERS);
+    let (elems, zeros) = factors(rng);
     let rank = rng.between(1, 2);
     let taps = (0..rank).map(|_| rng.between(1, 3)).collect::<Vec<_>>();
     let (window, input) = window(&taps, rng);
@@ -264,25 +275,26 @@ fn conv(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let layout = rng.pick(&[Layout::ChannelsFirst, Layout::ChannelsLast]);
     let image = layout.join(n, groups * per_in, &input);
     let filter = [&[groups * per_out, per_in], &taps[..]].concat();
-    let operands = [image, filter].map(|dims| tensor(&TensorType::new(elem, &dims), rng));
-    let plain = Conv { window, groups: groups as u32, layout, epilogue: ScalarExpr::identity() };
+    let types = [TensorType::new(elems[0], &image), TensorType::new(elems[1], &filter)];
+    let operands = types.map(|ty| tensor(&ty, rng));
+    let plain = Conv { zeros, ..Conv::plain(window, groups as u32, layout) };
     let (epilogue, args) = with_epilogue(&plain.clone().into(), operands.into(), rng);
     (Conv { epilogue, ..plain }.into(), args)
 }
 
 fn matmul(rng: &mut Rng) -> (Op, Vec<Tensor>) {
-    let elem = rng.pick(NUMBERS);
+    let (elems, zeros) = factors(rng);
     let rank = rng.below(3);
     let batch = shape(rank, rng);
     let [m, n, k] = [(); 3].map(|()| rng.between(1, 6));
     let (transpose_a, transpose_b) = (rng.flip(), rng.flip());
     let a = if transpose_a { [k, m] } else { [m, k] };
     let b = if transpose_b { [n, k] } else { [k, n] };
-    let operands = [a, b].map(|tail| {
+    let operands = [(elems[0], a), (elems[1], b)].map(|(elem, tail)| {
         let dims = [&batch[..], &tail].concat();
         tensor(&TensorType::new(elem, &dims), rng)
     });
-    let plain = MatMul { transpose_a, transpose_b, epilogue: ScalarExpr::identity() };
+    let plain = MatMul { transpose_a, transpose_b, zeros, ..MatMul::plain() };
     let (epilogue, args) = with_epilogue(&plain.clone().into(), operands.into(), rng);
     (MatMul { epilogue, ..plain }.into(), args)
 }
@@ -352,8 +364,8 @@ fn dequantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
 
 fn requantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let (q, from_zero_point) = codes(rng);
-    let (from, to) = (scales(&q.ty.shape, rng), scales(&q.ty.shape, rng));
-    (Requantize { from_zero_point, to: encoding(rng) }.into(), vec![q, from, to])
+    let ratio = scales(&q.ty.shape, rng);
+    (Requantize { from_zero_point, to: encoding(rng) }.into(), vec![q, ratio])
 }
 
 #[cfg(test)]

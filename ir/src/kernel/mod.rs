@@ -270,6 +270,13 @@ impl Stage {
         self.reads.iter().chain(&self.epilogue_reads)
     }
 
+    /// The functions of the two reads whose products the stage sums, when it does that.
+    #[must_use]
+    pub fn factors(&self) -> Option<[ScalarExpr; 2]> {
+        let sums = self.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add);
+        self.body.factors().filter(|_| sums && self.reads.len() == 2)
+    }
+
     /// Whether the stage only moves elements.
     #[must_use]
     pub fn is_copy(&self) -> bool {

@@ -87,6 +87,26 @@ impl ScalarExpr {
         self.params == 1 && self.nodes == [ScalarNode::Param(0)]
     }
 
+    /// `[f, g]` when this is `(x, y) -> mul(f(x), g(y))`.
+    #[must_use]
+    pub fn factors(&self) -> Option<[ScalarExpr; 2]> {
+        let ScalarNode::Call(ScalarFn::Mul, factors) = self.nodes.last()? else { return None };
+        let of = |root: NodeId, other: u32| {
+            let factor = self.subexpression(root);
+            let alone = !factor.nodes.contains(&ScalarNode::Param(other));
+            alone.then(|| factor.substitute(1, |b, _| b.param(0)))
+        };
+        Some([of(factors[0], 1)?, of(factors[1], 0)?])
+    }
+
+    /// The expression of one node, of the same parameters.
+    #[must_use]
+    pub fn subexpression(&self, root: NodeId) -> ScalarExpr {
+        let mut canonical = ExprBuilder::default();
+        canonical.import(&self.nodes, root, &mut vec![None; self.nodes.len()]);
+        ScalarExpr { params: self.params, nodes: canonical.nodes }
+    }
+
     /// Number of `Call` and `Cast` nodes: the work per element.
     #[must_use]
     pub fn cost(&self) -> usize {
@@ -230,6 +250,21 @@ mod tests {
         assert_eq!(e.nodes().len(), 3);
         assert_eq!(e.infer(&[ElemType::F32]), Some(ElemType::F32));
         assert_eq!(e.infer(&[ElemType::Bool]), None);
+    }
+
+    #[test]
+    fn a_product_has_factors_when_each_depends_on_its_own_parameter() {
+        let product = |left: u32, right: u32| {
+            ScalarExpr::build(2, |b| {
+                let (x, y) = (b.param(left), b.param(right));
+                let wide = b.cast(ElemType::I32, y);
+                b.call(ScalarFn::Mul, &[x, wide])
+            })
+        };
+        let [f, g] = product(0, 1).factors().expect("two factors");
+        assert!(f.is_identity() && g.cost() == 1);
+        assert_eq!(product(0, 0).factors(), None);
+        assert_eq!(ScalarExpr::call(ScalarFn::Add).factors(), None);
     }
 
     #[test]

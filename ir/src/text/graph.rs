@@ -326,12 +326,7 @@ mod tests {
     #[test]
     fn attributes_with_default_values_are_not_shown() {
         let image = f32s(&[1, 2, 5, 5]);
-        let conv = Conv {
-            window: Window::unit(2),
-            groups: 1,
-            layout: Layout::ChannelsFirst,
-            epilogue: ScalarExpr::identity(),
-        };
+        let conv = Conv::plain(Window::unit(2), 1, Layout::ChannelsFirst);
         let args = [image.clone(), f32s(&[3, 2, 1, 1])];
         assert_eq!(line(conv, &args), "%2 = conv %0, %1 : f32[1,3,5,5]");
         let args = [f32s(&[2, 3]), f32s(&[3, 4])];
@@ -351,12 +346,8 @@ mod tests {
             b.call(ScalarFn::Max, &[sum, zero])
         });
         let window = Window { pads_begin: vec![1, 0], strides: vec![2, 2], ..Window::unit(2) };
-        let conv = Conv {
-            window: window.clone(),
-            groups: 2,
-            layout: Layout::ChannelsLast,
-            epilogue: relu,
-        };
+        let plain = Conv::plain(window.clone(), 2, Layout::ChannelsLast);
+        let conv = Conv { epilogue: relu, ..plain };
         let args = [f32s(&[1, 5, 5, 4]), f32s(&[2, 2, 2, 3]), f32s(&[1, 3, 2, 2])];
         assert_eq!(
             line(conv, &args),
@@ -366,8 +357,7 @@ mod tests {
         let pool =
             Pool { func: ScalarFn::Max, kernel: vec![2, 2], window, layout: Layout::ChannelsLast };
         line(pool, &[f32s(&[1, 5, 5, 4])]);
-        let matmul =
-            MatMul { transpose_a: true, transpose_b: true, epilogue: ScalarExpr::identity() };
+        let matmul = MatMul { transpose_a: true, transpose_b: true, ..MatMul::plain() };
         line(matmul, &[f32s(&[3, 2]), f32s(&[4, 3])]);
     }
 
@@ -385,7 +375,7 @@ mod tests {
         let codes = x.with_elem(ElemType::U8);
         line(Dequantize { zero_point: -3 }, &[codes.clone(), x.clone()]);
         let to = Quantize { to: ElemType::I8, zero_point: 4, lo: -7, hi: 127 };
-        line(Requantize { from_zero_point: 2, to }, &[codes, x.clone(), x]);
+        line(Requantize { from_zero_point: 2, to }, &[codes, x]);
     }
 
     #[test]

@@ -476,8 +476,7 @@ mod tests {
         let image = f32s(&[1, 6, 6, 4]);
         let text = check_kernel(pool.kernel(&[&image]));
         assert!(text.contains("a1*2+a4-1, a2*2+a5-1, a3] else 0xff800000"), "{text}");
-        let epilogue = ScalarExpr::identity();
-        let conv = Conv { window, groups: 2, layout: Layout::ChannelsLast, epilogue };
+        let conv = Conv::plain(window, 2, Layout::ChannelsLast);
         check_kernel(conv.kernel(&[&image, &f32s(&[6, 2, 3, 3])]));
         let (one, two) = (f32s(&[2, 3]), f32s(&[2, 1]));
         check_kernel(Concat { dim: 1 }.kernel(&[&one, &two]));

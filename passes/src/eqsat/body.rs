@@ -76,11 +76,6 @@ fn inline(
     }
 }
 
-/// The expression of one node of another.
-pub(crate) fn subexpression(expr: &ScalarExpr, root: NodeId) -> ScalarExpr {
-    replaced(expr, root, expr.params(), |_, _| None)
-}
-
 /// `expr` from `root` upwards with some nodes replaced by what `with` builds.
 pub(crate) fn replaced(
     expr: &ScalarExpr,

@@ -2,7 +2,7 @@
 
 use super::node::Node;
 use super::types::{EGraph, Fact};
-use edgecc_ir::graph::ops::Op;
+use edgecc_ir::graph::ops::{Op, is_code};
 use edgecc_ir::scalar::ScalarExpr;
 use egg::Id;
 
@@ -49,12 +49,17 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
         }
         Op::Conv(op) => {
             let per_sum: usize = args[1].ty.shape[1..].iter().product();
-            traffic + elements * per_sum as f64 * MULTIPLY_ADD + scalar(&op.epilogue)
+            traffic + elements * per_sum as f64 * multiply_add(args[0]) + scalar(&op.epilogue)
         }
         Op::MatMul(op) => {
             let rank = args[0].ty.shape.rank();
             let inner = args[0].ty.shape[rank - 1 - usize::from(op.transpose_a)];
-            traffic + elements * inner as f64 * MULTIPLY_ADD + scalar(&op.epilogue)
+            traffic + elements * inner as f64 * multiply_add(args[0]) + scalar(&op.epilogue)
         }
     }
+}
+
+/// Products of codes are the cheaper ones: more of them fit a register.
+fn multiply_add(factor: &Fact) -> f64 {
+    if is_code(factor.ty.elem) { MULTIPLY_ADD / 2.0 } else { MULTIPLY_ADD }
 }

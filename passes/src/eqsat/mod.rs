@@ -7,6 +7,7 @@
 //! To add    a rule: one row in `rules/<topic>.rs`; its example is its test.
 //! Tests     `mod tests` here instantiates every row; `tests/passes/eqsat`.
 //!
+//! Arithmetic on codes is settled first, with conversions of codes apart (`rules::dissolve`).
 //! Rules are directional and keep the graph's normal forms. Constants are expressions until the
 //! folding pass that follows. Limits are numbers of iterations and e-nodes, never time, so that the
 //! result does not depend on the machine.
@@ -34,7 +35,7 @@ use explain::{Derivation, derivation};
 use extract::Selection;
 use node::Node;
 use rule::{Class, Rule, rewrite};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 use std::time::Duration;
 use types::{EGraph, Facts, Origin};
 
@@ -61,9 +62,24 @@ fn run(graph: &mut Graph, cx: &PassCx<'_>) {
 
 /// Runs the pass and tells how each op of the new graph was derived.
 pub fn optimize(graph: &mut Graph, cx: &PassCx<'_>) -> Vec<Derivation> {
+    let has_codes = graph.ops.values().any(|data| matches!(data.op, Op::Quantize(_)));
+    let before = match has_codes {
+        true => saturate(graph, cx, rules::on_codes(), &[]),
+        false => Vec::new(),
+    };
+    saturate(graph, cx, rules(), &before)
+}
+
+/// Rewrites by some of the rules; `before` says how ops of the given graph were derived.
+fn saturate(
+    graph: &mut Graph,
+    cx: &PassCx<'_>,
+    rules: impl Iterator<Item = &'static Rule>,
+    before: &[Derivation],
+) -> Vec<Derivation> {
     let allowed = |r: &&Rule| !(cx.options.strict_float && r.class == Class::Reassoc);
-    let rules: Vec<&'static Rule> = rules().filter(allowed).collect();
-    let (saturated, stop) = Saturated::new(graph, &rules);
+    let rules: Vec<&'static Rule> = rules.filter(allowed).collect();
+    let (saturated, stop) = Saturated::new(graph, &rules, before);
     if let Some(reason) = stop {
         cx.remark(PASS.name, format!("stopped before all rules were exhausted: {reason}"));
     }
@@ -79,8 +95,12 @@ struct Saturated {
 
 impl Saturated {
     /// Applies `rules` until nothing new is found; tells the limit that was hit, if any.
-    fn new(graph: &Graph, rules: &[&'static Rule]) -> (Saturated, Option<String>) {
-        let (egraph, sources, roots) = load(graph);
+    fn new(
+        graph: &Graph,
+        rules: &[&'static Rule],
+        before: &[Derivation],
+    ) -> (Saturated, Option<String>) {
+        let (egraph, sources, roots) = load(graph, before);
         let rewrites: Vec<_> = rules.iter().map(|r| rewrite(r)).collect();
         let runner: Runner<Node, Facts> = Runner::new(Facts::default())
             .with_egraph(egraph)
@@ -120,7 +140,7 @@ impl Saturated {
     }
 }
 
-fn load(graph: &Graph) -> (EGraph, Vec<Id>, Vec<Id>) {
+fn load(graph: &Graph, before: &[Derivation]) -> (EGraph, Vec<Id>, Vec<Id>) {
     let live = crate::graph::rebuild::live_ops(graph);
     let uses = uses::uses(graph, &live);
     let uniform = graph.consts.values().map(Tensor::uniform).collect();
@@ -132,7 +152,11 @@ fn load(graph: &Graph) -> (EGraph, Vec<Id>, Vec<Id>) {
     for &id in &live {
         let data = &graph.ops[id];
         let args: SmallVec<[Id; 4]> = data.args.iter().map(|&a| class(&classes, a)).collect();
-        let origin = egraph.analysis.origin(Origin::Source(data.loc));
+        let source = egraph.analysis.origin(Origin::Source(data.loc));
+        let derivation = before.iter().filter(|d| d.op == id).flat_map(|d| &d.rules);
+        let origin = derivation.fold(source, |from, &rule| {
+            egraph.analysis.origin(Origin::Rule { rule, from: smallvec![from] })
+        });
         let added = egraph.add(Node { op: data.op.clone(), args, origin });
         let mut fact = egraph[added].data.clone();
         fact.inline |= uses[id].inline;
@@ -209,7 +233,7 @@ mod tests {
     fn check(rule: &'static Rule, seed: u64) {
         let (graph, inputs) = rule.instance(seed);
         let mut rewritten: Graph = graph.clone();
-        let (saturated, _) = Saturated::new(&graph, &[rule]);
+        let (saturated, _) = Saturated::new(&graph, &[rule], &[]);
         let derivations = saturated.extract(&mut rewritten, new_first);
         let name = rule.name;
         let applied = derivations.iter().any(|d| d.rules.contains(&name));

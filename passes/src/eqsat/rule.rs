@@ -91,6 +91,14 @@ impl Rewriter<'_> {
         Some(node)
     }
 
+    /// Every e-node of this kind in a class.
+    pub(crate) fn nodes(&mut self, class: Id, tag: OpTag) -> Vec<Node> {
+        let all = self.egraph[class].nodes.iter().filter(|n| n.op.tag() == tag);
+        let found: Vec<Node> = all.cloned().collect();
+        self.used.extend(found.iter().map(|n| n.origin));
+        found
+    }
+
     /// Adds an e-node.
     pub(crate) fn add(&mut self, op: impl Into<Op>, args: &[Id]) -> Id {
         let origin = OriginId(0);

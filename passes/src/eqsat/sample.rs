@@ -58,7 +58,19 @@ impl Sample {
 
     /// An `f32` constant.
     pub(crate) fn constant(&mut self, dims: &[usize]) -> OpId {
-        let tensor = self.tensor(ElemType::F32, dims);
+        self.typed_constant(ElemType::F32, dims)
+    }
+
+    /// A constant.
+    pub(crate) fn typed_constant(&mut self, elem: ElemType, dims: &[usize]) -> OpId {
+        let tensor = self.tensor(elem, dims);
+        self.builder.constant(tensor)
+    }
+
+    /// Constant scales.
+    pub(crate) fn scales(&mut self, dims: &[usize]) -> OpId {
+        let ty = TensorType::new(ElemType::F32, dims);
+        let tensor = Tensor::from_fn(ty, |_| Scalar::f32(1.0 / (2 + self.below(6)) as f32));
         self.builder.constant(tensor)
     }
 
@@ -105,12 +117,7 @@ impl Sample {
         let weights = self.constant(&[out, channels / groups, 3, 2]);
         let mut window = Window::unit(2);
         window.pads_begin = vec![1, 1];
-        let conv = Conv {
-            window,
-            groups: groups as u32,
-            layout: Layout::ChannelsLast,
-            epilogue: ScalarExpr::identity(),
-        };
+        let conv = Conv::plain(window, groups as u32, Layout::ChannelsLast);
         self.add(conv, &[x, weights])
     }
 

@@ -179,12 +179,11 @@ fn renumber(mut kernel: Kernel) -> Kernel {
 mod tests {
     use super::canonical;
     use edgecc_ir::graph::ops::{Conv, Layout, Op, Window};
-    use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::types::{ElemType, TensorType};
 
     fn conv(window: Window, taps: usize) -> edgecc_ir::kernel::Kernel {
         let layout = Layout::ChannelsLast;
-        let op = Op::from(Conv { window, groups: 1, layout, epilogue: ScalarExpr::identity() });
+        let op = Op::from(Conv::plain(window, 1, layout));
         let x = TensorType::new(ElemType::F32, &[1, 8, 8, 16]);
         let w = TensorType::new(ElemType::F32, &[4, 16, taps, taps]);
         canonical(op.kernel(&[&x, &w]))

@@ -9,7 +9,7 @@ use super::rebuild::{Rebuild, rebuild};
 use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{
     Broadcast, Concat, Conv, Gather, Map, MatMul, Op, Pad, Pick, Pool, Reduce, Reshape, Slice,
-    Transpose, Window,
+    Transpose, Window, sum_elem,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
@@ -160,14 +160,14 @@ fn reduce(new: &mut Rebuild, op: &Reduce, x: OpId) -> OpId {
 
 fn conv(new: &mut Rebuild, op: &Conv, args: &[OpId]) -> OpId {
     let Body { expr, args: extras } =
-        normalize(new, &op.epilogue, &[new.ty(args[0]).elem], &args[2..]);
+        normalize(new, &op.epilogue, &[sum_elem(new.ty(args[0]).elem)], &args[2..]);
     let all: Vec<OpId> = args[..2].iter().copied().chain(extras).collect();
     new.emit(Conv { epilogue: expr, ..op.clone() }, &all)
 }
 
 fn matmul(new: &mut Rebuild, op: &MatMul, args: &[OpId]) -> OpId {
     let Body { expr, args: extras } =
-        normalize(new, &op.epilogue, &[new.ty(args[0]).elem], &args[2..]);
+        normalize(new, &op.epilogue, &[sum_elem(new.ty(args[0]).elem)], &args[2..]);
     let all: Vec<OpId> = args[..2].iter().copied().chain(extras).collect();
     new.emit(MatMul { epilogue: expr, ..op.clone() }, &all)
 }

@@ -5,15 +5,25 @@
 
 use super::canonicalize::canonical;
 use super::rebuild::{Rebuild, rebuild};
-use crate::manager::{Pass, PassCx};
+use crate::manager::Pass;
 use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpData, OpId};
 use edgecc_ir::tensor::Tensor;
 use indexmap::{IndexMap, IndexSet};
 
 /// The pass.
-pub const PASS: Pass<Graph> =
-    Pass { name: "fold_constants", doc: "evaluates ops whose operands are all constant", run };
+pub const PASS: Pass<Graph> = Pass {
+    name: "fold_constants",
+    doc: "evaluates ops whose operands are all constant",
+    run: |graph, _| fold(graph, |_, _, _| false),
+};
+
+/// The pass before rules have seen the codes of quantised constants.
+pub const EXCEPT_CODES: Pass<Graph> = Pass {
+    name: "fold_numbers",
+    doc: "evaluates ops whose operands are all constant, but not dequantised codes and views of them",
+    run: |graph, _| fold(graph, shows_codes),
+};
 
 /// Results of at most this many bytes are always stored.
 const SMALL_BYTES: usize = 4096;
@@ -21,13 +31,14 @@ const SMALL_BYTES: usize = 4096;
 /// Codes of one byte may become `f32`.
 const DEQUANTIZE_GROWTH: usize = 4;
 
-fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
+/// Folds all but what `keep` says.
+fn fold(graph: &mut Graph, keep: fn(&Rebuild, &Op, &[OpId]) -> bool) {
     let mut exprs = Exprs::default();
     rebuild(graph, |new, data, args| {
         let Some(leaves) = exprs.leaves(new, data, args) else {
             return canonical(new, &data.op, args);
         };
-        if may_store(new, data, &leaves) {
+        if may_store(new, data, &leaves) && !keep(new, &data.op, args) {
             let value = exprs.eval(new, &data.op, args);
             return new.constant(value);
         }
@@ -35,6 +46,17 @@ fn run(graph: &mut Graph, _cx: &PassCx<'_>) {
         exprs.pending.insert(id, leaves);
         id
     });
+}
+
+/// Whether a constant is a dequantised one, perhaps moved.
+fn shows_codes(new: &Rebuild, op: &Op, args: &[OpId]) -> bool {
+    match op {
+        Op::Dequantize(_) => true,
+        Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => {
+            shows_codes(new, new.op(args[0]), &new.graph().ops[args[0]].args)
+        }
+        _ => false,
+    }
 }
 
 fn may_store(new: &Rebuild, data: &OpData, leaves: &IndexSet<OpId>) -> bool {

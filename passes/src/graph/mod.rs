@@ -25,10 +25,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// The graph passes in pipeline order.
 ///
 /// Canonical forms come first since every later pass matches them only. Layout and saturation
-/// leave constant expressions behind (permuted weights, scaled filters) for the second folding.
+/// leave constant expressions behind (permuted weights, scaled filters) for the second folding; the
+/// first one leaves quantised constants alone, as saturation looks at their codes.
 pub const PASSES: &[Pass<Graph>] = &[
     canonicalize::PASS,
-    fold_constants::PASS,
+    fold_constants::EXCEPT_CODES,
     layout::PASS,
     eqsat::PASS,
     fold_constants::PASS,

@@ -54,11 +54,12 @@ pub(crate) fn uniform(new: &Rebuild, id: OpId) -> Option<Scalar> {
     }
 }
 
-/// Whether the value depends on constants alone, seen through ops that move elements.
+/// Whether the value depends on constants alone, seen through ops that move
+/// or dequantise elements.
 pub(crate) fn is_constant(new: &Rebuild, id: OpId) -> bool {
     match new.op(id) {
         Op::Const(_) => true,
-        Op::Broadcast(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => {
+        Op::Broadcast(_) | Op::Dequantize(_) | Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => {
             is_constant(new, new.arg(id, 0))
         }
         _ => false,

@@ -17,8 +17,6 @@ use edgecc_ir::kernel::{
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId};
 use edgecc_ir::program::{self, Call, Place, Step, map_steps};
-use edgecc_ir::scalar::ScalarExpr;
-use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
@@ -75,12 +73,8 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
 /// Multiply-adds of one call: points of the sums of products.
 #[must_use]
 pub fn macs(kernel: &Kernel) -> u64 {
-    let is_product_sum = |s: &&Stage| {
-        s.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add)
-            && s.body == ScalarExpr::call(ScalarFn::Mul)
-    };
     let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
-    kernel.stages.iter().filter(is_product_sum).map(points).sum()
+    kernel.stages.iter().filter(|s| s.factors().is_some()).map(points).sum()
 }
 
 /// What the lowering of one stage may ask; never changes.
@@ -195,7 +189,6 @@ mod tests {
         Broadcast, Concat, Conv, Gather, Layout, MatMul, Op, Pad, Pick, Pool, Transpose, Window,
     };
     use edgecc_ir::loops::{interp, verify};
-    use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{Arch, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
@@ -234,8 +227,7 @@ mod tests {
     }
 
     fn conv(image: [usize; 4], weights: [usize; 4], groups: u32, window: Window) {
-        let op =
-            Conv { window, groups, layout: Layout::ChannelsLast, epilogue: ScalarExpr::identity() };
+        let op = Conv::plain(window, groups, Layout::ChannelsLast);
         let (x, w) = (data(&image, 1), data(&weights, 2));
         check(&one_op(op, std::slice::from_ref(&x), &[w]), &[x]);
     }

@@ -12,6 +12,7 @@ use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Guard, ValueId};
 use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
 
 /// The reduced value of each point.
@@ -98,8 +99,8 @@ fn varies(cx: &Cx<'_>, env: &Env, axis: AxisId) -> bool {
 fn skips(cx: &Cx<'_>, nth: usize, access: &Access) -> bool {
     let Outside::Pad(pad) = access.outside else { return false };
     let reduce = reduction(cx);
-    let product = cx.stage.body == ScalarExpr::call(ScalarFn::Mul);
-    let annihilates = product && reduce.func == ScalarFn::Add && !pad.is_true() && nth < 2;
+    let factor = cx.stage.factors().and_then(|factors| factors.into_iter().nth(nth));
+    let annihilates = factor.is_some_and(|f| !eval(&f, &[pad]).is_true());
     annihilates || (cx.stage.body.is_identity() && reduce.func.identity(pad.elem()) == Some(pad))
 }
 

@@ -1,8 +1,9 @@
 //! Questions about the shape of a stage's accesses.
 
+use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
-use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 
@@ -19,7 +20,8 @@ pub(super) fn follows(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
 }
 
 /// The parallel axis along which results are consecutive, when whole vectors of 32-bit elements
-/// can be computed along it. The second part is the number of lanes.
+/// can be computed along it. The second part is the number of lanes. Codes of 8 and 16 bits may be
+/// loaded, compared, converted and stored on the way.
 pub(super) fn vector_axis(
     kernel: &Kernel,
     stage: &Stage,
@@ -30,30 +32,38 @@ pub(super) fn vector_axis(
         stride(kernel, &stage.write, a) == Some(1) && kernel.extent(a) >= lanes as usize
     };
     let axis = kernel.parallel_axes(stage).find(fits)?;
-    is_32_bit(kernel, stage).then_some((axis, lanes))
+    fits_lanes(kernel, stage).then_some((axis, lanes))
 }
 
-/// Whether every value of the stage has 32 bits or is the result of a comparison.
-fn is_32_bit(kernel: &Kernel, stage: &Stage) -> bool {
+/// Whether every value of the stage fits lanes of 32 bits.
+fn fits_lanes(kernel: &Kernel, stage: &Stage) -> bool {
     let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
-    let wide = |e: ElemType| matches!(e, ElemType::F32 | ElemType::I32 | ElemType::U32);
     let body: Vec<ElemType> = stage.reads.iter().map(elem).collect();
     let Some(acc) = stage.body.infer(&body) else { return false };
     let epilogue: Vec<ElemType> =
         [acc].into_iter().chain(stage.epilogue_reads.iter().map(elem)).collect();
-    let inner_wide = |expr: &ScalarExpr, params: &[ElemType]| {
-        let all = expr.infer_all(params).unwrap_or_default();
-        all.iter().all(|&e| wide(e) || e == ElemType::Bool)
-    };
-    let outer_wide = body.iter().chain(&epilogue).all(|&e| wide(e)) && wide(elem(&stage.write));
-    outer_wide && inner_wide(&stage.body, &body) && inner_wide(&stage.epilogue, &epilogue)
+    is_wide(&stage.body, &body) && is_wide(&stage.epilogue, &epilogue)
 }
 
-/// The two factors when the stage sums products of two reads.
+/// Whether an expression computes in 32 bits; narrower integers are converted or compared only.
+fn is_wide(expr: &ScalarExpr, params: &[ElemType]) -> bool {
+    let elems = expr.infer_all(params).unwrap_or_default();
+    let is_wide = |e: ElemType| matches!(e, ElemType::F32 | ElemType::I32 | ElemType::U32);
+    let nodes = expr.nodes().iter().zip(&elems).all(|(node, &elem)| match node {
+        ScalarNode::Param(_) if elem == ElemType::Bool => false,
+        _ if is_wide(elem) || elem == ElemType::Bool => true,
+        ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Cast(..) => is_code(elem),
+        ScalarNode::Call(func, _) => {
+            is_code(elem) && matches!(func, ScalarFn::Min | ScalarFn::Max | ScalarFn::Select)
+        }
+    });
+    nodes && elems.last().is_some_and(|&e| is_wide(e) || is_code(e))
+}
+
+/// What the factors read when the stage sums products of functions of two reads.
 pub(super) fn product_sum(stage: &Stage) -> Option<[&Access; 2]> {
-    let sums = stage.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add);
     match stage.reads.as_slice() {
-        [a, b] if sums && stage.body == ScalarExpr::call(ScalarFn::Mul) => Some([a, b]),
+        [a, b] => stage.factors().map(|_| [a, b]),
         _ => None,
     }
 }

@@ -1,17 +1,18 @@
 //! `conv`: `y[n,g·O+o,p] = epilogue(Σ_{c,t} x[n,g·C+c, p·stride+t·dilation−pad] · w[g·O+o,c,t], extra…)`
-//! with zero outside the input (ONNX Conv-1, Conv-11).
+//! with zero outside the input (ONNX Conv-1, Conv-11). Codes stand for their distance from zero.
 
-use super::matmul::{eval_epilogue, infer_epilogue, product, sum};
+use super::matmul::{eval_epilogue, infer_epilogue};
+use super::product::sum;
 use super::wide::Wide;
 use super::window::{plane, spatial_rank};
-use super::{Layout, TensorOp, TypeError, Window, attrs, ensure};
+use super::{Layout, TensorOp, TypeError, Window, Zeros, attrs, ensure};
 use crate::affine::Affine;
 use crate::index::Row;
 use crate::kernel::build::{KernelBuilder, access};
 use crate::kernel::{Access, AxisKind, Kernel, Outside};
 use crate::scalar::ScalarExpr;
 use crate::tensor::{Scalar, Tensor};
-use crate::types::{ElemType, TensorType};
+use crate::types::TensorType;
 
 attrs! {
     /// Grouped convolution of any spatial rank; weights are `[out, in/groups, taps…]`.
@@ -22,17 +23,24 @@ attrs! {
         groups: u32 = |_| 1,
         /// Layout of the input, the result and the extra operands.
         layout: Layout = |_| Layout::ChannelsFirst,
+        /// Codes of zero of the input and the weights.
+        zeros: Zeros = |_| Zeros::default(),
         /// Applied to each sum; its parameters are the sum, then the extra operands.
         epilogue: ScalarExpr = |_| ScalarExpr::identity(),
     }
 }
 
 impl Conv {
+    /// Of numbers, without an epilogue.
+    #[must_use]
+    pub fn plain(window: Window, groups: u32, layout: Layout) -> Conv {
+        let epilogue = ScalarExpr::identity();
+        Conv { window, groups, layout, zeros: Zeros::default(), epilogue }
+    }
+
     fn acc_type(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
         let [x, w, ..] = args else { return Err("a conv needs two operands".into()) };
-        ensure(x.elem == w.elem && x.elem != ElemType::Bool, || {
-            format!("operand types {x} and {w} differ")
-        })?;
+        let elem = self.zeros.check(x, w)?;
         let (n, c, spatial) = self.layout.split(&x.shape)?;
         ensure(w.shape.rank() == x.shape.rank(), || {
             format!("weights {w} differ in rank from {x}")
@@ -43,12 +51,12 @@ impl Conv {
         })?;
         let out = self.window.output(&spatial, &w.shape[2..])?;
         let dims = self.layout.join(n, w.shape[0], &out);
-        Ok(TensorType::new(x.elem, &dims))
+        Ok(TensorType::new(elem, &dims))
     }
 
     /// The sums of a channels-first input, for the channels-first result type `ty`.
     fn sums<W: Wide>(&self, x: &Tensor, weights: &Tensor, ty: &TensorType) -> Vec<W> {
-        let (values, factors) = (W::load(x), W::load(weights));
+        let (values, factors) = (W::load(x, self.zeros.x), W::load(weights, self.zeros.w));
         let (input, output, filter) = (&x.ty.shape, &ty.shape, &weights.ty.shape);
         let taps = self.window.tap_rows(&filter[2..], &input[2..], &output[2..]);
         let (in_plane, out_plane) = (plane(input), plane(output));
@@ -121,7 +129,7 @@ impl TensorOp for Conv {
             (0..spatial.len()).map(|d| self.window.position(d, points[d], taps[d])).collect();
         let outs: Vec<_> = points.iter().map(|&p| Affine::var(p)).collect();
         let out_index = self.layout.join(Affine::var(an), channel_out.clone(), &outs);
-        let zero = Scalar::from_i64(args[0].elem, 0);
+        let zero = Scalar::from_i64(args[0].elem, i64::from(self.zeros.x));
         let outside = if self.window.is_padded() { Outside::Pad(zero) } else { Outside::Never };
         let index = self.layout.join(Affine::var(an), channel_in, &positions);
         let x = Access { outside, ..access(b.read(args[0]), index) };
@@ -131,7 +139,8 @@ impl TensorOp for Conv {
         let extras = args[2..].iter().map(|e| access(b.read(e), out_index.clone())).collect();
         let write = access(b.write(&ty), out_index);
         let axes = [an].into_iter().chain(points).chain([ag, ao]).chain(taps).chain([ac]).collect();
-        b.reduce_stage(axes, vec![x, w], product(), sum(args[0].elem), write);
+        let product = self.zeros.product(args[0].elem, args[1].elem);
+        b.reduce_stage(axes, vec![x, w], product, sum(args[0].elem), write);
         b.with_epilogue(self.epilogue.clone(), extras);
         b.finish()
     }
@@ -139,12 +148,12 @@ impl TensorOp for Conv {
 
 #[cfg(test)]
 mod tests {
-    use super::{Conv, Layout, TensorOp, Window};
-    use crate::scalar::ScalarExpr;
-    use crate::tensor::Tensor;
+    use super::{Conv, Layout, TensorOp, Window, Zeros};
+    use crate::tensor::{Scalar, Tensor};
+    use crate::types::{ElemType, TensorType};
 
     fn conv(window: Window, groups: u32, layout: Layout) -> Conv {
-        Conv { window, groups, layout, epilogue: ScalarExpr::identity() }
+        Conv::plain(window, groups, layout)
     }
 
     #[test]
@@ -163,6 +172,20 @@ mod tests {
         let window = Window { strides: vec![2], dilations: vec![2], ..Window::unit(1) };
         let y = conv(window, 1, Layout::ChannelsFirst).eval(&[&x, &w]);
         assert_eq!(y, Tensor::from_f32s(&[1, 1, 2], &[13.0, 35.0]));
+    }
+
+    #[test]
+    fn codes_of_any_mix_are_centred_and_summed_in_32_bits() {
+        let codes = |elem, dims: &[usize], values: &[i64]| {
+            Tensor::from_fn(TensorType::new(elem, dims), |i| Scalar::from_i64(elem, values[i]))
+        };
+        let x = codes(ElemType::U8, &[1, 1, 2], &[255, 0]);
+        let w = codes(ElemType::I8, &[1, 1, 2], &[-128, 127]);
+        let window = Window { pads_begin: vec![1], ..Window::unit(1) };
+        let plain = Conv::plain(window, 1, Layout::ChannelsFirst);
+        let y = Conv { zeros: Zeros { x: 100, w: -1 }, ..plain }.eval(&[&x, &w]);
+        let expected = [155 * 128, 155 * -127 + -100 * 128];
+        assert_eq!(y, codes(ElemType::I32, &[1, 1, 2], &expected));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! `matmul`: `y[b…,m,n] = epilogue(Σ_k a[b…,m,k] · w[b…,k,n], extra[b…,m,n]…)`.
 
+use super::product::sum;
 use super::wide::Wide;
-use super::{Map, TensorOp, Transpose, TypeError, attrs, ensure};
+use super::{Map, TensorOp, Transpose, TypeError, Zeros, attrs, ensure};
 use crate::kernel::build::{KernelBuilder, access_axes};
-use crate::kernel::{AxisKind, Kernel, Reduce};
+use crate::kernel::{AxisKind, Kernel};
 use crate::scalar::ScalarExpr;
-use crate::scalar::func::ScalarFn;
 use crate::tensor::Tensor;
 use crate::types::{ElemType, Shape, TensorType};
 
@@ -16,6 +16,8 @@ attrs! {
         transpose_a: bool = |_| false,
         /// The second operand is stored as `[b…,n,k]`.
         transpose_b: bool = |_| false,
+        /// Codes of zero of the two operands.
+        zeros: Zeros = |_| Zeros::default(),
         /// Applied to each sum; its parameters are the sum, then the extra operands.
         epilogue: ScalarExpr = |_| ScalarExpr::identity(),
     }
@@ -38,16 +40,6 @@ pub(super) fn infer_epilogue(
     Ok(acc.with_elem(elem))
 }
 
-/// `(x, w) -> mul(x, w)` for two operands of type `elem`.
-pub(super) fn product() -> ScalarExpr {
-    ScalarExpr::call(ScalarFn::Mul)
-}
-
-/// Sum in the operands' type, from zero.
-pub(super) fn sum(elem: ElemType) -> Reduce {
-    Reduce { func: ScalarFn::Add, init: ScalarFn::Add.identity(elem).expect("a number") }
-}
-
 /// Applies an epilogue to the sums.
 pub(super) fn eval_epilogue(sums: Tensor, epilogue: &ScalarExpr, extras: &[&Tensor]) -> Tensor {
     if epilogue.is_identity() {
@@ -65,10 +57,15 @@ struct Extents {
 }
 
 impl MatMul {
-    /// Without transposes or epilogue.
+    /// Of numbers, without transposes or epilogue.
     #[must_use]
     pub fn plain() -> MatMul {
-        MatMul { transpose_a: false, transpose_b: false, epilogue: ScalarExpr::identity() }
+        MatMul {
+            transpose_a: false,
+            transpose_b: false,
+            zeros: Zeros::default(),
+            epilogue: ScalarExpr::identity(),
+        }
     }
 
     fn extents(&self, args: &[&TensorType]) -> Result<Extents, TypeError> {
@@ -94,16 +91,14 @@ impl MatMul {
 
     fn acc_type(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
         let e = self.extents(args)?;
-        ensure(args[0].elem == args[1].elem && args[0].elem != ElemType::Bool, || {
-            format!("operand types {} and {} differ", args[0], args[1])
-        })?;
+        let elem = self.zeros.check(args[0], args[1])?;
         let shape: Shape = e.batch.iter().copied().chain([e.m, e.n]).collect();
-        Ok(TensorType { elem: args[0].elem, shape })
+        Ok(TensorType { elem, shape })
     }
 }
 
-fn sums<W: Wide>(e: &Extents, a: &Tensor, w: &Tensor) -> Vec<W> {
-    let (a, w) = (W::load(a), W::load(w));
+fn sums<W: Wide>(e: &Extents, zeros: Zeros, a: &Tensor, w: &Tensor) -> Vec<W> {
+    let (a, w) = (W::load(a, zeros.x), W::load(w, zeros.w));
     let rows = e.batch.iter().product::<usize>() * e.m;
     let mut sums = vec![W::ZERO; rows * e.n];
     for row in 0..rows {
@@ -139,9 +134,9 @@ impl TensorOp for MatMul {
         let a = if self.transpose_a { &swap_last(args[0]) } else { args[0] };
         let w = if self.transpose_b { &swap_last(args[1]) } else { args[1] };
         let products = if ty.elem.is_float() {
-            f64::store(ty, &sums::<f64>(&e, a, w))
+            f64::store(ty, &sums::<f64>(&e, self.zeros, a, w))
         } else {
-            i64::store(ty, &sums::<i64>(&e, a, w))
+            i64::store(ty, &sums::<i64>(&e, self.zeros, a, w))
         };
         eval_epilogue(products, &self.epilogue, &args[2..])
     }
@@ -159,7 +154,8 @@ impl TensorOp for MatMul {
         let extras = args[2..].iter().map(|x| access_axes(b.read(x), &with([m, n]))).collect();
         let write = access_axes(b.write(&ty), &with([m, n]));
         let axes = batch.iter().copied().chain([m, n, k]).collect();
-        b.reduce_stage(axes, vec![a, w], product(), sum(args[0].elem), write);
+        let product = self.zeros.product(args[0].elem, args[1].elem);
+        b.reduce_stage(axes, vec![a, w], product, sum(args[0].elem), write);
         b.with_epilogue(self.epilogue.clone(), extras);
         b.finish()
     }

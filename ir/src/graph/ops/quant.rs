@@ -2,10 +2,11 @@
 //!
 //! `dequantize(q, s) = (q − zero_point) · s`;
 //! `quantize(x, s) = clamp(round(x / s) + zero_point, lo, hi)`, round half to even;
-//! `requantize(q, s, t) = quantize(dequantize(q, s), t)` (see `docs/numerics.md`).
-//! Scales are `f32` operands with the result's shape (G5), positive and finite.
+//! `requantize(q, m) = clamp(round((q − zero_point) · m) + zero_point', lo, hi)` for a ratio `m` of
+//! two scales (see `docs/numerics.md`).
+//! Scales and ratios are `f32` operands with the result's shape (G5), positive and finite.
 
-use super::{TensorOp, TypeError, arity, attrs, ensure};
+use super::{TensorOp, TypeError, arity, attrs, ensure, product};
 use crate::kernel::Kernel;
 use crate::scalar::func::ScalarFn;
 use crate::scalar::{ExprBuilder, NodeId, ScalarExpr};
@@ -37,7 +38,7 @@ attrs! {
 }
 
 attrs! {
-    /// Codes to codes of another scale.
+    /// Codes, or sums of products of codes, to codes of another scale.
     pub struct Requantize {
         /// The operand's code of zero.
         from_zero_point: i32,
@@ -54,19 +55,27 @@ impl Quantize {
         Quantize { to, zero_point, lo, hi }
     }
 
-    fn body(&self) -> ScalarExpr {
+    /// `(x, scale) -> code`.
+    #[must_use]
+    pub fn body(&self) -> ScalarExpr {
         ScalarExpr::build(2, |b| {
             let (x, s) = (b.param(0), b.param(1));
-            self.encode(b, x, s)
+            let steps = b.call(ScalarFn::Div, &[x, s]);
+            self.encode(b, steps)
         })
     }
 
-    /// In `f32` throughout: codes have at most 16 bits, so every step is exact but the division.
-    fn encode(&self, b: &mut ExprBuilder, x: NodeId, scale: NodeId) -> NodeId {
-        let ratio = b.call(ScalarFn::Div, &[x, scale]);
-        let rounded = b.call(ScalarFn::Round, &[ratio]);
+    /// The code of a number of steps: rounded, shifted by the zero point, clamped. In `f32`
+    /// throughout: codes have at most 16 bits, so every step is exact within the bounds.
+    fn encode(&self, b: &mut ExprBuilder, steps: NodeId) -> NodeId {
+        let rounded = b.call(ScalarFn::Round, &[steps]);
         let zero_point = b.f32(self.zero_point as f32);
         let code = b.call(ScalarFn::Add, &[rounded, zero_point]);
+        self.clamped(b, code)
+    }
+
+    /// A whole number as a code within the bounds.
+    pub fn clamped(&self, b: &mut ExprBuilder, code: NodeId) -> NodeId {
         let (lo, hi) = (b.f32(self.lo as f32), b.f32(self.hi as f32));
         let code = b.call(ScalarFn::Max, &[code, lo]);
         let code = b.call(ScalarFn::Min, &[code, hi]);
@@ -82,7 +91,9 @@ impl Quantize {
 }
 
 impl Dequantize {
-    fn body(&self) -> ScalarExpr {
+    /// `(q, scale) -> number`.
+    #[must_use]
+    pub fn body(&self) -> ScalarExpr {
         ScalarExpr::build(2, |b| {
             let (q, s) = (b.param(0), b.param(1));
             decode(b, q, s, self.zero_point)
@@ -91,12 +102,13 @@ impl Dequantize {
 }
 
 impl Requantize {
-    fn body(&self) -> ScalarExpr {
-        ScalarExpr::build(3, |b| {
-            let (q, from) = (b.param(0), b.param(1));
-            let real = decode(b, q, from, self.from_zero_point);
-            let to = b.param(2);
-            self.to.encode(b, real, to)
+    /// `(q, ratio) -> code`.
+    #[must_use]
+    pub fn body(&self) -> ScalarExpr {
+        ScalarExpr::build(2, |b| {
+            let (q, ratio) = (b.param(0), b.param(1));
+            let steps = decode(b, q, ratio, self.from_zero_point);
+            self.to.encode(b, steps)
         })
     }
 }
@@ -109,16 +121,14 @@ fn code_range(elem: ElemType) -> (i32, i32) {
 
 /// `(i32(q) − zero_point)` as `f32`, times the scale.
 fn decode(b: &mut ExprBuilder, q: NodeId, scale: NodeId, zero_point: i32) -> NodeId {
-    let wide = b.cast(ElemType::I32, q);
-    let zero_point = b.constant(Scalar::from_i64(ElemType::I32, i64::from(zero_point)));
-    let centred = b.call(ScalarFn::Sub, &[wide, zero_point]);
+    let centred = product::centred(b, q, zero_point);
     let real = b.cast(ElemType::F32, centred);
     b.call(ScalarFn::Mul, &[real, scale])
 }
 
-fn check_scales(x: &TensorType, scales: &[&TensorType]) -> Result<(), TypeError> {
-    let fits = |s: &&TensorType| s.elem == ElemType::F32 && s.shape == x.shape;
-    ensure(scales.iter().all(fits), || format!("scales must be f32 with the shape of {x}"))
+fn check_scales(x: &TensorType, scales: &TensorType) -> Result<(), TypeError> {
+    let fits = scales.elem == ElemType::F32 && scales.shape == x.shape;
+    ensure(fits, || format!("scales must be f32 with the shape of {x}"))
 }
 
 fn check_codes(x: &TensorType) -> Result<(), TypeError> {
@@ -137,7 +147,7 @@ impl TensorOp for Quantize {
         let [x, scale] = arity::<2>(args)?;
         self.check()?;
         ensure(x.elem == ElemType::F32, || format!("{x} is not f32"))?;
-        check_scales(x, &[scale])?;
+        check_scales(x, scale)?;
         Ok(x.with_elem(self.to))
     }
 
@@ -156,7 +166,7 @@ impl TensorOp for Dequantize {
     fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
         let [q, scale] = arity::<2>(args)?;
         check_codes(q)?;
-        check_scales(q, &[scale])?;
+        check_scales(q, scale)?;
         Ok(q.with_elem(ElemType::F32))
     }
 
@@ -176,10 +186,10 @@ impl TensorOp for Requantize {
     const MNEMONIC: &'static str = "requantize";
 
     fn infer(&self, args: &[&TensorType]) -> Result<TensorType, TypeError> {
-        let [q, from, to] = arity::<3>(args)?;
+        let [q, ratio] = arity::<2>(args)?;
         check_codes(q)?;
         self.to.check()?;
-        check_scales(q, &[from, to])?;
+        check_scales(q, ratio)?;
         Ok(q.with_elem(self.to.to))
     }
 

@@ -12,8 +12,8 @@ pub(super) trait Wide: Copy {
     /// `self + a·b`.
     fn plus_product(self, a: Self, b: Self) -> Self;
 
-    /// All elements, widened.
-    fn load(tensor: &Tensor) -> Vec<Self>;
+    /// All elements minus `zero`, widened.
+    fn load(tensor: &Tensor, zero: i32) -> Vec<Self>;
 
     /// Rounds or wraps to the type's elements.
     fn store(ty: TensorType, values: &[Self]) -> Tensor;
@@ -26,10 +26,10 @@ impl Wide for f64 {
         self + a * b
     }
 
-    fn load(tensor: &Tensor) -> Vec<f64> {
+    fn load(tensor: &Tensor, zero: i32) -> Vec<f64> {
         match tensor.ty.elem {
-            ElemType::F32 => floats(tensor).map(f64::from).collect(),
-            _ => tensor.iter().map(Scalar::as_f64).collect(),
+            ElemType::F32 => floats(tensor).map(|v| f64::from(v) - f64::from(zero)).collect(),
+            _ => tensor.iter().map(|v| v.as_f64() - f64::from(zero)).collect(),
         }
     }
 
@@ -48,8 +48,8 @@ impl Wide for i64 {
         self.wrapping_add(a.wrapping_mul(b))
     }
 
-    fn load(tensor: &Tensor) -> Vec<i64> {
-        tensor.to_i64s()
+    fn load(tensor: &Tensor, zero: i32) -> Vec<i64> {
+        tensor.iter().map(|v| v.as_i64().wrapping_sub(i64::from(zero))).collect()
     }
 
     fn store(ty: TensorType, values: &[i64]) -> Tensor {

@@ -5,7 +5,7 @@ use crate::eqsat::node::Node;
 use crate::eqsat::rule::{Class, Rewriter, Rule};
 use crate::eqsat::sample::Sample;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Op, OpTag, Pad, Pool, Window};
+use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Op, OpTag, Pad, Pool, Window, sum_elem};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::tensor::Scalar;
 use egg::Id;
@@ -70,7 +70,7 @@ fn map_of(rw: &mut Rewriter<'_>, root: &Node, tag: OpTag) -> Option<Id> {
         Op::MatMul(matmul) => &matmul.epilogue,
         _ => return None,
     };
-    let acc = Source::Acc(rw.ty(inner.args[0]).elem);
+    let acc = Source::Acc(sum_elem(rw.ty(inner.args[0]).elem));
     let fused = [acc].into_iter().chain(values(&inner.args[2..])).collect();
     let mut sources = values(&root.args);
     sources[at] = Source::Body(epilogue, fused);
@@ -85,7 +85,7 @@ fn map_of(rw: &mut Rewriter<'_>, root: &Node, tag: OpTag) -> Option<Id> {
 
 fn pad_into_conv(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let Op::Conv(conv) = &root.op else { return None };
-    let zero = Scalar::from_i64(rw.ty(root.args[0]).elem, 0);
+    let zero = Scalar::from_i64(rw.ty(root.args[0]).elem, i64::from(conv.zeros.x));
     let (x, window) = absorb_pad(rw, root.args[0], conv.layout, &conv.window, zero)?;
     let mut args = root.args.clone();
     args[0] = x;

@@ -1,11 +1,12 @@
 //! Ops that only move elements: against each other, and into ops that can read any order.
 
+use super::quant::one_scale;
 use crate::eqsat::node::Node;
 use crate::eqsat::rule::{Class, Rewriter, Rule};
 use crate::eqsat::sample::Sample;
 use crate::graph::perm;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Broadcast, Dequantize, MatMul, Op, OpTag, Reshape, Transpose};
+use edgecc_ir::graph::ops::{Broadcast, Dequantize, MatMul, Op, OpTag, Reshape, Slice, Transpose};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::{ElemType, Shape};
 use egg::Id;
@@ -48,6 +49,43 @@ pub(crate) const RULES: &[Rule] = &[
             let q = s.reshape(q, &[24]);
             let scale = s.scale(&[24]);
             s.add(Dequantize { zero_point: 3 }, &[q, scale])
+        },
+    },
+    Rule {
+        name: "reshape-of-dequantize",
+        class: Class::Exact,
+        doc: "reshape s (dequantize (q, t)) = dequantize (reshape s q, reshape s t)",
+        root: OpTag::Reshape,
+        apply: view_of_dequantize,
+        example: |s| {
+            let (q, scale) = (s.typed_input(ElemType::I8, &[4, 6]), s.scale(&[4, 6]));
+            let x = s.add(Dequantize { zero_point: 3 }, &[q, scale]);
+            s.reshape(x, &[24])
+        },
+    },
+    Rule {
+        name: "transpose-of-dequantize",
+        class: Class::Exact,
+        doc: "transpose p (dequantize (q, t)) = dequantize (transpose p q, transpose p t)",
+        root: OpTag::Transpose,
+        apply: view_of_dequantize,
+        example: |s| {
+            let (q, scale) = (s.typed_input(ElemType::I8, &[4, 6]), s.scale(&[4, 6]));
+            let x = s.add(Dequantize { zero_point: 3 }, &[q, scale]);
+            s.add(Transpose { perm: vec![1, 0] }, &[x])
+        },
+    },
+    Rule {
+        name: "slice-of-dequantize",
+        class: Class::Exact,
+        doc: "slice (dequantize (q, t)) = dequantize (slice q, slice t)",
+        root: OpTag::Slice,
+        apply: view_of_dequantize,
+        example: |s| {
+            let (q, scale) = (s.typed_input(ElemType::I8, &[4, 6]), s.scale(&[4, 6]));
+            let x = s.add(Dequantize { zero_point: 3 }, &[q, scale]);
+            let (starts, steps) = (vec![1, 0], vec![1, 2]);
+            s.add(Slice { starts, steps, shape: Shape::new(&[2, 3]) }, &[x])
         },
     },
     Rule {
@@ -107,6 +145,19 @@ fn reshape_of_reshape(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
         return Some(inner.args[0]);
     }
     Some(rw.add(outer.clone(), &inner.args))
+}
+
+/// Moves codes, which are smaller than numbers. A scale that is the same everywhere stays a
+/// broadcast.
+fn view_of_dequantize(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
+    let inner = rw.node(root.args[0], OpTag::Dequantize)?;
+    let codes = rw.add(root.op.clone(), &inner.args[..1]);
+    let shape = rw.ty(codes).shape.clone();
+    let scale = match one_scale(rw, inner.args[1], &shape) {
+        Some(scale) => scale,
+        None => rw.add(root.op.clone(), &inner.args[1..]),
+    };
+    Some(rw.add(inner.op, &[codes, scale]))
 }
 
 /// The reshape goes below the op, so that the op meets what made the operand.

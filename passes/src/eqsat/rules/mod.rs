@@ -1,6 +1,8 @@
 //! The rewrite rules, by topic. A rule is directional: its right side is never worse.
 
 mod algebra;
+mod codes;
+mod dissolve;
 mod epilogue;
 mod layout;
 mod quant;
@@ -10,7 +12,18 @@ use super::rule::Rule;
 
 /// Every rule.
 pub(crate) fn all() -> impl Iterator<Item = &'static Rule> {
-    [algebra::RULES, epilogue::RULES, weights::RULES, layout::RULES, quant::RULES]
-        .into_iter()
-        .flatten()
+    on_codes().chain(dissolve::RULES)
+}
+
+/// The rules that keep conversions of codes apart.
+pub(crate) fn on_codes() -> impl Iterator<Item = &'static Rule> {
+    let topics = [
+        algebra::RULES,
+        epilogue::RULES,
+        weights::RULES,
+        layout::RULES,
+        quant::RULES,
+        codes::RULES,
+    ];
+    topics.into_iter().flatten()
 }

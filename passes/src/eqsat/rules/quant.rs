@@ -1,15 +1,16 @@
 //! Quantised values: conversions that cancel, clamps that become bounds.
 
-use crate::eqsat::body::{Source, compose, subexpression, values};
+use crate::eqsat::body::{Source, compose, values};
 use crate::eqsat::node::Node;
 use crate::eqsat::rule::{Class, Rewriter, Rule};
 use crate::eqsat::sample::Sample;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Dequantize, Layout, Map, Op, OpTag, Pool, Quantize, Requantize, Window,
+    Broadcast, Concat, Dequantize, Layout, Map, Op, OpTag, Pool, Quantize, Window,
 };
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::{ElemType, Shape};
 use egg::Id;
 
@@ -17,7 +18,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "quantize-of-dequantize",
         class: Class::Exact,
-        doc: "quantize (dequantize (q, s), s) = q for equal zero points and full bounds",
+        doc: "quantize (dequantize (q, s), s) = clamp q for equal zero points, q itself for full bounds",
         root: OpTag::Quantize,
         apply: quantize_of_dequantize,
         example: |s| {
@@ -25,19 +26,6 @@ pub(crate) const RULES: &[Rule] = &[
             let scale = s.scale(&[3, 4]);
             let real = s.add(Dequantize { zero_point: 5 }, &[x, scale]);
             s.quantize(real, scale, 5)
-        },
-    },
-    Rule {
-        name: "requantize",
-        class: Class::Exact,
-        doc: "quantize (dequantize (q, s), t) = requantize (q, s, t)",
-        root: OpTag::Quantize,
-        apply: requantize,
-        example: |s| {
-            let x = codes(s);
-            let (from, to) = (s.scale(&[3, 4]), s.scale(&[3, 4]));
-            let real = s.add(Dequantize { zero_point: -3 }, &[x, from]);
-            s.quantize(real, to, 1)
         },
     },
     Rule {
@@ -89,15 +77,21 @@ fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Dequantize, Id, Id)> {
 fn quantize_of_dequantize(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let Op::Quantize(to) = &root.op else { return None };
     let (from, codes, scale) = dequantized(rw, root.args[0])?;
-    let same = rw.ty(codes).elem == to.to && *to == Quantize::full(to.to, from.zero_point);
-    (same && rw.same(scale, root.args[1])).then_some(codes)
-}
-
-fn requantize(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
-    let Op::Quantize(to) = &root.op else { return None };
-    let (from, codes, scale) = dequantized(rw, root.args[0])?;
-    let op = Requantize { from_zero_point: from.zero_point, to: to.clone() };
-    Some(rw.add(op, &[codes, scale, root.args[1]]))
+    let same = rw.ty(codes).elem == to.to && to.zero_point == from.zero_point;
+    if !same || !rw.same(scale, root.args[1]) {
+        return None;
+    }
+    if *to == Quantize::full(to.to, to.zero_point) {
+        return Some(codes);
+    }
+    let body = ScalarExpr::build(1, |b| {
+        let bounds = [(ScalarFn::Max, to.lo), (ScalarFn::Min, to.hi)];
+        bounds.into_iter().fold(b.param(0), |code, (func, bound)| {
+            let bound = b.constant(Scalar::from_i64(to.to, i64::from(bound)));
+            b.call(func, &[code, bound])
+        })
+    });
+    Some(rw.add(Map { body }, &[codes]))
 }
 
 /// Takes the outermost clamp of the map that makes the operand.
@@ -113,7 +107,7 @@ fn clamp_into_bounds(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
         ScalarFn::Max => Quantize { lo: code, ..to.clone() },
         _ => Quantize { hi: code, ..to.clone() },
     };
-    let body = subexpression(&op.body, x);
+    let body = op.body.subexpression(x);
     let sources = values(&map.args);
     let top = Source::Body(&body, sources);
     let (body, args) = compose(rw, &top);
@@ -179,7 +173,7 @@ fn concat_of_dequantize(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
 }
 
 /// A scale that is the same everywhere, for another shape.
-fn one_scale(rw: &mut Rewriter<'_>, scale: Id, shape: &Shape) -> Option<Id> {
+pub(super) fn one_scale(rw: &mut Rewriter<'_>, scale: Id, shape: &Shape) -> Option<Id> {
     let node = rw.node(scale, OpTag::Broadcast)?;
     let scalar = rw.ty(node.args[0]).shape.rank() == 0;
     scalar.then(|| rw.add(Broadcast { dims: vec![], shape: shape.clone() }, &node.args))

@@ -1,11 +1,11 @@
 //! Constant factors per channel moved into constant weights: batch normalisation disappears.
 
-use crate::eqsat::body::{Source, compose, replaced, subexpression};
+use crate::eqsat::body::{Source, compose, replaced};
 use crate::eqsat::node::Node;
 use crate::eqsat::rule::{Class, Rewriter, Rule};
 use crate::eqsat::sample::Sample;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Broadcast, Conv, Layout, Map, MatMul, Op, OpTag};
+use edgecc_ir::graph::ops::{Broadcast, Conv, Layout, Map, MatMul, Op, OpTag, Window};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::types::{ElemType, TensorType};
@@ -55,7 +55,7 @@ fn matmul_scale(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     Some(rw.add(MatMul { epilogue, ..matmul.clone() }, &args))
 }
 
-fn channel_dim(layout: Layout, rank: usize) -> u32 {
+pub(super) fn channel_dim(layout: Layout, rank: usize) -> u32 {
     match layout {
         Layout::ChannelsFirst => 1,
         Layout::ChannelsLast => rank as u32 - 1,
@@ -64,9 +64,9 @@ fn channel_dim(layout: Layout, rank: usize) -> u32 {
 
 /// The dimension of output channels.
 #[derive(Clone, Copy)]
-struct Channel {
-    result: u32,
-    weights: u32,
+pub(super) struct Channel {
+    pub(super) result: u32,
+    pub(super) weights: u32,
 }
 
 /// One step `f(acc, k)` or `f(k, acc)`.
@@ -113,7 +113,7 @@ fn scales(step: &Step) -> bool {
 }
 
 /// The constant with one element per channel that an operand repeats.
-fn channel_vector(rw: &mut Rewriter<'_>, id: Id, channel: u32) -> Option<Id> {
+pub(super) fn channel_vector(rw: &mut Rewriter<'_>, id: Id, channel: u32) -> Option<Id> {
     if !rw.is_constant(id) {
         return None;
     }
@@ -174,7 +174,7 @@ fn affine_parts(epilogue: &ScalarExpr, steps: &[Step]) -> (ScalarExpr, Option<Sc
     let factor = ScalarExpr::build(epilogue.params(), |b| {
         let one = b.f32(1.0);
         steps.iter().fold(one, |factor, step| {
-            let k = b.inline(&subexpression(epilogue, step.constant), |b, p| b.param(p));
+            let k = b.inline(&epilogue.subexpression(step.constant), |b, p| b.param(p));
             match step.func {
                 ScalarFn::Mul | ScalarFn::Div => b.call(step.func, &[factor, k]),
                 ScalarFn::Sub if !step.acc_first => b.call(ScalarFn::Neg, &[factor]),
@@ -187,7 +187,7 @@ fn affine_parts(epilogue: &ScalarExpr, steps: &[Step]) -> (ScalarExpr, Option<Sc
         ScalarExpr::build(epilogue.params(), |b| {
             let minus_zero = b.f32(-0.0);
             steps.iter().fold(minus_zero, |offset, step| {
-                let k = b.inline(&subexpression(epilogue, step.constant), |b, p| b.param(p));
+                let k = b.inline(&epilogue.subexpression(step.constant), |b, p| b.param(p));
                 let args = if step.acc_first { [offset, k] } else { [k, offset] };
                 b.call(step.func, &args)
             })
@@ -322,12 +322,8 @@ fn conv_scale_example(s: &mut Sample) -> OpId {
         let vector = s.constant(&[3]);
         s.spread(vector, &[3], &dims)
     });
-    let conv = Conv {
-        window: edgecc_ir::graph::ops::Window::unit(2),
-        groups: 1,
-        layout: Layout::ChannelsLast,
-        epilogue: normalisation(),
-    };
+    let plain = Conv::plain(Window::unit(2), 1, Layout::ChannelsLast);
+    let conv = Conv { epilogue: normalisation(), ..plain };
     s.add(conv, &[x, w, extras[0], extras[1], extras[2]])
 }
 
@@ -337,7 +333,7 @@ fn matmul_scale_example(s: &mut Sample) -> OpId {
         let vector = s.constant(&[3]);
         s.spread(vector, &[1], &[2, 3])
     });
-    let matmul = MatMul { transpose_a: false, transpose_b: true, epilogue: normalisation() };
+    let matmul = MatMul { transpose_b: true, epilogue: normalisation(), ..MatMul::plain() };
     s.add(matmul, &[a, w, extras[0], extras[1], extras[2]])
 }
 
