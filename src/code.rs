@@ -19,6 +19,12 @@ codes! {
     BadName "bad-name" Usage
         "The model's name becomes a part of symbols, types and macros, so it must be a C \
          identifier: letters, digits and `_`, no digit first.";
+    UnknownState "unknown-state" Usage
+        "`--state input=output` names an input or an output that the model does not have. Inputs \
+         that `--const` fixes are none any more.";
+    BadState "bad-state" Usage
+        "The output of a `--state` takes the place of its input in the next run, so both have the \
+         same type, and each output belongs to one state.";
     ReadFile "read-file" Io
         "A file could not be read.";
     WriteFile "write-file" Io

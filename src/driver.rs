@@ -5,6 +5,7 @@ use crate::external;
 use crate::failure::Failure;
 use crate::options::{FloatMode, Options, identifier, is_identifier};
 use crate::report::Report;
+use crate::states;
 use crate::target;
 use edgecc_backend::{EmitOptions, header, metadata};
 use edgecc_frontend::{ImportOptions, Imported};
@@ -12,6 +13,7 @@ use edgecc_ir::diag::{Diagnostic, Severity, Violation};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::loops::Loops;
+use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
 use edgecc_passes::form_kernels::form_kernels;
@@ -79,18 +81,20 @@ pub fn compile(
     observe: &mut Observer<'_>,
 ) -> Result<Compiled, Failure> {
     let target = target::resolve(&options.target)?;
-    let Imported { graph, warnings, .. } = import(source, options)?;
-    let mut compiled = compile_graph(graph, target, options, observe)?;
+    let Imported { graph, warnings, defaults, .. } = import(source, options)?;
+    let states = states::resolve(&graph, &options.states, &defaults)?;
+    let mut compiled = compile_graph(graph, states, target, options, observe)?;
     compiled.warnings.splice(0..0, warnings);
     Ok(compiled)
 }
 
-/// Compiles a graph: every step after the import, in order.
+/// Compiles a graph, some of whose inputs are states: every step after the import, in order.
 ///
 /// # Panics
 /// As `compile`.
 pub fn compile_graph(
     mut graph: Graph,
+    states: Vec<State>,
     target: Target,
     options: &Options,
     observe: &mut Observer<'_>,
@@ -114,11 +118,14 @@ pub fn compile_graph(
     see("legalize", Ir::Loops(&loops));
 
     plan::order::reorder(&mut loops);
+    plan::state::bind(&mut loops, &states);
     loops.plan = Some(plan::plan(&loops, plan::ALIGN));
-    plan::check::check(&loops).unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
+    plan::check::check(&loops)
+        .and_then(|()| plan::state::check(&loops, &states))
+        .unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
     see("plan", Ir::Loops(&loops));
 
-    let emit = EmitOptions { producer: PRODUCER.to_owned() };
+    let emit = EmitOptions { producer: PRODUCER.to_owned(), states };
     let code = edgecc_backend::emit(&loops, &target, &emit)?;
     let (header, rust) = (header::c::header(&loops, &code)?, header::rust::module(&loops, &code)?);
     let report = Report::new(metadata::of(&loops, &target, &emit, &code), &kernels, &loops, &code);
@@ -166,6 +173,7 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         dims: options.dims.clone().into_iter().collect(),
         shapes: options.shapes.clone().into_iter().collect(),
         consts: options.consts.clone().into_iter().collect(),
+        states: options.states.keys().cloned().collect(),
         external,
     };
     Ok(edgecc_frontend::import(source.bytes, &import)?)

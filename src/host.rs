@@ -3,16 +3,19 @@
 use crate::code::Code;
 use crate::driver::Compiled;
 use crate::failure::Failure;
+use edgecc_backend::interface::{Interface, Passed};
 use edgecc_ir::kernel::Port;
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
+use edgecc_rt::model::Buffers as Memory;
 
 /// A compiled model in this process.
 #[derive(Debug)]
 pub struct Host {
     library: Library,
     name: String,
+    interface: Interface,
     outputs: Vec<Port>,
 }
 
@@ -21,6 +24,7 @@ pub struct Host {
 pub struct Buffers {
     inputs: Vec<Aligned>,
     outputs: Vec<Aligned>,
+    state: Aligned,
     workspace: Aligned,
 }
 
@@ -35,21 +39,34 @@ impl Host {
         let host = Host {
             library,
             name: compiled.loops.name.clone(),
+            interface: compiled.code.interface.clone(),
             outputs: compiled.loops.outputs.clone(),
         };
         host.library.model(&host.name).map_err(|e| failed(&e))?;
         Ok(host)
     }
 
-    /// Buffers that hold these inputs.
+    /// Buffers that hold these inputs of the program, some of which may be states.
     ///
     /// # Errors
     /// As `load`.
     pub fn buffers(&self, inputs: &[Tensor]) -> Result<Buffers, Failure> {
         let model = self.library.model(&self.name).map_err(|e| failed(&e))?;
+        let mut arguments = Vec::new();
+        let mut state = vec![0; self.interface.state_bytes];
+        for (tensor, place) in inputs.iter().zip(&self.interface.input_places) {
+            match *place {
+                Passed::Argument(_) => arguments.push(Aligned::new(tensor.bytes())),
+                Passed::State(at) => {
+                    state[at..][..tensor.bytes().len()].copy_from_slice(tensor.bytes());
+                }
+            }
+        }
+        let outputs = self.interface.outputs.iter();
         Ok(Buffers {
-            inputs: inputs.iter().map(|t| Aligned::new(t.bytes())).collect(),
-            outputs: self.outputs.iter().map(|p| Aligned::new(&vec![0; p.ty.bytes()])).collect(),
+            inputs: arguments,
+            outputs: outputs.map(|p| Aligned::new(&vec![0; p.ty.bytes()])).collect(),
+            state: Aligned::new(&state),
             workspace: Aligned::new(&vec![0; model.info().arena_bytes() as usize]),
         })
     }
@@ -63,22 +80,30 @@ impl Host {
         let inputs: Vec<&[u8]> = buffers.inputs.iter().map(Aligned::bytes).collect();
         let mut outputs: Vec<&mut [u8]> =
             buffers.outputs.iter_mut().map(Aligned::bytes_mut).collect();
-        model
-            .run_with(hooks, &inputs, &mut outputs, buffers.workspace.bytes_mut())
-            .map_err(|e| failed(&e))
+        let memory = Memory {
+            inputs: &inputs,
+            outputs: &mut outputs,
+            state: buffers.state.bytes_mut(),
+            workspace: buffers.workspace.bytes_mut(),
+        };
+        model.run_with(hooks, memory).map_err(|e| failed(&e))
     }
 
-    /// The outputs for these inputs.
+    /// The program's outputs for its inputs, some of which may be states.
     ///
     /// # Errors
     /// When the inputs are not those of this model.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
         let mut buffers = self.buffers(inputs)?;
         self.run_with(&Hooks::NONE, &mut buffers)?;
-        let tensor = |(port, bytes): (&Port, &Aligned)| {
-            Tensor::from_bytes(port.ty.clone(), bytes.bytes().to_vec())
+        let tensor = |(port, place): (&Port, &Passed)| {
+            let bytes = match *place {
+                Passed::Argument(at) => buffers.outputs[at].bytes(),
+                Passed::State(at) => &buffers.state.bytes()[at..][..port.ty.bytes()],
+            };
+            Tensor::from_bytes(port.ty.clone(), bytes.to_vec())
         };
-        Ok(self.outputs.iter().zip(&buffers.outputs).map(tensor).collect())
+        Ok(self.outputs.iter().zip(&self.interface.output_places).map(tensor).collect())
     }
 }
 

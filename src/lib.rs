@@ -17,6 +17,7 @@ mod failure;
 pub mod host;
 pub mod options;
 pub mod report;
+mod states;
 pub mod target;
 
 pub use code::Code;

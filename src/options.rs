@@ -23,6 +23,8 @@ pub struct Options {
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Values of inputs, which thereby become constants: `"16000".parse()`, or a tensor.
     pub consts: BTreeMap<String, Constant>,
+    /// Inputs that a model keeps from run to run, with the outputs that replace them.
+    pub states: BTreeMap<String, String>,
     /// How much is optimised.
     pub opt_level: OptLevel,
     /// What float rewrites may change.

@@ -26,6 +26,10 @@ pub struct Report {
     pub inputs: Vec<TensorFacts>,
     /// Outputs in call order.
     pub outputs: Vec<TensorFacts>,
+    /// What the caller keeps between runs.
+    pub states: Vec<TensorFacts>,
+    /// Size of that.
+    pub state_bytes: usize,
     /// Multiply-adds of one run.
     pub macs: u64,
     /// Constant tensors.
@@ -88,6 +92,8 @@ impl Report {
             features: meta.features,
             inputs: meta.inputs.into_iter().map(tensor_facts).collect(),
             outputs: meta.outputs.into_iter().map(tensor_facts).collect(),
+            states: meta.states.into_iter().map(tensor_facts).collect(),
+            state_bytes: meta.state_bytes,
             macs: meta.macs,
             weights_bytes: meta.weights_bytes,
             code_bytes: meta.text_bytes,
@@ -113,6 +119,7 @@ impl Report {
         let rows = [
             ("inputs", tensors(&self.inputs)),
             ("outputs", tensors(&self.outputs)),
+            ("states", tensors(&self.states)),
             ("multiply-adds", count(self.macs)),
             ("weights", size(self.weights_bytes)),
             ("code", size(self.code_bytes)),
@@ -122,7 +129,8 @@ impl Report {
             ("heaviest", self.heaviest().join("\n")),
         ];
         let head = format!("{} for {} ({})\n", self.name, self.arch, self.cpu);
-        rows.iter().fold(head, |text, (label, value)| text + &row(label, value))
+        let said = rows.iter().filter(|(_, value)| !value.is_empty());
+        said.fold(head, |text, (label, value)| text + &row(label, value))
     }
 
     fn needs(&self) -> String {
@@ -170,14 +178,15 @@ fn tensor_facts(tensor: TensorMetadata) -> TensorFacts {
     }
 }
 
-/// Relies on `lower` making one function per kernel, in their order.
+/// Relies on `lower` making one function per kernel, in their order. Functions beyond those copy
+/// states.
 fn layer(kernels: &Kernels, loops: &Loops, (call, times): (&Call<FuncId>, u64)) -> Layer {
-    let kernel = &kernels.kernels[KernelId::from_u32(call.callee.as_u32())];
+    let kernel = kernels.kernels.get(KernelId::from_u32(call.callee.as_u32()));
     Layer {
-        kernel: kernel.name.clone(),
+        kernel: kernel.map_or("state", |kernel| &kernel.name).to_owned(),
         function: loops.funcs[call.callee].name.clone(),
         nodes: loops.locs[call.loc].sources(&loops.locs).into_iter().map(node_name).collect(),
-        macs: macs(kernel).saturating_mul(times),
+        macs: kernel.map_or(0, macs).saturating_mul(times),
     }
 }
 

@@ -8,6 +8,7 @@ mod link;
 mod models;
 mod passes;
 mod pipeline;
+mod stream;
 mod support;
 mod text;
 mod tidy;

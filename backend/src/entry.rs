@@ -3,6 +3,7 @@
 
 mod steps;
 
+use crate::interface::{Interface, Passed};
 use crate::module::arena_align;
 use crate::weights::WeightLayout;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -31,6 +32,8 @@ pub(crate) struct Places<'a> {
     pub(crate) weights: DataId,
     /// Their offsets.
     pub(crate) layout: &'a WeightLayout,
+    /// How the program's inputs and outputs are passed.
+    pub(crate) interface: &'a Interface,
 }
 
 /// `int32_t run(const edgecc_call *)`.
@@ -59,7 +62,7 @@ pub(crate) fn build(
     let call = builder.block_params(start)[0];
 
     let mut entry = Entry { builder, fail };
-    let frame = entry.checks(loops, call);
+    let frame = entry.checks(loops, places.interface, call);
     let profiler = entry.profiler(call);
     entry.steps(loops, places, module, &frame, &profiler)?;
     entry.finish(module.target_config());
@@ -77,6 +80,7 @@ struct Frame {
     inputs: Value,
     outputs: Value,
     workspace: Value,
+    state: Value,
 }
 
 /// Who hears of steps.
@@ -89,21 +93,22 @@ struct Profiler {
 
 impl Entry<'_> {
     /// Reads nothing through a pointer before it was checked, and no tensor at all.
-    fn checks(&mut self, loops: &Loops, call: Value) -> Frame {
+    fn checks(&mut self, loops: &Loops, interface: &Interface, call: Value) -> Frame {
         self.fail_if_zero(call, Status::Null);
         let version = self.load(I32, call, Call::ABI_VERSION_OFFSET);
         self.fail_unless_equal(version, i64::from(ABI_VERSION), Status::Abi);
         let inputs = self.load(I32, call, Call::N_INPUTS_OFFSET);
-        self.fail_unless_equal(inputs, loops.inputs.len() as i64, Status::Dim);
+        self.fail_unless_equal(inputs, interface.inputs.len() as i64, Status::Dim);
         let outputs = self.load(I32, call, Call::N_OUTPUTS_OFFSET);
-        self.fail_unless_equal(outputs, loops.outputs.len() as i64, Status::Dim);
+        self.fail_unless_equal(outputs, interface.outputs.len() as i64, Status::Dim);
 
         let frame = Frame {
             inputs: self.load(I64, call, Call::INPUTS_OFFSET),
             outputs: self.load(I64, call, Call::OUTPUTS_OFFSET),
             workspace: self.load(I64, call, Call::WORKSPACE_OFFSET),
+            state: self.load(I64, call, Call::STATE_OFFSET),
         };
-        let lists = [(frame.inputs, &loops.inputs), (frame.outputs, &loops.outputs)];
+        let lists = [(frame.inputs, &interface.inputs), (frame.outputs, &interface.outputs)];
         for (list, ports) in lists {
             self.check_not_null(list, ports);
         }
@@ -111,16 +116,35 @@ impl Entry<'_> {
         if arena_bytes > 0 {
             self.fail_if_zero(frame.workspace, Status::Null);
         }
+        if interface.state_bytes > 0 {
+            self.fail_if_zero(frame.state, Status::Null);
+        }
         for (list, ports) in lists {
             self.check_alignment(list, ports);
         }
-        let misaligned = self.low_bits(frame.workspace, arena_align(loops));
-        self.fail_if(misaligned, Status::Align);
-        let size = self.load(I64, call, Call::WORKSPACE_SIZE_OFFSET);
-        let ins = self.builder.ins();
-        let small = ins.icmp_imm_u(IntCC::UnsignedLessThan, size, arena_bytes as i64);
-        self.fail_if(small, Status::Workspace);
+        self.check_aligned(frame.workspace, arena_align(loops));
+        if interface.state_bytes > 0 {
+            self.check_aligned(frame.state, interface.state_align);
+        }
+        self.check_size((call, Call::WORKSPACE_SIZE_OFFSET), arena_bytes, Status::Workspace);
+        if interface.state_bytes > 0 {
+            let field = (call, Call::STATE_SIZE_OFFSET);
+            self.check_size(field, interface.state_bytes, Status::State);
+        }
         frame
+    }
+
+    fn check_aligned(&mut self, pointer: Value, align: usize) {
+        let misaligned = self.low_bits(pointer, align);
+        self.fail_if(misaligned, Status::Align);
+    }
+
+    /// Checks that a size in the call is at least `least`.
+    fn check_size(&mut self, (call, field): (Value, i32), least: usize, status: Status) {
+        let size = self.load(I64, call, field);
+        let ins = self.builder.ins();
+        let small = ins.icmp_imm_u(IntCC::UnsignedLessThan, size, least as i64);
+        self.fail_if(small, status);
     }
 
     fn check_not_null(&mut self, list: Value, ports: &[Port]) {
@@ -138,8 +162,7 @@ impl Entry<'_> {
         let wide = ports.iter().enumerate().filter(|(_, port)| port.ty.elem.bytes() > 1);
         for (at, port) in wide {
             let pointer = self.load(I64, list, 8 * at as i32);
-            let misaligned = self.low_bits(pointer, port.ty.elem.bytes());
-            self.fail_if(misaligned, Status::Align);
+            self.check_aligned(pointer, port.ty.elem.bytes());
         }
     }
 
@@ -219,6 +242,14 @@ impl Entry<'_> {
             *colocated = true;
         }
         Some(self.builder.ins().symbol_value(I64, global))
+    }
+
+    /// The address of an argument of a list, or of a part of the state.
+    fn port(&mut self, frame: &Frame, list: Value, place: Passed) -> Value {
+        match place {
+            Passed::Argument(at) => self.load(I64, list, 8 * at as i32),
+            Passed::State(offset) => self.builder.ins().iadd_imm_s(frame.state, offset as i64),
+        }
     }
 
     fn finish(mut self, config: TargetFrontendConfig) {

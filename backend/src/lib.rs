@@ -16,6 +16,7 @@ pub mod dump;
 mod entry;
 mod error;
 pub mod header;
+pub mod interface;
 mod isa;
 pub mod link;
 pub mod metadata;
@@ -28,13 +29,17 @@ pub use error::Code;
 
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::loops::Loops;
+use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
+use interface::Interface;
 
 /// What a compilation produces besides code.
 #[derive(Clone, Debug)]
 pub struct EmitOptions {
     /// The compiler's name and version, for the descriptor.
     pub producer: String,
+    /// What the caller keeps between runs, in the order of the inputs.
+    pub states: Vec<State>,
 }
 
 /// A compiled model.
@@ -55,6 +60,8 @@ pub struct Artifact {
     pub arena_align: u32,
     /// Bytes of constant tensors, padding between them included.
     pub weights_bytes: u64,
+    /// What a caller passes.
+    pub interface: Interface,
     /// The functions in the order of the code; the entry comes last.
     pub functions: Vec<FunctionInfo>,
 }

@@ -1,6 +1,7 @@
 //! What there is to know about a compiled model, as plain data for reports and `model.json`.
 
 use crate::header::names;
+use crate::interface::Interface;
 use crate::{Artifact, EmitOptions, FunctionInfo};
 use edgecc_ir::kernel::Port;
 use edgecc_ir::loops::{FuncId, Loops};
@@ -21,10 +22,14 @@ pub struct Metadata {
     pub cpu: String,
     /// CPU features that the code uses.
     pub features: Vec<String>,
-    /// Inputs in the caller's order.
+    /// Inputs in the caller's order, without states.
     pub inputs: Vec<TensorMetadata>,
-    /// Outputs in the caller's order.
+    /// Outputs in the caller's order, without states.
     pub outputs: Vec<TensorMetadata>,
+    /// What the caller keeps between runs.
+    pub states: Vec<TensorMetadata>,
+    /// Bytes of that.
+    pub state_bytes: usize,
     /// Bytes of machine code.
     pub text_bytes: u64,
     /// Bytes of read-only data.
@@ -68,14 +73,17 @@ pub struct StepMetadata {
 /// The metadata of an artifact of `emit`.
 #[must_use]
 pub fn of(loops: &Loops, target: &Target, options: &EmitOptions, artifact: &Artifact) -> Metadata {
+    let Interface { inputs, outputs, states, state_bytes, .. } = &artifact.interface;
     Metadata {
         name: loops.name.clone(),
         producer: options.producer.clone(),
         arch: target.arch.name(),
         cpu: target.cpu.clone(),
         features: target.features.clone(),
-        inputs: loops.inputs.iter().map(tensor).collect(),
-        outputs: loops.outputs.iter().map(tensor).collect(),
+        inputs: inputs.iter().map(tensor).collect(),
+        outputs: outputs.iter().map(tensor).collect(),
+        states: states.iter().map(|state| tensor(&state.port)).collect(),
+        state_bytes: *state_bytes,
         text_bytes: artifact.text_bytes,
         rodata_bytes: artifact.rodata_bytes,
         weights_bytes: artifact.weights_bytes,

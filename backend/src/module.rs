@@ -4,6 +4,7 @@
 //! but the entry and the descriptor are local.
 
 use crate::error::{Code, internal};
+use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
 use crate::weights::{self, WeightLayout};
 use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa};
@@ -30,13 +31,15 @@ type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
 /// Compiles a legal program.
 pub(crate) fn build(loops: &Loops, target: &Target, options: &EmitOptions) -> Result<Artifact> {
     let layout = WeightLayout::of(loops);
+    let interface = Interface::of(loops, &options.states);
     let mut module = ModuleBuilder::new(loops, target)?;
     let mut functions = module.kernels(loops, target)?;
-    let entry = module.entry(loops, &layout)?;
+    let entry = module.entry(loops, &layout, &interface)?;
     let stack_bytes = bounds::stack_bytes(&functions, &entry);
     functions.push(entry);
 
-    let info = model_info(loops, target, options, layout.bytes, stack_bytes);
+    let base = model_info(loops, target, options, layout.bytes, stack_bytes);
+    let info = with_interface(base, &interface);
     let descriptor = encode(&info).map_err(|why| {
         vec![Code::AbiLimit.error(format!("the model's interface has no descriptor: {why}"))]
     })?;
@@ -49,11 +52,13 @@ pub(crate) fn build(loops: &Loops, target: &Target, options: &EmitOptions) -> Re
         arena_bytes: info.arena_bytes,
         arena_align: info.arena_align,
         weights_bytes: info.weights_bytes,
+        interface,
         functions,
     })
 }
 
-/// The descriptor's content, `weights_bytes` and `stack_bytes` being known from the code.
+/// The descriptor's content but for the interface, `weights_bytes` and `stack_bytes` being known
+/// from the code.
 fn model_info(
     loops: &Loops,
     target: &Target,
@@ -76,8 +81,20 @@ fn model_info(
         stack_bytes,
         macs: loops.macs,
         weights_bytes: weights_bytes as u64,
-        inputs: loops.inputs.iter().map(tensor_info).collect(),
-        outputs: loops.outputs.iter().map(tensor_info).collect(),
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        states: Vec::new(),
+        initial_state: Vec::new(),
+    }
+}
+
+fn with_interface(info: ModelInfo, interface: &Interface) -> ModelInfo {
+    ModelInfo {
+        inputs: interface.inputs.iter().map(tensor_info).collect(),
+        outputs: interface.outputs.iter().map(tensor_info).collect(),
+        states: interface.states.iter().map(|state| tensor_info(&state.port)).collect(),
+        initial_state: interface.initial_state(),
+        ..info
     }
 }
 
@@ -89,7 +106,7 @@ pub(crate) fn arena_align(loops: &Loops) -> usize {
 fn tensor_info(port: &Port) -> TensorInfo {
     TensorInfo {
         name: port.name.clone(),
-        elem: abi::Elem::from_code(port.ty.elem.onnx_code()).expect("the codes are ONNX's in both"),
+        elem: abi_elem(port.ty.elem),
         dims: port.ty.shape.iter().map(|&d| d as u64).collect(),
         quant: None,
     }
@@ -153,12 +170,18 @@ impl ModuleBuilder {
         Ok(functions)
     }
 
-    fn entry(&mut self, loops: &Loops, layout: &WeightLayout) -> Result<FunctionInfo> {
+    fn entry(
+        &mut self,
+        loops: &Loops,
+        layout: &WeightLayout,
+        interface: &Interface,
+    ) -> Result<FunctionInfo> {
         let isa = self.glue_isa.clone();
         let name = abi::run_symbol(&loops.name);
         let signature = entry::signature(isa.default_call_conv());
         let id = self.module.declare_function(&name, Linkage::Export, &signature);
-        let places = entry::Places { kernels: &self.kernels, weights: self.weights, layout };
+        let places =
+            entry::Places { kernels: &self.kernels, weights: self.weights, layout, interface };
         let code = entry::build(loops, &places, &mut self.module, &mut self.scratch, signature)?;
         self.define(id.map_err(internal)?, name, code, &*isa)
     }

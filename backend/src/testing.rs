@@ -10,6 +10,7 @@ use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
+use edgecc_rt::model::Buffers;
 
 /// The architectures that code is made for.
 pub(crate) const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
@@ -46,7 +47,7 @@ pub(crate) fn program(func: LoopFn) -> Loops {
 
 /// Compiles for an architecture's default machine.
 pub(crate) fn compile(loops: &Loops, arch: Arch) -> Artifact {
-    let options = EmitOptions { producer: "edgecc test".to_owned() };
+    let options = EmitOptions { producer: "edgecc test".to_owned(), states: Vec::new() };
     emit(loops, &Target::default_for(arch), &options).expect("the program is legal")
 }
 
@@ -69,7 +70,8 @@ pub(crate) fn run_with(loops: &Loops, inputs: &[Tensor], hooks: &Hooks<'_>) -> O
     let mut places: Vec<&mut [u8]> = outputs.iter_mut().map(Vec::as_mut_slice).collect();
     let mut workspace = vec![0u64; artifact.arena_bytes as usize / 8 + 16];
     let workspace = aligned(&mut workspace, artifact.arena_align as usize);
-    model.run_with(hooks, &inputs, &mut places, workspace).expect("the model runs");
+    let buffers = Buffers { inputs: &inputs, outputs: &mut places, state: &mut [], workspace };
+    model.run_with(hooks, buffers).expect("the model runs");
     let tensor = |(port, bytes): (&Port, Vec<u8>)| Tensor::from_bytes(port.ty.clone(), bytes);
     Some(loops.outputs.iter().zip(outputs).map(tensor).collect())
 }

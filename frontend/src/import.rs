@@ -15,11 +15,15 @@ use crate::tensor;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::loc::Loc;
+use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::TensorType;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The domain of ONNX Runtime's own operators.
 const MICROSOFT: &str = "com.microsoft";
+
+/// Names of states and their first values.
+type Defaults = Vec<(String, Tensor)>;
 
 /// The state of the walk.
 struct Walk<'a> {
@@ -32,16 +36,19 @@ struct Walk<'a> {
     /// What each name stands for; `None` when the node behind it has failed.
     values: BTreeMap<&'a str, Option<Value>>,
     grid: Grid,
+    /// Initializers of inputs that are states.
+    defaults: Defaults,
     problems: Vec<Diagnostic>,
     /// Nodes by operator without a row.
     unsupported: BTreeMap<(&'a str, &'a str), Vec<usize>>,
 }
 
-/// The graph of a model; all problems are collected.
+/// The graph of a model, and the values that initializers give to states; all problems are
+/// collected.
 pub(crate) fn import_model(
     mut model: Model,
     options: &ImportOptions<'_>,
-) -> Result<Graph, Vec<Diagnostic>> {
+) -> Result<(Graph, Defaults), Vec<Diagnostic>> {
     let order = execution_order(&model.graph)?;
     let initializers = std::mem::take(&mut model.graph.initializers);
     let names: Vec<String> = initializers.iter().map(|t| t.name.clone()).collect();
@@ -53,6 +60,7 @@ pub(crate) fn import_model(
         used: used_names(&model.graph, &order),
         values: BTreeMap::new(),
         grid: Grid::default(),
+        defaults: Vec::new(),
         problems: Vec::new(),
         unsupported: BTreeMap::new(),
     };
@@ -69,34 +77,39 @@ pub(crate) fn import_model(
     }
     walk.report_unsupported(&model.graph.nodes);
     walk.outputs(&model.graph.outputs);
-    if walk.problems.is_empty() { Ok(prune(walk.emit.into_graph())) } else { Err(walk.problems) }
+    if !walk.problems.is_empty() {
+        return Err(walk.problems);
+    }
+    Ok((prune(walk.emit.into_graph()), walk.defaults))
 }
 
 impl<'a> Walk<'a> {
-    /// An initializer is the default of an input with its name; one that the user gives goes first.
+    /// An initializer is the default of an input with its name: a value from the user replaces it,
+    /// and a state begins with it.
     fn initializers(
         &mut self,
         tensors: Vec<TensorData>,
         names: &'a [String],
         inputs: &[ValueInfo],
     ) {
-        let is_default = |name: &String| {
-            self.options.consts.iter().any(|(given, _)| given == name)
-                && inputs.iter().any(|input| input.name == *name)
-        };
-        let used: Vec<bool> = names.iter().map(|name| !is_default(name)).collect();
-        let used = tensors.into_iter().zip(names).enumerate().zip(used).filter(|(_, used)| *used);
-        for ((index, (data, name)), _) in used {
+        let options = self.options;
+        let is_input = |name: &String| inputs.iter().any(|input| input.name == *name);
+        for (index, (data, name)) in tensors.into_iter().zip(names).enumerate() {
+            if is_input(name) && options.consts.iter().any(|(given, _)| given == name) {
+                continue;
+            }
+            let decoded = tensor::decode(data, options.external);
+            let tensor = decoded.map_err(|problem| {
+                self.problems.push(problem.at(format!("initializer {name:?}")));
+            });
+            if is_input(name) && options.states.contains(name) {
+                self.defaults.extend(tensor.ok().map(|(tensor, _)| (name.clone(), tensor)));
+                continue;
+            }
             self.set_loc(index, "initializer", name);
-            let value = match tensor::decode(data, self.options.external) {
-                Ok((tensor, ty)) => {
-                    Some(Value { op: self.emit.constant(tensor), format: ty.format })
-                }
-                Err(problem) => {
-                    self.problems.push(problem.at(format!("initializer {name:?}")));
-                    None
-                }
-            };
+            let value = tensor
+                .ok()
+                .map(|(tensor, ty)| Value { op: self.emit.constant(tensor), format: ty.format });
             self.define(name, value);
         }
     }

@@ -31,6 +31,7 @@ pub use ops::{OpRow, table as supported_ops};
 
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::Graph;
+use edgecc_ir::tensor::Tensor;
 use model::Model;
 
 /// The oldest opset that is read.
@@ -49,6 +50,8 @@ pub struct ImportOptions<'a> {
     pub shapes: Vec<(String, Vec<usize>)>,
     /// Values of inputs, which thereby become constants.
     pub consts: Vec<(String, Constant)>,
+    /// Inputs that change from run to run even if an initializer gives them a value.
+    pub states: Vec<String>,
     /// Reads weights stored outside the model.
     pub external: &'a ExternalReader<'a>,
 }
@@ -62,6 +65,7 @@ impl ImportOptions<'_> {
             dims: Vec::new(),
             shapes: Vec::new(),
             consts: Vec::new(),
+            states: Vec::new(),
             external: &no_external_data,
         }
     }
@@ -72,6 +76,8 @@ impl ImportOptions<'_> {
 pub struct Imported {
     /// The typed graph; names of inputs and outputs are the model's.
     pub graph: Graph,
+    /// The values that initializers give to the inputs in `states`.
+    pub defaults: Vec<(String, Tensor)>,
     /// Problems that do not stop compilation.
     pub warnings: Vec<Diagnostic>,
     /// The version of the default operator set.
@@ -83,8 +89,8 @@ pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Imported, Vec
     let model = proto::parse(bytes).map_err(|problem| vec![problem])?;
     let opset = default_opset(&model).map_err(|problem| vec![problem])?;
     let warnings = newer_than_known(opset).into_iter().collect();
-    let graph = import::import_model(model, options)?;
-    Ok(Imported { graph, warnings, opset })
+    let (graph, defaults) = import::import_model(model, options)?;
+    Ok(Imported { graph, defaults, warnings, opset })
 }
 
 fn default_opset(model: &Model) -> Result<i64, Diagnostic> {

@@ -31,9 +31,10 @@ fn check(case: &Case) {
     let options = Options::default();
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let target = Target::default_for(arch);
-        let compiled = compile_graph(case.graph.clone(), target, &options, &mut |pass, ir| {
-            compare(&format!("{} {pass}", arch.name()), &expected, &level(ir, case), bound);
-        });
+        let compiled =
+            compile_graph(case.graph.clone(), Vec::new(), target, &options, &mut |pass, ir| {
+                compare(&format!("{} {pass}", arch.name()), &expected, &level(ir, case), bound);
+            });
         let compiled = compiled.unwrap_or_else(|failure| panic!("{failure:?}"));
         if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == arch.name()) {
             last = native(&compiled.code.object, case);

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod program;
 pub mod rng;
 pub mod scalar;
+pub mod state;
 pub mod suggest;
 pub mod target;
 pub mod tensor;

@@ -25,6 +25,7 @@ extern "C" {
 #define EDGECC_ERR_DIM (-5)
 #define EDGECC_ERR_WEIGHTS (-6)
 #define EDGECC_ERR_ABI (-7)
+#define EDGECC_ERR_STATE (-8)
 
 /* Instruction sets. */
 #define EDGECC_ARCH_X86_64 1u
@@ -106,10 +107,14 @@ typedef struct edgecc_model_v1 {
     uint32_t producer_len;
     uint64_t macs;
     uint64_t weights_bytes;
-    uint64_t reserved[5];
+    uint32_t n_states;
+    uint32_t state_align;
+    uint64_t state_bytes;
+    uint32_t initial_offset;
+    uint32_t reserved[5];
 } edgecc_model_v1;
 
-/* One input or output in a descriptor. */
+/* One input, output or state in a descriptor. */
 typedef struct edgecc_tensor_v1 {
     uint32_t name_offset;
     uint32_t name_len;
@@ -120,7 +125,7 @@ typedef struct edgecc_tensor_v1 {
     float scale;
     int32_t zero_point;
     uint32_t quantized;
-    uint32_t reserved;
+    uint32_t state_offset;
 } edgecc_tensor_v1;
 
 /* One part of a step. */
@@ -151,9 +156,11 @@ typedef struct edgecc_call {
     void *workspace;
     size_t workspace_size;
     const edgecc_services *services;
+    void *state;
+    size_t state_size;
 } edgecc_call;
 
-/* The entry point of a model. Reentrant; writes nothing but outputs and workspace. */
+/* The entry point of a model. Reentrant; writes nothing but outputs, state and workspace. */
 typedef int32_t (*edgecc_run_fn)(const edgecc_call *call);
 
 /* The descriptor is an array without a size because more follows its first element. */
@@ -186,6 +193,24 @@ static inline const edgecc_tensor_v1 *edgecc_model_output(const edgecc_model_v1 
     const void *table = (const char *)model + model->tensors_offset;
     return index < model->n_outputs ? (const edgecc_tensor_v1 *)table + model->n_inputs + index
                                     : NULL;
+}
+
+/* State number index, or null. */
+static inline const edgecc_tensor_v1 *edgecc_model_state(const edgecc_model_v1 *model,
+                                                         uint32_t index) {
+    const void *table = (const char *)model + model->tensors_offset;
+    return index < model->n_states
+               ? (const edgecc_tensor_v1 *)table + model->n_inputs + model->n_outputs + index
+               : NULL;
+}
+
+/* Makes a state of state_bytes as it is before the first run. */
+static inline void edgecc_state_reset(const edgecc_model_v1 *model, void *state) {
+    const unsigned char *initial = (const unsigned char *)model + model->initial_offset;
+    unsigned char *bytes = (unsigned char *)state;
+    for (uint64_t i = 0; i < model->state_bytes; i++) {
+        bytes[i] = model->initial_offset ? initial[i] : 0;
+    }
 }
 
 /* The tensor's name in the ONNX graph. */
@@ -237,6 +262,8 @@ static inline const char *edgecc_strerror(int32_t status) {
         return "the separate weights are missing or do not match";
     case EDGECC_ERR_ABI:
         return "the ABI versions of caller and model differ";
+    case EDGECC_ERR_STATE:
+        return "the state is too small";
     default:
         return "unknown status";
     }

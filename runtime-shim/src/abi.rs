@@ -49,7 +49,7 @@ abi_struct! {
         pub n_inputs: u32,
         /// Number of outputs.
         pub n_outputs: u32,
-        /// Place of the [`TensorV1`] array: the inputs, then the outputs.
+        /// Place of the [`TensorV1`] array: the inputs, the outputs, then the states.
         pub tensors_offset: u32,
         /// Place of the model's name.
         pub name_offset: u32,
@@ -63,8 +63,16 @@ abi_struct! {
         pub macs: u64,
         /// Bytes of constant tensor data in the object.
         pub weights_bytes: u64,
+        /// Number of states, whose tensors follow the outputs.
+        pub n_states: u32,
+        /// Alignment of the state, a power of two.
+        pub state_align: u32,
+        /// Bytes of the state that a caller keeps; 0 without states.
+        pub state_bytes: u64,
+        /// Place of the `state_bytes` that a state starts with; 0 when they are all zero.
+        pub initial_offset: u32,
         /// Zero; readers of version 1 ignore it.
-        pub reserved: [u64; 5],
+        pub reserved: [u32; 5],
     }
 }
 
@@ -86,11 +94,15 @@ wire_struct!(ModelV1 {
     producer_len,
     macs,
     weights_bytes,
+    n_states,
+    state_align,
+    state_bytes,
+    initial_offset,
     reserved,
 });
 
 abi_struct! {
-    /// One input or output in a descriptor, `edgecc_tensor_v1` in C.
+    /// One input, output or state in a descriptor, `edgecc_tensor_v1` in C.
     pub struct TensorV1 {
         /// Place of the name, from the start of the descriptor.
         pub name_offset: u32,
@@ -110,8 +122,8 @@ abi_struct! {
         pub zero_point: i32,
         /// 1 when `scale` and `zero_point` mean something, else 0.
         pub quantized: u32,
-        /// Zero.
-        pub reserved: u32,
+        /// Place in the state, of a state; else 0.
+        pub state_offset: u32,
     }
 }
 
@@ -125,7 +137,7 @@ wire_struct!(TensorV1 {
     scale,
     zero_point,
     quantized,
-    reserved,
+    state_offset,
 });
 
 abi_struct! {
@@ -149,6 +161,10 @@ abi_struct! {
         pub workspace_size: usize,
         /// What the caller offers beyond memory; null for nothing.
         pub services: *const Services,
+        /// What the model keeps between runs; read and written. Null for a model without states.
+        pub state: *mut c_void,
+        /// Bytes at `state`, at least `state_bytes`.
+        pub state_size: usize,
     }
 }
 
@@ -172,6 +188,10 @@ impl Call {
     pub const WORKSPACE_SIZE_OFFSET: i32 = offset_of!(Call, workspace_size) as i32;
     /// Offset of `services`.
     pub const SERVICES_OFFSET: i32 = offset_of!(Call, services) as i32;
+    /// Offset of `state`.
+    pub const STATE_OFFSET: i32 = offset_of!(Call, state) as i32;
+    /// Offset of `state_size`.
+    pub const STATE_SIZE_OFFSET: i32 = offset_of!(Call, state_size) as i32;
 }
 
 /// One part of a step split over threads: `body(arg, index)`.
@@ -382,7 +402,7 @@ mod tests {
     fn sizes_are_frozen() {
         let sizes =
             [size_of::<ModelV1>(), size_of::<TensorV1>(), size_of::<Call>(), size_of::<Services>()];
-        assert_eq!(sizes, [128, 104, 56, 40]);
+        assert_eq!(sizes, [128, 104, 72, 40]);
     }
 
     #[test]

@@ -67,6 +67,47 @@ elements! {
     u32 => U32, u64 => U64,
 }
 
+/// Defines the struct of a model's state: arrays of elements with what they start with, laid out as
+/// in C. Gaps between them are fields too, which is checked.
+#[macro_export]
+macro_rules! state_struct {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$field_meta:meta])* $field_vis:vis $field:ident: [$elem:ty; $count:expr] = $initial:expr,)*
+    }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Debug)]
+        $vis struct $name { $($(#[$field_meta])* $field_vis $field: [$elem; $count],)* }
+
+        #[allow(dead_code, reason = "not every program resets its state")]
+        impl $name {
+            /// The state before the first run.
+            $vis const fn new() -> Self {
+                $name { $($field: $initial,)* }
+            }
+
+            /// Makes it as it was before the first run.
+            $vis fn reset(&mut self) {
+                *self = Self::new();
+            }
+
+            /// The memory that a run takes.
+            $vis fn as_bytes_mut(&mut self) -> &mut [u8] {
+                const fn assert_element<T: $crate::buffer::Element>() {}
+                const {
+                    $(assert_element::<$elem>();)*
+                    assert!(size_of::<$name>() == 0 $(+ size_of::<[$elem; $count]>())*);
+                }
+                // SAFETY: all fields are arrays of elements, which have no padding and for which
+                // every bit pattern is valid, and there is nothing between them.
+                unsafe {
+                    core::slice::from_raw_parts_mut((&raw mut *self).cast(), size_of::<Self>())
+                }
+            }
+        }
+    };
+}
+
 /// The bytes of a typed slice.
 pub fn as_bytes<T: Element>(values: &[T]) -> &[u8] {
     // SAFETY: an `Element` has no padding, so all bytes are initialised; `u8` has no alignment;
@@ -99,6 +140,23 @@ mod tests {
         assert_eq!(from_bytes::<f32>(as_bytes(&values)), Some(&values[..]));
         assert_eq!(from_bytes::<f32>(&as_bytes(&values)[1..5]), None);
         assert_eq!(from_bytes::<f32>(&as_bytes(&values)[..7]), None);
+    }
+
+    crate::state_struct! {
+        struct State {
+            a: [i8; 3] = [1; 3],
+            gap: [u8; 1] = [0; 1],
+            b: [f32; 1] = [0.5],
+        }
+    }
+
+    #[test]
+    fn a_state_is_its_fields() {
+        let mut state = State::new();
+        state.as_bytes_mut()[4..].copy_from_slice(&2.0_f32.to_le_bytes());
+        assert_eq!((state.a, state.gap, state.b), ([1; 3], [0], [2.0]));
+        state.reset();
+        assert_eq!(state.b, [0.5]);
     }
 
     #[test]

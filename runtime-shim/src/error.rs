@@ -62,7 +62,7 @@ pub enum Malformed {
     Version(u32),
     /// An unknown architecture code.
     Arch(u32),
-    /// The workspace alignment is not a power of two.
+    /// An alignment is not a power of two.
     Align(u32),
     /// A string is not UTF-8 or not followed by zero.
     Text,
@@ -71,6 +71,8 @@ pub enum Malformed {
         /// Its place among the inputs and outputs together.
         index: usize,
     },
+    /// The initial state has another size than the state, or a state lies outside of it.
+    State,
     /// Something does not fit the width of its field.
     TooLarge,
 }
@@ -91,6 +93,8 @@ pub enum Place {
     Tensor(Port, usize),
     /// The workspace.
     Workspace,
+    /// What the model keeps between runs.
+    State,
 }
 
 impl Error {
@@ -100,6 +104,7 @@ impl Error {
             Error::Descriptor(_) => Status::Abi,
             Error::Arch(_) | Error::Cpu(_) => Status::Cpu,
             Error::Size { at: Place::Workspace, .. } => Status::Workspace,
+            Error::Size { at: Place::State, .. } => Status::State,
             Error::TooManyPorts(_) | Error::Count { .. } | Error::Size { .. } => Status::Dim,
             Error::Align { .. } => Status::Align,
             Error::Run(status) => status,
@@ -157,9 +162,10 @@ impl fmt::Display for Malformed {
                 write!(f, "it has ABI version {found}, this library reads {ABI_VERSION}")
             }
             Malformed::Arch(code) => write!(f, "architecture code {code} is unknown"),
-            Malformed::Align(align) => write!(f, "workspace alignment {align} is no power of two"),
+            Malformed::Align(align) => write!(f, "alignment {align} is no power of two"),
             Malformed::Text => f.write_str("a string is not UTF-8 with a zero behind it"),
             Malformed::Tensor { index } => write!(f, "tensor {index} is inconsistent"),
+            Malformed::State => f.write_str("its states and their memory do not fit"),
             Malformed::TooLarge => f.write_str("a value does not fit its field"),
         }
     }
@@ -179,6 +185,7 @@ impl fmt::Display for Place {
         match self {
             Place::Tensor(port, index) => write!(f, "{port} {index}"),
             Place::Workspace => f.write_str("the workspace"),
+            Place::State => f.write_str("the state"),
         }
     }
 }

@@ -27,6 +27,39 @@ pub struct Model<'a> {
     run: RunFn,
 }
 
+/// Defines a function that gives the model of a linked object: `pub fn load, INFO, RUN`, with the
+/// symbols of its descriptor and of its entry point.
+///
+/// For generated modules: the caller answers for both symbols being those of one compiled object,
+/// and keeps no `unsafe` of its own.
+#[macro_export]
+macro_rules! link_model {
+    ($(#[$meta:meta])* $vis:vis fn $load:ident, $info:ident, $run:ident) => {
+        $(#[$meta])*
+        $vis fn $load() -> Result<$crate::model::Model<'static>, $crate::error::Error> {
+            unsafe extern "C" {
+                static $info: $crate::abi::ModelV1;
+                fn $run(call: *const $crate::abi::Call) -> i32;
+            }
+            // SAFETY: both symbols are of one compiled object, which never changes.
+            unsafe { $crate::model::Model::from_raw(&raw const $info, $run) }
+        }
+    };
+}
+
+/// The memory of one run.
+#[derive(Debug)]
+pub struct Buffers<'r, 'i, 'o> {
+    /// The inputs that are no states, in descriptor order.
+    pub inputs: &'r [&'i [u8]],
+    /// The outputs that are no states, in descriptor order.
+    pub outputs: &'r mut [&'o mut [u8]],
+    /// What the model keeps between runs; empty for a model without states.
+    pub state: &'r mut [u8],
+    /// Scratch memory.
+    pub workspace: &'r mut [u8],
+}
+
 impl<'a> Model<'a> {
     /// Accepts a model if its descriptor is valid and the processor has all that it needs.
     ///
@@ -48,26 +81,22 @@ impl<'a> Model<'a> {
         &self.view
     }
 
-    /// Runs the model on the calling thread. Buffers are dense, row-major, in descriptor order,
-    /// aligned to their element size; the workspace may be larger than `arena_bytes`. On an error
-    /// from here nothing was written.
+    /// Runs a model without states on the calling thread. Buffers are dense, row-major, in
+    /// descriptor order, aligned to their element size; the workspace may be larger than
+    /// `arena_bytes`. On an error from here nothing was written.
     pub fn run(
         &self,
         inputs: &[&[u8]],
         outputs: &mut [&mut [u8]],
         workspace: &mut [u8],
     ) -> Result<(), Error> {
-        self.run_with(&Hooks::NONE, inputs, outputs, workspace)
+        self.run_with(&Hooks::NONE, Buffers { inputs, outputs, state: &mut [], workspace })
     }
 
-    /// As [`Model::run`], with services. The outputs have the same bits with and without them.
-    pub fn run_with(
-        &self,
-        hooks: &Hooks<'_>,
-        inputs: &[&[u8]],
-        outputs: &mut [&mut [u8]],
-        workspace: &mut [u8],
-    ) -> Result<(), Error> {
+    /// As [`Model::run`], with services and a state, which the run replaces. The outputs have the
+    /// same bits with and without services.
+    pub fn run_with(&self, hooks: &Hooks<'_>, buffers: Buffers<'_, '_, '_>) -> Result<(), Error> {
+        let Buffers { inputs, outputs, state, workspace } = buffers;
         let ins = inputs.iter().map(|b| (b.as_ptr().cast_mut(), b.len()));
         let in_pointers = collect(Port::Input, self.view.input_count(), self.view.inputs(), ins)?;
         let outs = outputs.iter_mut().map(|b| (b.as_mut_ptr(), b.len()));
@@ -83,11 +112,33 @@ impl<'a> Model<'a> {
             workspace: self.workspace_pointer(workspace)?,
             workspace_size: workspace.len(),
             services: hooks.as_raw(),
+            state: self.state_pointer(state)?,
+            state_size: state.len(),
         };
         // SAFETY: `from_raw` was promised that `run` keeps the contract, which asks for what was
         // checked above: as many pointers as the descriptor says, each to a live buffer of the
         // right size and alignment. Writable ones are borrowed exclusively until it returns.
         to_result(unsafe { (self.run)(&raw const call) })
+    }
+
+    /// Makes a state as it is before the first run; `state` is at least as long as `state_bytes`.
+    pub fn reset(&self, state: &mut [u8]) -> Result<(), Error> {
+        let (expected, found) = (self.view.state_bytes(), state.len());
+        let size = Error::Size { at: Place::State, expected: expected as u64, found };
+        let state = state.get_mut(..expected).ok_or(size)?;
+        match self.view.initial_state() {
+            Some(initial) => state.copy_from_slice(initial),
+            None => state.fill(0),
+        }
+        Ok(())
+    }
+
+    fn state_pointer(&self, state: &mut [u8]) -> Result<*mut c_void, Error> {
+        let (expected, found) = (self.view.state_bytes() as u64, state.len());
+        if (found as u64) < expected {
+            return Err(Error::Size { at: Place::State, expected, found });
+        }
+        aligned(Place::State, (state.as_mut_ptr(), found), self.view.state_align())
     }
 
     fn workspace_pointer(&self, workspace: &mut [u8]) -> Result<*mut c_void, Error> {
@@ -192,11 +243,12 @@ fn to_result(code: i32) -> Result<(), Error> {
 
 #[cfg(all(test, feature = "std"))]
 mod tests {
-    use super::{MAX_PORTS, Model};
+    use super::{Buffers, MAX_PORTS, Model};
     use crate::abi::{Arch, Call};
     use crate::buffer::{Workspace, as_bytes, as_bytes_mut};
     use crate::descriptor::ModelInfo;
     use crate::error::{Error, Malformed, Place, Port};
+    use crate::hooks::Hooks;
     use crate::status::Status;
     use crate::testing;
 
@@ -240,6 +292,25 @@ mod tests {
         assert_eq!(failure((8, 12, 64), 0), size(output, 8, 12));
         assert_eq!(failure((8, 8, 63), 0), size(Place::Workspace, 64, 63));
         assert_eq!(failure((8, 8, 64), 2), Err(Error::Align { at: input, required: 4 }));
+    }
+
+    #[test]
+    fn a_state_is_reset_and_checked() {
+        let ran = with_model(&testing::info_with_states(), |model| {
+            let mut state = [7_u64; 3];
+            let state = as_bytes_mut(&mut state);
+            model.reset(state)?;
+            assert_eq!(state, [1; 24]);
+            let (x, mut y) = ([1.0_f32, 2.5], [0.0_f32; 2]);
+            let mut workspace = Workspace::<64>::new();
+            let (inputs, outputs) = (&[as_bytes(&x)], &mut [as_bytes_mut(&mut y)]);
+            let state = &mut state[..23];
+            model.run_with(
+                &Hooks::NONE,
+                Buffers { inputs, outputs, state, workspace: &mut workspace },
+            )
+        });
+        assert_eq!(ran, Err(Error::Size { at: Place::State, expected: 24, found: 23 }));
     }
 
     #[test]

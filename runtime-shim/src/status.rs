@@ -10,9 +10,9 @@ codes! {
     pub enum Status: i32 {
         /// The outputs are written.
         Ok = 0,
-        /// The call, an input, an output or the workspace is null.
+        /// The call, an input, an output, the state or the workspace is null.
         Null = -1,
-        /// An input, an output or the workspace is not aligned.
+        /// An input, an output, the state or the workspace is not aligned.
         Align = -2,
         /// The workspace is smaller than the descriptor says.
         Workspace = -3,
@@ -25,6 +25,8 @@ codes! {
         Weights = -6,
         /// The caller speaks another version of the ABI.
         Abi = -7,
+        /// The state is smaller than the descriptor says.
+        State = -8,
     }
 }
 
@@ -40,6 +42,7 @@ impl Status {
             Status::Dim => c"the number or shape of tensors does not match the model",
             Status::Weights => c"the separate weights are missing or do not match",
             Status::Abi => c"the ABI versions of caller and model differ",
+            Status::State => c"the state is too small",
         }
     }
 
@@ -62,6 +65,7 @@ impl Status {
             Status::Dim => "EDGECC_ERR_DIM",
             Status::Weights => "EDGECC_ERR_WEIGHTS",
             Status::Abi => "EDGECC_ERR_ABI",
+            Status::State => "EDGECC_ERR_STATE",
         }
     }
 }
@@ -79,9 +83,9 @@ mod tests {
     #[test]
     fn codes_count_down_from_zero() {
         let codes: Vec<i32> = Status::ALL.iter().map(|s| s.code()).collect();
-        assert_eq!(codes, [0, -1, -2, -3, -4, -5, -6, -7]);
+        assert_eq!(codes, [0, -1, -2, -3, -4, -5, -6, -7, -8]);
         assert!(Status::ALL.iter().all(|&s| Status::from_code(s.code()) == Some(s)));
-        assert_eq!(Status::from_code(-8), None);
+        assert_eq!(Status::from_code(-9), None);
     }
 
     #[test]

@@ -20,7 +20,16 @@ pub(crate) fn info() -> ModelInfo {
         weights_bytes: 4,
         inputs: vec![tensor("x", None)],
         outputs: vec![tensor("y", Some(Quant { scale: 0.5, zero_point: -3 }))],
+        states: Vec::new(),
+        initial_state: Vec::new(),
     }
+}
+
+/// The sample's descriptor with states of 5, 8 and 8 bytes that start with ones.
+pub(crate) fn info_with_states() -> ModelInfo {
+    let state = |elem, dims: &[u64]| TensorInfo { elem, dims: dims.to_vec(), ..tensor("h", None) };
+    let states = vec![state(Elem::I8, &[5]), state(Elem::F32, &[2]), state(Elem::I64, &[])];
+    ModelInfo { states, initial_state: vec![1; 24], ..info() }
 }
 
 fn tensor(name: &str, quant: Option<Quant>) -> TensorInfo {

@@ -23,6 +23,9 @@ pub(super) struct Model {
     /// Value of an input, which becomes a constant: a number, a list or a NumPy file
     #[arg(long = "const", value_name = "INPUT=VALUE|[V,…]|@FILE.npy", value_parser = constant)]
     consts: Vec<(String, Value)>,
+    /// Input that the model keeps from run to run, and the output that replaces it
+    #[arg(long = "state", value_name = "INPUT=OUTPUT", value_parser = state)]
+    states: Vec<(String, String)>,
 }
 
 /// The right side of `--const`.
@@ -89,6 +92,7 @@ pub(super) fn options(
         dims: model.dims.iter().cloned().collect(),
         shapes: model.shapes.iter().cloned().collect(),
         consts: model.consts.iter().map(value).collect::<Result<_, Failure>>()?,
+        states: model.states.iter().cloned().collect(),
         opt_level: effort.opt_level,
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
@@ -149,6 +153,11 @@ fn constant(text: &str) -> Result<(String, Value), String> {
         None => Value::Literal(value.parse()?),
     };
     Ok((name.to_owned(), value))
+}
+
+fn state(text: &str) -> Result<(String, String), String> {
+    let (from, to) = text.split_once('=').ok_or("expected INPUT=OUTPUT, e.g. h=h_next")?;
+    Ok((from.to_owned(), to.to_owned()))
 }
 
 /// A size in bytes with an optional K, M or G (powers of 1024).

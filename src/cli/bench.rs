@@ -1,9 +1,9 @@
 //! `edgecc bench`: how long a run takes on this machine.
 
+use super::Outcome;
 use super::exit::Exit;
-use super::host::HostArgs;
+use super::host::{self, HostArgs};
 use super::ui::Ui;
-use super::{Outcome, random};
 use edgecc::Failure;
 use edgecc::host::{Buffers, Host};
 use edgecc::report::Layer;
@@ -74,7 +74,7 @@ struct LayerTime {
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let compiled = args.host.compile(ui, &mut |_, _| {})?;
     let host = Host::load(&compiled)?;
-    let mut buffers = host.buffers(&random::inputs(&compiled.loops.inputs, 0))?;
+    let mut buffers = host.buffers(&host::inputs(&compiled, None)?)?;
     for _ in 0..args.warm_up {
         host.run_with(&Hooks::NONE, &mut buffers)?;
     }

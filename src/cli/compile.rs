@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
     "  edgecc model.onnx --cpu native --emit asm=- | less\n",
     "  edgecc model.onnx --dim batch=1 --shape image:1x3x224x224 --out-dir build\n",
     "  edgecc model.onnx --const rate=16000 --const mean=[0.5,0.5,0.5]\n",
+    "  edgecc model.onnx --state h=h_next --state c=c_next\n",
     "  edgecc model.onnx --max-arena 64K --max-code 100K -o model.o",
 ))]
 pub(super) struct Args {

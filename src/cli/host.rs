@@ -1,11 +1,15 @@
 //! Compiles for this machine, for the subcommands that run the result.
 
 use super::args::{self, Cpu, Effort, Model};
+use super::arrays::{Arrays, arrange};
 use super::files;
 use super::observe::Observer;
+use super::random;
 use super::ui::Ui;
 use edgecc::driver::{self, Compiled, Ir, Source};
 use edgecc::{Failure, Options};
+use edgecc_backend::interface::StatePort;
+use edgecc_ir::tensor::{Scalar, Tensor};
 
 /// Options of subcommands that compile for this machine.
 #[derive(clap::Args)]
@@ -51,4 +55,29 @@ pub(super) fn compile(
     let compiled = compiled?;
     ui.diagnostics(&compiled.warnings);
     Ok(compiled)
+}
+
+/// The program's inputs: the arrays, where there are any, otherwise random values. A state without
+/// an array is that before the first run.
+pub(super) fn inputs(compiled: &Compiled, arrays: Option<Arrays>) -> Result<Vec<Tensor>, Failure> {
+    let ports = &compiled.loops.inputs;
+    let states = compiled.code.interface.states.iter().map(|s| (s.port.name.clone(), first(s)));
+    let Some(mut arrays) = arrays else {
+        let mut tensors = random::inputs(ports, 0);
+        for (name, value) in states {
+            let at = ports.iter().position(|port| port.name == name);
+            tensors[at.expect("a state is an input")] = value;
+        }
+        return Ok(tensors);
+    };
+    for (name, value) in states {
+        arrays.entry(name).or_insert(value);
+    }
+    arrange(arrays, ports, "input")
+}
+
+/// A state before the first run.
+fn first(state: &StatePort) -> Tensor {
+    let zeros = || Tensor::splat(&state.port.ty.shape, Scalar::from_bits(state.port.ty.elem, 0));
+    state.initial.clone().unwrap_or_else(zeros)
 }

@@ -1,11 +1,11 @@
 //! `edgecc run`: compile for this machine in memory, then execute.
 
-use super::arrays::{self, arrange};
+use super::Outcome;
+use super::arrays;
 use super::exit::Exit;
 use super::files::{Writer, check_writable};
-use super::host::HostArgs;
+use super::host::{self, HostArgs};
 use super::ui::Ui;
-use super::{Outcome, random};
 use edgecc::host::Host;
 use edgecc_ir::kernel::Port;
 use edgecc_ir::tensor::Tensor;
@@ -23,6 +23,8 @@ pub(super) struct Args {
     #[command(flatten)]
     host: HostArgs,
     /// NumPy archive with one array per input [default: random values]
+    ///
+    /// A state whose array is left out begins as before the first run; its next value is an output.
     #[arg(long, value_name = "FILE.npz")]
     inputs: Option<PathBuf>,
     /// NumPy archive to write [default: prints the outputs]
@@ -34,10 +36,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     args.outputs.as_deref().map_or(Ok(()), check_writable)?;
     let arrays = args.inputs.as_deref().map(arrays::read).transpose()?;
     let compiled = args.host.compile(ui, &mut |_, _| {})?;
-    let inputs = match arrays {
-        Some(arrays) => arrange(arrays, &compiled.loops.inputs, "input")?,
-        None => random::inputs(&compiled.loops.inputs, 0),
-    };
+    let inputs = host::inputs(&compiled, arrays)?;
     let outputs = Host::load(&compiled)?.run(&inputs)?;
     match &args.outputs {
         None => ui.print(&listing(&compiled.loops.outputs, &outputs)),

@@ -2,7 +2,7 @@
 
 use super::arrays::{self, arrange};
 use super::exit::Exit;
-use super::host::HostArgs;
+use super::host::{self, HostArgs};
 use super::ui::Ui;
 use super::{Outcome, random};
 use edgecc::Failure;
@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let mut levels = Levels::default();
     let compiled = args.host.compile(ui, &mut |_, ir| levels.keep(ir))?;
     let inputs = match inputs {
-        Some(arrays) => arrange(arrays, &compiled.loops.inputs, "input")?,
+        Some(arrays) => host::inputs(&compiled, Some(arrays))?,
         None => random::inputs(&compiled.loops.inputs, args.seed),
     };
     let results = levels.run(&compiled, &inputs, ui)?;

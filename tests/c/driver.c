@@ -116,7 +116,7 @@ static void write_file(const char *folder, uint32_t number, const buffer *from) 
 /* ---- One set of buffers ---- */
 
 typedef struct {
-    buffer inputs[MAX_TENSORS], outputs[MAX_TENSORS], workspace;
+    buffer inputs[MAX_TENSORS], outputs[MAX_TENSORS], workspace, state;
     const void *input_list[MAX_TENSORS];
     void *output_list[MAX_TENSORS];
     edgecc_call call;
@@ -139,6 +139,7 @@ static void setting_init(setting *s, const char *folder, side where) {
         s->output_list[i] = s->outputs[i].data;
     }
     s->workspace = buffer_new(INFO->arena_bytes, INFO->arena_align, where);
+    s->state = buffer_new(INFO->state_bytes, INFO->state_align, where);
     s->call = (edgecc_call){
         .abi_version = EDGECC_ABI_VERSION,
         .n_inputs = INFO->n_inputs,
@@ -147,6 +148,8 @@ static void setting_init(setting *s, const char *folder, side where) {
         .outputs = s->output_list,
         .workspace = s->workspace.data,
         .workspace_size = INFO->arena_bytes,
+        .state = s->state.data,
+        .state_size = INFO->state_bytes,
     };
 }
 
@@ -154,6 +157,7 @@ static void setting_check(const setting *s) {
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         CHECK(is_intact(&s->outputs[i]), "bytes beside output %u were written", i);
     CHECK(is_intact(&s->workspace), "bytes beside the workspace were written");
+    CHECK(is_intact(&s->state), "bytes beside the state were written");
 }
 
 static void setting_free(const setting *s) {
@@ -162,6 +166,7 @@ static void setting_free(const setting *s) {
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         buffer_free(&s->outputs[i]);
     buffer_free(&s->workspace);
+    buffer_free(&s->state);
 }
 
 /* ---- Calls that must be refused ---- */
@@ -173,6 +178,28 @@ static void refuse(const setting *s, const edgecc_call *call, int32_t status, co
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         CHECK(is_untouched(&s->outputs[i]), "%s: output %u was written", what, i);
     CHECK(is_untouched(&s->workspace), "%s: the workspace was written", what);
+    CHECK(is_untouched(&s->state), "%s: the state was written", what);
+}
+
+static void refuse_workspaces(const setting *s) {
+    edgecc_call call;
+    call = s->call, call.workspace_size--;
+    refuse(s, &call, EDGECC_ERR_WORKSPACE, "a workspace that is one byte short");
+    call = s->call, call.workspace = NULL;
+    refuse(s, &call, EDGECC_ERR_NULL, "no workspace");
+    call = s->call, call.workspace = (char *)call.workspace - 1;
+    refuse(s, &call, EDGECC_ERR_ALIGN, "a misaligned workspace");
+}
+
+static void refuse_states(const setting *s) {
+    edgecc_call call;
+    call = s->call, call.state_size--;
+    refuse(s, &call, EDGECC_ERR_STATE, "a state that is one byte short");
+    call = s->call, call.state = NULL;
+    refuse(s, &call, EDGECC_ERR_NULL, "no state");
+    call = s->call, call.state = (char *)call.state - 1;
+    if (INFO->state_align > 1)
+        refuse(s, &call, EDGECC_ERR_ALIGN, "a misaligned state");
 }
 
 static void refuse_calls(setting *s) {
@@ -186,14 +213,10 @@ static void refuse_calls(setting *s) {
     refuse(s, &call, EDGECC_ERR_DIM, "too few outputs");
     call = s->call, call.outputs = NULL;
     refuse(s, &call, EDGECC_ERR_NULL, "no list of outputs");
-    if (!INFO->arena_bytes)
-        return;
-    call = s->call, call.workspace_size--;
-    refuse(s, &call, EDGECC_ERR_WORKSPACE, "a workspace that is one byte short");
-    call = s->call, call.workspace = NULL;
-    refuse(s, &call, EDGECC_ERR_NULL, "no workspace");
-    call = s->call, call.workspace = (char *)call.workspace - 1;
-    refuse(s, &call, EDGECC_ERR_ALIGN, "a misaligned workspace");
+    if (INFO->arena_bytes)
+        refuse_workspaces(s);
+    if (INFO->state_bytes)
+        refuse_states(s);
 }
 
 static void refuse_pointer(setting *s, const void **slot, uint32_t elem, const char *what) {
@@ -240,6 +263,7 @@ static size_t run_on(const buffer *stack, const edgecc_call *call) {
 
 static size_t run(setting *s) {
     buffer stack = buffer_new(STACK_BYTES, 16, TOUCH_START);
+    edgecc_state_reset(INFO, s->state.data);
     size_t used = run_on(&stack, &s->call);
     buffer_free(&stack);
     CHECK(!INFO->stack_bytes || used <= INFO->stack_bytes + STACK_SLACK,
@@ -273,10 +297,12 @@ static void run_with_services(const setting *s) {
     };
     edgecc_call call = s->call;
     call.services = &services;
+    edgecc_state_reset(INFO, s->state.data);
     CHECK(!RUN(&call), "the run with services failed");
     CHECK(!heard.is_running, "step %u has no end", heard.steps);
     uint32_t steps = heard.steps;
     services.size -= 1;
+    edgecc_state_reset(INFO, s->state.data);
     CHECK(!RUN(&call), "the run with short services failed");
     CHECK(heard.steps == steps, "a service behind the end of its struct was called");
 }
@@ -285,6 +311,8 @@ static void compare(const setting *a, const setting *b) {
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         CHECK(!memcmp(a->outputs[i].data, b->outputs[i].data, a->outputs[i].size),
               "output %u differs between two runs", i);
+    CHECK(!memcmp(a->state.data, b->state.data, a->state.size),
+          "the state differs between two runs");
 }
 
 int main(int argc, char **argv) {

@@ -57,7 +57,7 @@ fn hot_loops_mostly_multiply() {
 fn compile(graph: &str, arch: Arch) -> Loop {
     let graph = parse_graph(graph).expect("the file is a graph").ir;
     let target = Target::default_for(arch);
-    let compiled = compile_graph(graph, target, &Options::default(), &mut |_, _| {});
+    let compiled = compile_graph(graph, Vec::new(), target, &Options::default(), &mut |_, _| {});
     let compiled = compiled.expect("the graph is supported");
     let code = edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target);
     hottest(&code.expect("a legal program")).expect("the program has loops that multiply")

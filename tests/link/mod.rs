@@ -2,25 +2,10 @@
 
 mod elf;
 
+use crate::support::toolchain::{DRIVER, TOOLCHAINS, WARNINGS};
 use crate::support::{ARCHS, compile_bundled, folder, has_tools, repository, run};
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// A toolchain: its compilers and what runs its programs.
-struct Toolchain {
-    arch: &'static str,
-    cc: &'static str,
-    runner: &'static [&'static str],
-}
-
-const TOOLCHAINS: [Toolchain; 2] = [
-    Toolchain { arch: "x86_64", cc: "gcc", runner: &[] },
-    Toolchain {
-        arch: "aarch64",
-        cc: "aarch64-linux-gnu-gcc",
-        runner: &["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"],
-    },
-];
 
 /// Ways to link a program.
 const PROGRAMS: [(&str, &[&str]); 4] = [
@@ -35,13 +20,8 @@ const PROGRAMS: [(&str, &[&str]); 4] = [
 const LIBRARY: [&str; 6] =
     ["-shared", "-nostdlib", "-Wl,-z,text", "-Wl,-z,defs", "-Wl,--fatal-warnings", "-o"];
 
-/// How to compile the driver for a model named net.
-const DRIVER: [&str; 3] = ["-std=c11", "-DMODEL=net", "-Iruntime-shim/include"];
-
 /// The bytes of an input of the bundled model.
 const IMAGE: [u8; 4 * 3 * 32 * 32] = [0; 4 * 3 * 32 * 32];
-
-const WARNINGS: [&str; 5] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror", "-O2"];
 
 #[test]
 fn objects_are_self_contained() {
@@ -134,25 +114,6 @@ fn headers_are_strict_c_and_c_plus_plus() {
         let args = ["-fsyntax-only", standard, "-x", language, &include];
         let source = repository("tests/c/app.c");
         run(compiler, WARNINGS.iter().chain(&args).map(Path::new).chain([source.as_path()]));
-    }
-}
-
-impl Toolchain {
-    /// Compiles a source of the repository and links it with objects beside their headers.
-    fn link(&self, source: &str, flags: &[&str], objects: &[&PathBuf], to: &Path) -> PathBuf {
-        let include = format!("-I{}", to.parent().expect("a file in a folder").display());
-        let source = repository(source);
-        let words = WARNINGS.iter().chain(flags).map(Path::new).chain([Path::new(&include)]);
-        let files = [source.as_path()].into_iter().chain(objects.iter().map(|o| o.as_path()));
-        run(self.cc, words.chain(files).chain([Path::new("-o"), to]));
-        to.to_owned()
-    }
-
-    /// Runs a program with its arguments.
-    fn run(&self, program: &[&Path]) -> String {
-        let program = program.iter().copied();
-        let words: Vec<&Path> = self.runner.iter().map(Path::new).chain(program).collect();
-        run(words[0].to_str().expect("UTF-8"), &words[1..])
     }
 }
 

@@ -1,5 +1,7 @@
 //! What several subjects need: the bundled model, folders, outside tools.
 
+pub(crate) mod toolchain;
+
 use edgecc::{Artifact, Options, TargetSpec, compile_file};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -141,8 +141,14 @@ impl Entry<'_> {
 
     fn buffer(&mut self, cx: &Cx<'_>, buffer: BufferId) -> Result<Value> {
         Ok(match cx.loops.buffers[buffer].home {
-            Home::Input(at) => self.load(I64, cx.frame.inputs, 8 * at as i32),
-            Home::Output(at) => self.load(I64, cx.frame.outputs, 8 * at as i32),
+            Home::Input(at) => {
+                let place = cx.places.interface.input_places[at as usize];
+                self.port(cx.frame, cx.frame.inputs, place)
+            }
+            Home::Output(at) => {
+                let place = cx.places.interface.output_places[at as usize];
+                self.port(cx.frame, cx.frame.outputs, place)
+            }
             Home::Const(constant) => {
                 let offset = cx.places.layout.offsets[constant] as i64;
                 let weights = cx.weights.ok_or_else(|| internal("a constant without bytes"))?;

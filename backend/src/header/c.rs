@@ -1,10 +1,12 @@
 //! `model.h`: constants, typed tensors and an inline wrapper, for C99 and C++.
 //!
 //! The header needs no other file. It declares the untyped entry with the same tags as `edgecc.h`,
-//! so that both may be included in any order.
+//! so that both may be included in any order. The descriptor, whose type only `edgecc.h` knows, is
+//! left to that header's `EDGECC_DECLARE_MODEL`.
 
-use super::names;
+use super::{names, state};
 use crate::Artifact;
+use crate::interface::Interface;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::Port;
 use edgecc_ir::loops::Loops;
@@ -15,20 +17,23 @@ use std::fmt::Write;
 
 /// The header of a compiled model. Fails when names of tensors collide.
 pub fn header(loops: &Loops, artifact: &Artifact) -> Result<String, Vec<Diagnostic>> {
-    let (inputs, outputs) =
-        (names::identifiers(&loops.inputs)?, names::identifiers(&loops.outputs)?);
+    let Interface { inputs: ins, outputs: outs, states, .. } = &artifact.interface;
+    let (inputs, outputs) = (names::identifiers(ins)?, names::identifiers(outs)?);
     let name = &loops.name;
     let upper = name.to_ascii_uppercase();
     let mut h = String::new();
     open(&mut h, name, &upper);
     constants(&mut h, &upper, artifact);
-    tensor_constants(&mut h, &format!("{upper}_INPUT"), &loops.inputs, &inputs);
-    tensor_constants(&mut h, &format!("{upper}_OUTPUT"), &loops.outputs, &outputs);
-    tensor_struct(&mut h, &format!("{name}_inputs"), "const ", &loops.inputs, &inputs);
-    tensor_struct(&mut h, &format!("{name}_outputs"), "", &loops.outputs, &outputs);
+    tensor_constants(&mut h, &format!("{upper}_INPUT"), ins, &inputs);
+    tensor_constants(&mut h, &format!("{upper}_OUTPUT"), outs, &outputs);
+    tensor_struct(&mut h, &format!("{name}_inputs"), "const ", ins, &inputs);
+    tensor_struct(&mut h, &format!("{name}_outputs"), "", outs, &outputs);
+    if !states.is_empty() {
+        h += &state::c(name, &upper, &artifact.interface)?;
+    }
     status_enum(&mut h, name, &upper);
     declarations(&mut h, name);
-    wrapper(&mut h, name, &upper, &inputs, &outputs);
+    wrapper(&mut h, name, &upper, (&inputs, &outputs), !states.is_empty());
     close(&mut h, &upper);
     Ok(h)
 }
@@ -92,7 +97,7 @@ fn tensor_struct(h: &mut String, ty: &str, access: &str, ports: &[Port], names: 
     line!(h);
 }
 
-fn c_type(elem: ElemType) -> &'static str {
+pub(super) fn c_type(elem: ElemType) -> &'static str {
     match elem {
         ElemType::F32 => "float",
         ElemType::F64 => "double",
@@ -127,26 +132,41 @@ fn status_name(status: Status) -> &'static str {
         Status::Dim => "ERR_DIM",
         Status::Weights => "ERR_WEIGHTS",
         Status::Abi => "ERR_ABI",
+        Status::State => "ERR_STATE",
     }
 }
 
 fn declarations(h: &mut String, name: &str) {
     line!(h, "struct edgecc_call;");
-    line!(h, "struct edgecc_model_v1;");
-    line!(h, "/* The descriptor and the untyped entry; see edgecc.h. */");
-    line!(h, "extern const struct edgecc_model_v1 edgecc_{name}_info;");
+    line!(
+        h,
+        "/* The untyped entry. With edgecc.h, EDGECC_DECLARE_MODEL({name}) adds the descriptor. */"
+    );
     line!(h, "extern int32_t edgecc_{name}_run(const struct edgecc_call *call);");
     line!(h);
 }
 
-fn wrapper(h: &mut String, name: &str, upper: &str, inputs: &[String], outputs: &[String]) {
+fn wrapper(
+    h: &mut String,
+    name: &str,
+    upper: &str,
+    (inputs, outputs): (&[String], &[String]),
+    has_state: bool,
+) {
     line!(
         h,
         "/* Runs the model. Reentrant: no allocation, no globals, no system calls. The workspace"
     );
     line!(h, " * and the outputs overlap nothing else. On an error nothing was written. */");
+    let (state, state_size) = match has_state {
+        true => ("state".to_owned(), format!("{upper}_STATE_SIZE")),
+        false => ("NULL".to_owned(), "0".to_owned()),
+    };
     line!(h, "static inline {name}_status {name}_run(const {name}_inputs *inputs,");
     line!(h, "                                       const {name}_outputs *outputs,");
+    if has_state {
+        line!(h, "                                       {name}_state *state,");
+    }
     line!(h, "                                       void *workspace, size_t workspace_size) {{");
     line!(h, "    struct {{");
     line!(h, "        uint32_t abi_version, flags, n_inputs, n_outputs;");
@@ -155,6 +175,8 @@ fn wrapper(h: &mut String, name: &str, upper: &str, inputs: &[String], outputs: 
     line!(h, "        void *workspace;");
     line!(h, "        size_t workspace_size;");
     line!(h, "        const void *services;");
+    line!(h, "        void *state;");
+    line!(h, "        size_t state_size;");
     line!(h, "    }} call;");
     line!(h, "    const void *in[{}];", inputs.len().max(1));
     line!(h, "    void *out[{}];", outputs.len().max(1));
@@ -172,6 +194,8 @@ fn wrapper(h: &mut String, name: &str, upper: &str, inputs: &[String], outputs: 
     line!(h, "    call.workspace = workspace;");
     line!(h, "    call.workspace_size = workspace_size;");
     line!(h, "    call.services = NULL;");
+    line!(h, "    call.state = {state};");
+    line!(h, "    call.state_size = {state_size};");
     line!(h, "    return ({name}_status)edgecc_{name}_run(");
     line!(h, "        (const struct edgecc_call *)(const void *)&call);");
     line!(h, "}}");

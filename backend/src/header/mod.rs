@@ -5,6 +5,7 @@
 pub mod c;
 pub mod names;
 pub mod rust;
+mod state;
 
 #[cfg(test)]
 mod tests {

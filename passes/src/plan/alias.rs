@@ -45,7 +45,7 @@ pub(super) fn replacements(
 }
 
 /// Whether the call may write `new` over `old`.
-fn fits(loops: &Loops, site: &line::Site<'_>, old: BufferId, new: BufferId) -> bool {
+pub(super) fn fits(loops: &Loops, site: &line::Site<'_>, old: BufferId, new: BufferId) -> bool {
     let Some(call) = site.call else { return false };
     let func = &loops.funcs[call.callee];
     let bound = || func.params.keys().zip(&site.uses);

@@ -49,9 +49,14 @@ pub(super) fn line(loops: &Loops) -> Line<'_> {
 
 /// The uses of a step and of everything in it.
 pub(super) fn uses_of(loops: &Loops, step: &Step<FuncId>) -> Vec<Use> {
+    line_of(loops, step).sites.into_iter().flat_map(|site| site.uses).collect()
+}
+
+/// The line of a single step.
+pub(super) fn line_of<'l>(loops: &Loops, step: &'l Step<FuncId>) -> Line<'l> {
     let mut line = Line { sites: Vec::new(), spans: Vec::new() };
     line.step(loops, step, None);
-    line.sites.into_iter().flat_map(|site| site.uses).collect()
+    line
 }
 
 impl<'l> Line<'l> {

@@ -1,7 +1,8 @@
 //! Memory planning: places all arena buffers in one arena of nearly the least possible size.
 //!
-//! Reading order: `line` (order of uses), `live` (lifetimes), `alias` (in-place execution), `place` (offsets); `order`
-//! changes the step sequence before planning; `check` proves a plan without sharing code.
+//! Reading order: `line` (order of uses), `live` (lifetimes), `alias` (in-place execution), `place`
+//! (offsets); `order` changes the step sequence before planning, `state` makes room for what a
+//! caller keeps between runs; `check` proves a plan without sharing code.
 
 mod alias;
 pub mod check;
@@ -9,6 +10,7 @@ mod line;
 mod live;
 pub mod order;
 mod place;
+pub mod state;
 
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::loops::Loops;

@@ -1,10 +1,10 @@
 //! Writing a descriptor.
 //!
-//! Layout: head, tensors, strings, zeros up to a multiple of 8. The bytes depend on the
+//! Layout: head, tensors, initial state, strings, zeros up to a multiple of 8. The bytes depend on the
 //! [`ModelInfo`] alone.
 
 use crate::abi::{ABI_VERSION, Arch, DESCRIPTOR_ALIGN, Elem, MAGIC, MAX_RANK, ModelV1, TensorV1};
-use crate::descriptor::{ModelView, Quant, dense_bytes};
+use crate::descriptor::{ModelView, Quant, StateLayout, dense_bytes};
 use crate::error::Malformed;
 use crate::layout::Wire;
 
@@ -33,6 +33,10 @@ pub struct ModelInfo {
     pub inputs: Vec<TensorInfo>,
     /// The outputs, in call order.
     pub outputs: Vec<TensorInfo>,
+    /// The states, in the order of their places.
+    pub states: Vec<TensorInfo>,
+    /// What the state starts with, byte for byte; empty for zeros.
+    pub initial_state: Vec<u8>,
 }
 
 /// What a descriptor says about one tensor. The size in bytes follows from it.
@@ -50,26 +54,53 @@ pub struct TensorInfo {
 
 /// The bytes of the descriptor, to be placed at an address that is a multiple of
 /// [`DESCRIPTOR_ALIGN`]. Fails on what version 1 cannot say: a rank over [`MAX_RANK`], a size that
-/// overflows, a zero byte in a string, an alignment that is not a power of two. What it returns,
-/// [`ModelView::parse`] accepts.
+/// overflows, a zero byte in a string, an alignment that is not a power of two, an initial state
+/// of another size than the state. What it returns, [`ModelView::parse`] accepts.
 pub fn encode(info: &ModelInfo) -> Result<Vec<u8>, Malformed> {
-    let tensors = info.inputs.len() + info.outputs.len();
-    let mut strings = Strings::new(size_of::<ModelV1>() + tensors * size_of::<TensorV1>());
-    let mut head = head(info, &mut strings)?;
-    let table = tensor_table(info, &mut strings)?;
+    let tensors = info.inputs.len() + info.outputs.len() + info.states.len();
+    let initial_at = size_of::<ModelV1>() + tensors * size_of::<TensorV1>();
+    let layout = state_layout(info)?;
+    let mut strings = Strings::new(initial_at + info.initial_state.len());
+    let mut head = head(info, &layout, &mut strings)?;
+    if !info.initial_state.is_empty() {
+        head.initial_offset = to_u32(initial_at)?;
+    }
+    let table = tensor_table(info, &layout, &mut strings)?;
     head.size_bytes = to_u32(strings.end().next_multiple_of(DESCRIPTOR_ALIGN))?;
 
     let mut bytes = Vec::with_capacity(head.size_bytes as usize);
     head.put(&mut bytes);
     table.iter().for_each(|tensor| tensor.put(&mut bytes));
+    bytes.extend(&info.initial_state);
     bytes.extend(strings.bytes);
     bytes.resize(head.size_bytes as usize, 0);
     ModelView::parse(&bytes)?;
     Ok(bytes)
 }
 
-/// The head, but for the size that is known only when all strings are placed.
-fn head(info: &ModelInfo, strings: &mut Strings) -> Result<ModelV1, Malformed> {
+/// The places of the states, if the initial state fits them.
+fn state_layout(info: &ModelInfo) -> Result<StateLayout, Malformed> {
+    let sizes: Option<Vec<(Elem, usize)>> = info
+        .states
+        .iter()
+        .map(|state| {
+            Some((state.elem, usize::try_from(dense_bytes(state.elem, &state.dims)?).ok()?))
+        })
+        .collect();
+    let layout = StateLayout::of(sizes.ok_or(Malformed::TooLarge)?.into_iter());
+    match info.initial_state.len() {
+        0 => Ok(layout),
+        found if found == layout.bytes => Ok(layout),
+        _ => Err(Malformed::State),
+    }
+}
+
+/// The head, but for what is known only when the rest is placed.
+fn head(
+    info: &ModelInfo,
+    layout: &StateLayout,
+    strings: &mut Strings,
+) -> Result<ModelV1, Malformed> {
     let (name_offset, name_len) = strings.place(&info.name)?;
     let (producer_offset, producer_len) = strings.place(&info.producer)?;
     Ok(ModelV1 {
@@ -90,18 +121,29 @@ fn head(info: &ModelInfo, strings: &mut Strings) -> Result<ModelV1, Malformed> {
         producer_len,
         macs: info.macs,
         weights_bytes: info.weights_bytes,
+        n_states: to_u32(info.states.len())?,
+        state_align: to_u32(layout.align)?,
+        state_bytes: layout.bytes as u64,
+        initial_offset: 0,
         reserved: [0; 5],
     })
 }
 
-fn tensor_table(info: &ModelInfo, strings: &mut Strings) -> Result<Vec<TensorV1>, Malformed> {
-    let all = info.inputs.iter().chain(&info.outputs).enumerate();
-    all.map(|(index, tensor)| encode_tensor(index, tensor, strings)).collect()
+fn tensor_table(
+    info: &ModelInfo,
+    layout: &StateLayout,
+    strings: &mut Strings,
+) -> Result<Vec<TensorV1>, Malformed> {
+    let arguments = info.inputs.iter().chain(&info.outputs).map(|tensor| (tensor, 0));
+    let all = arguments.chain(info.states.iter().zip(layout.offsets.iter().copied()));
+    let encode = |(index, (tensor, offset))| encode_tensor(index, tensor, offset, strings);
+    all.enumerate().map(encode).collect()
 }
 
 fn encode_tensor(
     index: usize,
     tensor: &TensorInfo,
+    state_offset: usize,
     strings: &mut Strings,
 ) -> Result<TensorV1, Malformed> {
     let mut dims = [0; MAX_RANK];
@@ -119,7 +161,7 @@ fn encode_tensor(
         scale: quant.scale,
         zero_point: quant.zero_point,
         quantized: u32::from(tensor.quant.is_some()),
-        reserved: 0,
+        state_offset: to_u32(state_offset)?,
     })
 }
 
@@ -172,6 +214,7 @@ mod tests {
         check(|info| info.outputs[0].dims = vec![1 << 40; 2], Malformed::Tensor { index: 1 });
         check(|info| info.name.push('\0'), Malformed::Text);
         check(|info| info.arena_align = 48, Malformed::Align(48));
+        check(|info| info.initial_state = vec![0], Malformed::State);
     }
 
     #[test]

@@ -22,6 +22,35 @@ pub struct Quant {
     pub zero_point: i32,
 }
 
+/// How the states lie in the memory that a caller keeps for them: each behind the one before, at
+/// the next multiple of its element size, as the members of a C struct.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg(feature = "std")]
+pub struct StateLayout {
+    /// Place of each state.
+    pub offsets: Vec<usize>,
+    /// Bytes of all, a multiple of `align`.
+    pub bytes: usize,
+    /// The largest element size; 1 without states.
+    pub align: usize,
+}
+
+#[cfg(feature = "std")]
+impl StateLayout {
+    /// The layout of states of these element types and sizes in bytes.
+    pub fn of(states: impl Iterator<Item = (Elem, usize)>) -> Self {
+        let mut layout = StateLayout { offsets: Vec::new(), bytes: 0, align: 1 };
+        for (elem, bytes) in states {
+            let offset = layout.bytes.next_multiple_of(elem.size());
+            layout.offsets.push(offset);
+            layout.bytes = offset + bytes;
+            layout.align = layout.align.max(elem.size());
+        }
+        layout.bytes = layout.bytes.next_multiple_of(layout.align);
+        layout
+    }
+}
+
 /// Bytes of a dense buffer; `None` when they do not fit 64 bits.
 fn dense_bytes(elem: Elem, dims: &[u64]) -> Option<u64> {
     dims.iter().try_fold(elem.size() as u64, |bytes, &dim| bytes.checked_mul(dim))

@@ -113,7 +113,32 @@ impl<'a> ModelView<'a> {
 
     /// The outputs, in call order.
     pub fn outputs(&self) -> impl Iterator<Item = TensorView<'a>> + use<'a> {
-        self.tensors().skip(self.input_count())
+        self.tensors().skip(self.input_count()).take(self.output_count())
+    }
+
+    /// Number of states.
+    pub fn state_count(&self) -> usize {
+        self.head.n_states as usize
+    }
+
+    /// The states, in the order of their places.
+    pub fn states(&self) -> impl Iterator<Item = TensorView<'a>> + use<'a> {
+        self.tensors().skip(self.input_count() + self.output_count())
+    }
+
+    /// Bytes of the state that a caller keeps between runs; 0 without states.
+    pub fn state_bytes(&self) -> usize {
+        self.head.state_bytes as usize
+    }
+
+    /// Alignment of the state, a power of two.
+    pub fn state_align(&self) -> usize {
+        self.head.state_align as usize
+    }
+
+    /// What the state starts with; `None` for zeros.
+    pub fn initial_state(&self) -> Option<&'a [u8]> {
+        initial_state(self.bytes, &self.head)
     }
 
     fn tensors(&self) -> impl Iterator<Item = TensorView<'a>> + use<'a> {
@@ -122,10 +147,22 @@ impl<'a> ModelView<'a> {
     }
 
     fn check_tensors(&self) -> Result<(), Malformed> {
+        let states_at = self.input_count() + self.output_count();
         for (index, row) in rows(self.table).enumerate() {
-            parse_tensor(self.bytes, row).ok_or(Malformed::Tensor { index })?;
+            let tensor = parse_tensor(self.bytes, row).ok_or(Malformed::Tensor { index })?;
+            if index >= states_at {
+                self.check_state(&tensor)?;
+            }
         }
-        Ok(())
+        let is_missing = self.head.initial_offset != 0 && self.initial_state().is_none();
+        if is_missing { Err(Malformed::State) } else { Ok(()) }
+    }
+
+    fn check_state(&self, tensor: &TensorView<'_>) -> Result<(), Malformed> {
+        let (offset, size) = (u64::from(tensor.raw.state_offset), tensor.elem.size());
+        let end = offset.checked_add(tensor.size_bytes()).ok_or(Malformed::State)?;
+        let is_aligned = tensor.state_offset().is_multiple_of(size) && size <= self.state_align();
+        if is_aligned && end <= self.head.state_bytes { Ok(()) } else { Err(Malformed::State) }
     }
 }
 
@@ -150,6 +187,11 @@ impl<'a> TensorView<'a> {
         self.raw.size_bytes
     }
 
+    /// Place in the state, of a state.
+    pub fn state_offset(&self) -> usize {
+        self.raw.state_offset as usize
+    }
+
     /// Quantisation parameters, if the tensor has them.
     pub fn quant(&self) -> Option<Quant> {
         let quant = Quant { scale: self.raw.scale, zero_point: self.raw.zero_point };
@@ -170,6 +212,9 @@ fn parse_head(mut bytes: &[u8]) -> Result<(ModelV1, Arch), Malformed> {
     if !head.arena_align.is_power_of_two() {
         return Err(Malformed::Align(head.arena_align));
     }
+    if !head.state_align.is_power_of_two() {
+        return Err(Malformed::Align(head.state_align));
+    }
     let arch = Arch::from_code(head.arch).ok_or(Malformed::Arch(head.arch))?;
     Ok((head, arch))
 }
@@ -180,8 +225,13 @@ fn tensor_table<'a>(bytes: &'a [u8], head: &ModelV1) -> Result<&'a [u8], Malform
     if !(head.tensors_offset as usize).is_multiple_of(DESCRIPTOR_ALIGN) {
         return Err(Malformed::Address);
     }
-    let count = head.n_inputs as usize + head.n_outputs as usize;
+    let count = head.n_inputs as usize + head.n_outputs as usize + head.n_states as usize;
     part(bytes, head.tensors_offset, count * size_of::<TensorV1>()).ok_or(Malformed::Truncated)
+}
+
+fn initial_state<'a>(bytes: &'a [u8], head: &ModelV1) -> Option<&'a [u8]> {
+    let size = usize::try_from(head.state_bytes).ok()?;
+    part(bytes, head.initial_offset, size).filter(|_| head.initial_offset != 0)
 }
 
 fn rows(table: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -247,6 +297,8 @@ mod tests {
             weights_bytes: view.weights_bytes(),
             inputs: view.inputs().map(owned).collect(),
             outputs: view.outputs().map(owned).collect(),
+            states: view.states().map(owned).collect(),
+            initial_state: view.initial_state().unwrap_or_default().to_vec(),
         }
     }
 
@@ -256,14 +308,24 @@ mod tests {
         let decoded = decode(view);
         assert_eq!(decoded.inputs.len(), view.input_count());
         assert_eq!(decoded.outputs.len(), view.output_count());
+        assert_eq!(decoded.states.len(), view.state_count());
         Ok(())
     }
 
     #[test]
     fn what_was_encoded_is_read_back() {
-        let info = testing::info();
-        let bytes = encode(&info).expect("the sample is valid");
-        assert_eq!(decode(ModelView::parse(&bytes).expect("it was just encoded")), info);
+        for info in [testing::info(), testing::info_with_states()] {
+            let bytes = encode(&info).expect("the sample is valid");
+            assert_eq!(decode(ModelView::parse(&bytes).expect("it was just encoded")), info);
+        }
+    }
+
+    #[test]
+    fn states_lie_as_in_a_c_struct() {
+        let bytes = encode(&testing::info_with_states()).expect("the sample is valid");
+        let view = ModelView::parse(&bytes).expect("it was just encoded");
+        let offsets: Vec<usize> = view.states().map(|s| s.state_offset()).collect();
+        assert_eq!((offsets, view.state_bytes(), view.state_align()), (vec![0, 8, 16], 24, 8));
     }
 
     #[test]
@@ -276,7 +338,7 @@ mod tests {
 
     #[test]
     fn no_corruption_panics() {
-        let good = encode(&testing::info()).expect("the sample is valid");
+        let good = encode(&testing::info_with_states()).expect("the sample is valid");
         for at in 0..good.len() {
             for value in [0x00, 0x01, 0x7f, 0x80, 0xff] {
                 let mut bytes = good.clone();
@@ -291,7 +353,7 @@ mod tests {
     #[test]
     fn each_lie_has_its_error() {
         let check = |at: usize, value: u32, why| {
-            let mut bytes = encode(&testing::info()).expect("the sample is valid");
+            let mut bytes = encode(&testing::info_with_states()).expect("the sample is valid");
             bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
             assert_eq!(walk(&bytes), Err(why), "{value} at {at}");
         };
@@ -300,6 +362,9 @@ mod tests {
         check(offset_of!(ModelV1, abi_version), 2, Malformed::Version(2));
         check(offset_of!(ModelV1, arch), 3, Malformed::Arch(3));
         check(offset_of!(ModelV1, arena_align), 0, Malformed::Align(0));
+        check(offset_of!(ModelV1, state_align), 3, Malformed::Align(3));
+        check(offset_of!(ModelV1, state_bytes), 16, Malformed::State);
+        check(offset_of!(ModelV1, initial_offset), 1 << 20, Malformed::State);
         check(offset_of!(ModelV1, size_bytes), 100, Malformed::Truncated);
         check(offset_of!(ModelV1, n_inputs), u32::MAX, Malformed::Truncated);
         check(offset_of!(ModelV1, tensors_offset), 1 << 31, Malformed::Truncated);

@@ -10,7 +10,8 @@ static _Alignas(64) unsigned char workspace[64];
 static int32_t run(const float *x, float *y, size_t size) {
     const void *inputs[] = {x};
     void *outputs[] = {y};
-    const edgecc_call call = {EDGECC_ABI_VERSION, 0, 1, 1, inputs, outputs, workspace, size, NULL};
+    const edgecc_call call = {EDGECC_ABI_VERSION, 0, 1, 1, inputs, outputs, workspace, size, NULL,
+                              NULL, 0};
     return edgecc_double_run(&call);
 }
 
@@ -28,6 +29,6 @@ int main(void) {
     printf("%s\n", edgecc_strerror(run(in, out, 63)));
     printf("%s\n", edgecc_strerror(run(in, out, 64)));
     printf("%g %g\n", out[0], out[1]);
-    for (int32_t status = 0; status >= -8; status--) printf("%s\n", edgecc_strerror(status));
+    for (int32_t status = 0; status >= -9; status--) printf("%s\n", edgecc_strerror(status));
     return 0;
 }

@@ -11,6 +11,7 @@ use edgecc_rt::buffer::{Workspace, as_bytes, as_bytes_mut};
 use edgecc_rt::descriptor::{ModelInfo, Quant, TensorInfo, encode};
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::{Library, LoadError};
+use edgecc_rt::model::Buffers;
 use edgecc_rt::pool::Pool;
 use edgecc_rt::status::Status;
 
@@ -35,6 +36,8 @@ fn info() -> ModelInfo {
         weights_bytes: 0,
         inputs: vec![tensor("x", None)],
         outputs: vec![tensor("y", Some(Quant { scale: 0.5, zero_point: 3 }))],
+        states: Vec::new(),
+        initial_state: Vec::new(),
     }
 }
 
@@ -63,7 +66,15 @@ fn check(library: &Library, hooks: &Hooks<'_>) {
     let model = library.model("double").expect("the library has this model");
     assert_eq!(model.info().name(), "double");
     let (x, mut y, mut workspace) = ([1.0_f32, 2.5], [0.0_f32; 2], Workspace::<64>::new());
-    let ran = model.run_with(hooks, &[as_bytes(&x)], &mut [as_bytes_mut(&mut y)], &mut workspace);
+    let ran = model.run_with(
+        hooks,
+        Buffers {
+            inputs: &[as_bytes(&x)],
+            outputs: &mut [as_bytes_mut(&mut y)],
+            state: &mut [],
+            workspace: &mut workspace,
+        },
+    );
     assert_eq!(ran, Ok(()));
     assert_eq!(y, [2.0, 5.0]);
 }
