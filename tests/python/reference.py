@@ -1,10 +1,13 @@
 """Random inputs for a model and ONNX Runtime's outputs for them.
 
-Usage: reference.py MODEL FOLDER [--shape NAME:1x3] [--dim NAME=N] [--low X --high X]
+Usage: reference.py MODEL FOLDER [--shape NAME:1x3] [--dim NAME=N] [--const NAME=VALUE] [--fill NAME=RECIPE]
+       [--low X --high X]
 
 Writes raw tensors to FOLDER/in/0, FOLDER/in/1, ... and FOLDER/want/0, ..., and prints JSON: the
-number of nodes, the inputs' and outputs' types and shapes, and the arguments that close the model's open
-dimensions (1 unless told otherwise).
+number of nodes, the inputs' and outputs' types and shapes, whether the model computes with codes, and the
+arguments that close the model's open dimensions (1 unless told otherwise) and give constants. Floats are
+uniform between LOW and HIGH, codes of 8 bits uniform, other integers 0 or 1, unless there is a recipe:
+audio, ids:COUNT, prefix:COUNT (ones, then zeros), or a number for every element.
 """
 
 import argparse
@@ -17,6 +20,7 @@ import onnx
 import onnxruntime
 
 SEED = 20240229
+QUANTISED = {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
 def pair(separator):
@@ -29,6 +33,8 @@ def arguments():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--shape", action="append", default=[], type=pair(":"))
     parser.add_argument("--dim", action="append", default=[], type=pair("="))
+    parser.add_argument("--const", action="append", default=[], type=pair("="))
+    parser.add_argument("--fill", action="append", default=[], type=pair("="))
     parser.add_argument("--low", type=float, default=0.0)
     parser.add_argument("--high", type=float, default=1.0)
     return parser.parse_args()
@@ -42,16 +48,40 @@ def shape_of(port, shapes, dims):
     return sizes, sizes != list(port.shape)
 
 
+def audio(shape, random):
+    """Voiced sound in bursts over noise, at 16 kHz along the last axis."""
+    time = np.arange(np.prod(shape)) / 16000
+    pitch = np.cumsum(2 * np.pi * (120 + 40 * np.sin(7 * time)) / 16000)
+    voice = sum(np.sin(h * pitch) / h for h in range(1, 12)) * np.maximum(0, np.sin(9 * time))
+    return (0.1 * voice + 0.01 * random.standard_normal(time.size)).reshape(shape)
+
+
+def recipe(words, shape, random):
+    """Values that a row of a table describes: audio, ids:COUNT, prefix:COUNT or one number."""
+    name, _, count = words.partition(":")
+    if name == "audio":
+        return audio(shape, random)
+    if name == "ids":
+        return random.integers(0, int(count), shape)
+    if name == "prefix":
+        return np.broadcast_to(np.arange(shape[-1]) < int(count), shape)
+    return np.full(shape, float(words))
+
+
 def fill(kind, shape, args, random):
     """Values of an ONNX Runtime type such as tensor(float), all legal as indices and masks."""
-    kind = kind[len("tensor(") : -1]
-    if kind in ("float", "double", "float16"):
-        values = random.uniform(args.low, args.high, shape)
-        return values.astype({"float": "f4", "double": "f8", "float16": "f2"}[kind])
+    if np.dtype(kind).kind == "f":
+        return random.uniform(args.low, args.high, shape).astype(kind)
     if kind in ("uint8", "int8"):
         limits = np.iinfo(kind)
         return random.integers(limits.min, limits.max, shape, kind, endpoint=True)
     return random.integers(0, 2, shape).astype(kind)
+
+
+def dtype(port):
+    """The NumPy name of an ONNX Runtime type such as tensor(float)."""
+    kind = port.type[len("tensor(") : -1]
+    return {"float": "float32", "double": "float64"}.get(kind, kind)
 
 
 def session(model):
@@ -67,23 +97,31 @@ def describe(array):
 def main():
     args = arguments()
     oracle, random = session(args.model), np.random.default_rng(SEED)
-    shapes, dims = dict(args.shape), dict(args.dim)
+    shapes, dims, consts, recipes = map(dict, (args.shape, args.dim, args.const, args.fill))
     for name in ("in", "want"):
         (args.folder / name).mkdir(parents=True)
-    feeds, closing = {}, []
-    for i, port in enumerate(oracle.get_inputs()):
+    feeds, closing, free = {}, [], []
+    for port in oracle.get_inputs():
         shape, is_open = shape_of(port, shapes, dims)
+        if port.name in consts:
+            closing += ["--const", f"{port.name}={consts[port.name]}"]
+            feeds[port.name] = np.full(shape, float(consts[port.name])).astype(dtype(port))
+            continue
         if is_open:
             closing += ["--shape", f"{port.name}:{'x'.join(map(str, shape))}"]
-        feeds[port.name] = fill(port.type, shape, args, random)
-        feeds[port.name].tofile(args.folder / "in" / str(i))
+        if port.name in recipes:
+            values = recipe(recipes[port.name], shape, random).astype(dtype(port))
+        else:
+            values = fill(dtype(port), shape, args, random)
+        feeds[port.name] = values
+        values.tofile(args.folder / "in" / str(len(free)))
+        free.append({"name": port.name, **describe(values)})
     wanted = oracle.run(None, feeds)
     for i, array in enumerate(wanted):
         np.ascontiguousarray(array).tofile(args.folder / "want" / str(i))
-    inputs = [{"name": name, **describe(array)} for name, array in feeds.items()]
-    outputs = [describe(array) for array in wanted]
-    nodes = len(onnx.load(args.model, load_external_data=False).graph.node)
-    meta = {"nodes": nodes, "inputs": inputs, "outputs": outputs, "closing": closing}
+    operators = [node.op_type for node in onnx.load(args.model, load_external_data=False).graph.node]
+    meta = {"nodes": len(operators), "inputs": free, "outputs": [describe(array) for array in wanted],
+            "closing": closing, "quantised": not QUANTISED.isdisjoint(operators)}
     json.dump(meta, sys.stdout)
 
 

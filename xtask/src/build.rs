@@ -59,11 +59,32 @@ pub(crate) fn compiler() -> Outcome<PathBuf> {
     Ok(paths::target().join("debug/edgecc"))
 }
 
+/// Builds the compiler as users get it.
+pub(crate) fn release_compiler() -> Outcome<PathBuf> {
+    quiet(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--package",
+        "edgecc",
+        "--bin",
+        "edgecc",
+    ]))?;
+    Ok(paths::target().join("release/edgecc"))
+}
+
 /// Cargo in the workspace: the one that runs this program.
 pub(crate) fn cargo(args: &[&str]) -> Command {
     let mut cargo = command(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args);
     cargo.current_dir(paths::root());
     cargo
+}
+
+impl Report {
+    /// The arena as a multiple of the bound that no plan can go below.
+    pub(crate) fn arena_ratio(&self) -> f64 {
+        self.arena_bytes as f64 / self.arena_lower_bound.max(1) as f64
+    }
 }
 
 impl Object {

@@ -16,6 +16,7 @@ mod paths;
 mod setup;
 mod steps;
 mod test;
+mod zoo;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
     Models(models::Args),
     /// Run the operator cases of the ONNX wheel
     Conformance(conformance::Args),
+    /// Check many published models against ONNX Runtime and against limits
+    Zoo(zoo::Args),
     /// Accuracy on the CIFAR-10 test images, beside ONNX Runtime's
     Accuracy(accuracy::Args),
     /// Speed beside ONNX Runtime and the machine's peak
@@ -65,6 +68,7 @@ fn run(task: Task) -> Outcome {
         Task::Test => test::run(),
         Task::Models(args) => models::run(&args),
         Task::Conformance(args) => conformance::run(&args),
+        Task::Zoo(args) => zoo::run(&args),
         Task::Accuracy(args) => accuracy::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),

@@ -1,11 +1,11 @@
 //! `cargo xtask models`: compiles models for every machine, runs them under hard conditions and
 //! compares with ONNX Runtime.
 
-mod check;
+pub(crate) mod check;
 pub(crate) mod oracle;
-mod table;
+pub(crate) mod table;
 
-use crate::build::compiler;
+use crate::build::{MACHINES, compiler};
 use crate::setup::MODELS;
 use crate::{Outcome, paths};
 use std::fs;
@@ -32,11 +32,11 @@ pub(crate) struct Args {
 }
 
 /// A model to check.
-struct Model {
-    name: String,
-    path: PathBuf,
+pub(crate) struct Model {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
     /// Arguments of the reference that close the model's open dimensions.
-    args: Vec<String>,
+    pub(crate) args: Vec<String>,
 }
 
 /// Checks each model, prints the table and fails if one model failed.
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut rows = Vec::new();
     for model in &models {
         eprintln!("checking {}", model.name);
-        rows.push(check::check(&edgecc, model).unwrap_or_else(|why| check::unknown(model, why)));
+        rows.push(check::check(&edgecc, model, &MACHINES));
     }
     println!("{}", if args.json { table::json(&rows) } else { table::text(&rows) });
     let failed = rows.iter().filter(|row| !row.passed()).count();
@@ -75,7 +75,8 @@ fn pinned() -> Outcome<Vec<Model>> {
     MODELS.iter().map(model).collect()
 }
 
-fn in_folder(folder: &Path) -> Outcome<Vec<Model>> {
+/// Every .onnx file of a folder, sorted by name.
+pub(crate) fn in_folder(folder: &Path) -> Outcome<Vec<Model>> {
     let entries = fs::read_dir(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     let mut models: Vec<_> = paths

@@ -17,12 +17,12 @@ const HEADER: [&str; 11] = [
 ];
 
 /// Everything as JSON.
-pub(super) fn json(rows: &[Row]) -> String {
+pub(crate) fn json(rows: &[Row]) -> String {
     serde_json::to_string_pretty(rows).expect("rows have only text keys")
 }
 
 /// A table, followed by the reasons of failures.
-pub(super) fn text(rows: &[Row]) -> String {
+pub(crate) fn text(rows: &[Row]) -> String {
     let mut lines = vec![line(HEADER.map(str::to_owned))];
     lines.extend(rows.iter().flat_map(|row| row.runs.iter().flatten().map(|run| cells(row, run))));
     let failures = rows.iter().flat_map(|row| {
@@ -44,7 +44,7 @@ fn cells(row: &Row, run: &Run) -> String {
         kilo(report.code_bytes),
         kilo(report.arena_bytes),
         kilo(report.arena_lower_bound),
-        format!("{:.3}", report.arena_bytes as f64 / report.arena_lower_bound.max(1) as f64),
+        format!("{:.3}", report.arena_ratio()),
         format!("{}/{}", run.stack_used, report.stack_bytes),
     ])
 }

