@@ -12,7 +12,7 @@ codes! {
     InvalidModel "invalid-model" Invalid
         "The message parses but breaks a rule of the ONNX specification. `onnx.checker` finds the same fault; export the model again.";
     UnsupportedOpset "unsupported-opset" Unsupported
-        "Opset versions from 7 are read. Convert older models with `onnx.version_converter`.";
+        "Opset versions from 1 are read. Export the model again.";
     NewOpset "new-opset" Unsupported
         "The model is newer than this compiler. The newest known definition of each operator is used.";
     DuplicateName "duplicate-name" Invalid

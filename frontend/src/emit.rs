@@ -147,6 +147,7 @@ impl Emit {
             | Op::Concat(_)
             | Op::Broadcast(_)
             | Op::Pad(_) => &data.args,
+            Op::Gather(_) => &data.args[..1],
             _ => &[],
         }
     }

@@ -111,6 +111,9 @@ static FORMATS: &[Format] = &[
     float((28, "float6e3m2"), ElemType::U8, (3, 2, 3), Special::None),
 ];
 
+/// Half floats, which the graph has itself; for their bit patterns.
+pub(crate) static HALF: Format = float((10, "float16"), ElemType::U16, (5, 10, 15), Special::Ieee);
+
 /// The narrow type with this `TensorProto.DataType`.
 pub(crate) fn from_code(code: i32) -> Option<&'static Format> {
     FORMATS.iter().find(|f| f.code == code)

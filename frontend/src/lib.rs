@@ -1,6 +1,6 @@
 //! # Room: edgecc-frontend
 //!
-//! Purpose   reads ONNX models of opset 7 and newer.
+//! Purpose   reads ONNX models.
 //! In → Out  (&[u8], &ImportOptions) → Imported { graph, … }, or every problem found.
 //! Owns      ONNX: protobuf, opsets, operators, attributes; `docs/ops.md`.
 //! Never     optimises; knows targets; opens files; returns a partly typed graph.
@@ -35,7 +35,7 @@ use edgecc_ir::tensor::Tensor;
 use model::Model;
 
 /// The oldest opset that is read.
-pub const OLDEST_OPSET: i64 = 7;
+pub const OLDEST_OPSET: i64 = 1;
 
 /// The newest opset whose operator definitions were compared with the rows.
 pub const NEWEST_OPSET: i64 = 28;

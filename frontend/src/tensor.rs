@@ -28,6 +28,11 @@ pub(crate) struct DataType {
 }
 
 impl DataType {
+    /// Bits of an element.
+    pub(crate) fn bits(self) -> u32 {
+        self.format.map_or(8 * self.elem.bytes() as u32, |f| f.bits)
+    }
+
     /// The type of elements at inputs and outputs and in weights.
     pub(crate) fn storage(self) -> ElemType {
         self.format.map_or(self.elem, |f| f.storage)
@@ -78,7 +83,7 @@ pub(crate) fn decode(
 ) -> Result<(Tensor, DataType), Diagnostic> {
     let data_type = data_type(data.data_type)?;
     let ty = tensor_type(&data, data_type)?;
-    let bits = data_type.format.map_or(8 * ty.elem.bytes(), |f| f.bits as usize);
+    let bits = data_type.bits() as usize;
     let size = if bits < 8 { ty.shape.numel().div_ceil(per_byte(bits)) } else { ty.bytes() };
     let bytes = match data.payload {
         Payload::Raw(bytes) => bytes,

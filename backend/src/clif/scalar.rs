@@ -3,7 +3,7 @@
 use super::vector::Typed;
 use super::{Translator, types};
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F32X4, I32, I32X4};
+use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I32, I32X4, I64, I64X2};
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use edgecc_ir::loops::{Expr, ValueId};
 use edgecc_ir::scalar::func::{Class, ScalarFn};
@@ -186,8 +186,12 @@ impl Translator<'_> {
         let to = match self.clif_type(value) {
             F32 => I32,
             I32 => F32,
+            F64 => I64,
+            I64 => F64,
             F32X4 => I32X4,
-            _ => F32X4,
+            I32X4 => F32X4,
+            F64X2 => I64X2,
+            _ => F64X2,
         };
         if to.is_vector() {
             return self.reinterpret(to, value);

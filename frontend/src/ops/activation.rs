@@ -276,12 +276,18 @@ fn modulo(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     })
 }
 
-/// `x − y · trunc(x / y)`.
+/// `x − y · trunc(x / y)`, which is `x` itself where the quotient vanishes, also for infinite `y`.
 fn remainder(b: &mut Body<'_>, x: NodeId, y: NodeId) -> NodeId {
     let quotient = b.div(x, y);
     let whole = if b.elem.is_float() { b.f1(F::Trunc, quotient) } else { quotient };
     let product = b.mul(y, whole);
-    b.sub(x, product)
+    let rest = b.sub(x, product);
+    if !b.elem.is_float() {
+        return rest;
+    }
+    let zero = b.num(0.0);
+    let vanishes = b.f2(F::Eq, whole, zero);
+    b.select(vanishes, x, rest)
 }
 
 /// Squares and cubes are products, as in ONNX Runtime; integer bases go through `f64`.

@@ -12,7 +12,7 @@ use edgecc_ir::types::{ElemType, Shape, TensorType};
 pub(super) const OPS: &[OnnxOp] = &[
     row("Constant", 1, 0..=0, One(constant)).limits("no strings, no sparse tensors"),
     row("ConstantOfShape", 9, 1..=1, One(constant_of_shape)).limits("constant shape"),
-    row("Dropout", 7, 1..=3, Many(dropout)).limits("inference only"),
+    row("Dropout", 7, 1..=3, Many(dropout)).limits("drops nothing"),
     row("Identity", 1, 1..=1, One(|cx| cx.input(0))),
     row("Range", 11, 3..=3, One(range)).limits("constant operands"),
     row("Shape", 1, 1..=1, One(shape)),
@@ -63,7 +63,11 @@ pub(super) fn extents(dims: &[i64]) -> Result<Shape, Diagnostic> {
 fn dropout(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     cx.ignore(&["ratio", "seed"]);
     if cx.const_scalar(2, "training_mode")?.is_some_and(Scalar::is_true) {
-        return Err(Code::UnsupportedAttribute.error("training_mode = true is not supported"));
+        let ratio = cx.const_scalar(1, "ratio")?.map_or(0.5, Scalar::as_f64);
+        if ratio != 0.0 {
+            return Err(Code::UnsupportedAttribute
+                .error(format!("training_mode = true with ratio = {ratio} is not supported")));
+        }
     }
     let x = cx.input(0)?;
     let mask_type = if cx.opset < 10 { cx.emit.elem(x) } else { ElemType::Bool };

@@ -3,16 +3,14 @@
 use super::Import::One;
 use super::{OnnxOp, row};
 use crate::code::Code;
-use crate::context::{ImportCx, invalid, unsupported};
+use crate::context::{ImportCx, invalid, normalise_axis, unsupported};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Conv, Layout, Window};
 use edgecc_ir::types::ElemType;
 
-pub(super) const OPS: &[OnnxOp] = &[
-    row("Conv", 1, 2..=3, One(conv)),
-    row("ConvInteger", 10, 2..=4, One(conv_integer)).limits("zero points per tensor"),
-];
+pub(super) const OPS: &[OnnxOp] =
+    &[row("Conv", 1, 2..=3, One(conv)), row("ConvInteger", 10, 2..=4, One(conv_integer))];
 
 fn conv(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let (x, w, bias) = (cx.input(0)?, cx.input(1)?, cx.optional(2));
@@ -133,20 +131,28 @@ pub(super) fn span(kernel: usize, dilation: u32) -> usize {
 
 /// Sums of products in `i32` after subtracting zero points.
 fn conv_integer(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
-    let x = centred(cx, 0, 2)?;
-    let w = centred(cx, 1, 3)?;
+    let x = centred(cx, (0, 2), 1)?;
+    let w = centred(cx, (1, 3), 0)?;
     convolve(cx, x, w)
 }
 
-/// Operand `n` as `i32` minus its zero point, a scalar operand.
-pub(super) fn centred(cx: &mut ImportCx<'_>, n: usize, zero: usize) -> Result<OpId, Diagnostic> {
+/// Operand `n` as `i32` minus its zero point, another operand: one for all elements, one per
+/// position along an axis, or of a shape that broadcasts.
+pub(super) fn centred(
+    cx: &mut ImportCx<'_>,
+    (n, zero): (usize, usize),
+    axis: i64,
+) -> Result<OpId, Diagnostic> {
     let x = cx.input(n)?;
     let wide = cx.emit.cast(x, ElemType::I32)?;
     let Some(zero) = cx.optional(zero) else { return Ok(wide) };
-    if cx.emit.ty(zero).shape.numel() != 1 {
-        return Err(Code::UnsupportedType.error("a zero point per row or column is not supported"));
-    }
     let zero = cx.emit.cast(zero, ElemType::I32)?;
-    let zero = cx.emit.reshape(zero, &[])?;
-    cx.emit.map_broadcast(&[wide, zero], |b, p| b.sub(p[0], p[1]))
+    let shape = cx.emit.shape(x);
+    let zero = match &cx.emit.shape(zero)[..] {
+        dims if dims.iter().product::<usize>() == 1 => cx.emit.reshape(zero, &[])?,
+        [_] => cx.emit.spread(zero, normalise_axis(axis, shape.rank())?, &shape)?,
+        _ => zero,
+    };
+    let zero = cx.emit.broadcast(zero, &shape)?;
+    cx.emit.map(&[wide, zero], |b, p| b.sub(p[0], p[1]))
 }

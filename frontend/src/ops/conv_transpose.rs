@@ -22,15 +22,15 @@ pub(super) const OPS: &[OnnxOp] = &[row("ConvTranspose", 1, 2..=3, One(conv_tran
 const MAX_PHASES: usize = 1 << 20;
 
 /// One spatial dimension.
-struct Dim {
-    input: usize,
-    kernel: usize,
-    stride: usize,
-    dilation: usize,
+pub(super) struct Dim {
+    pub input: usize,
+    pub kernel: usize,
+    pub stride: usize,
+    pub dilation: usize,
     /// First position of the whole result that is kept.
-    first: usize,
+    pub first: usize,
     /// Positions that are kept; beyond the whole result they are 0.
-    count: usize,
+    pub count: usize,
 }
 
 impl Dim {
@@ -59,17 +59,28 @@ fn conv_transpose(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     }
     let kernel = kernel_extents(cx, w)?;
     let dims = dims(cx, &input[2..], &kernel)?;
+    let y = transposed(cx.emit, x, w, groups, dims)?;
+    let bias = cx.optional(2);
+    add_bias(cx, y, bias)
+}
+
+/// The transposed convolution with weights `[c, m/g, k…]`.
+pub(super) fn transposed(
+    emit: &mut Emit,
+    x: OpId,
+    w: OpId,
+    groups: usize,
+    dims: Vec<Dim>,
+) -> Result<OpId, Diagnostic> {
     let phases = dims.iter().fold(1usize, |n, d| n.saturating_mul(d.stride));
     if phases > MAX_PHASES || dims.iter().any(|d| d.count > 1 << 31) {
         return Err(Code::TooLarge.error(format!("a transposed convolution of {phases} phases")));
     }
-    let (w, dims) = spread_taps(cx.emit, w, dims)?;
-    let w = phase_weights(cx.emit, w, groups, &dims)?;
-    let phases = convolve_phases(cx.emit, x, w, groups, &dims)?;
-    let y = interleave(cx.emit, phases, &dims)?;
-    let y = keep(cx.emit, y, &dims)?;
-    let bias = cx.optional(2);
-    add_bias(cx, y, bias)
+    let (w, dims) = spread_taps(emit, w, dims)?;
+    let w = phase_weights(emit, w, groups, &dims)?;
+    let phases = convolve_phases(emit, x, w, groups, &dims)?;
+    let y = interleave(emit, phases, &dims)?;
+    keep(emit, y, &dims)
 }
 
 /// The window attributes, `output_padding` and `output_shape`.

@@ -98,14 +98,14 @@ fn softplus(b: &mut Body<'_>, x: NodeId) -> NodeId {
     b.sum(ramp, log)
 }
 
-/// `log(1 + v)` for `v ≥ 0` without losing a small `v`: the rounding error of `u = 1 + v` cancels
-/// in `log(u) · v / (u − 1)` (Kahan; Goldberg 1991, theorem 4).
-fn log_of_one_plus(b: &mut Body<'_>, v: NodeId) -> NodeId {
+/// `log(1 + v)` for `v > −1` without losing a small `v`: the rounding error of `u = 1 + v` cancels
+/// in `log(u) · (v / (u − 1))` (Kahan; Goldberg 1991, theorem 4).
+pub(super) fn log_of_one_plus(b: &mut Body<'_>, v: NodeId) -> NodeId {
     let one = b.num(1.0);
     let u = b.sum(one, v);
     let (log, excess) = (b.f1(F::Log, u), b.sub(u, one));
-    let product = b.mul(log, v);
-    let corrected = b.div(product, excess);
+    let ratio = b.div(v, excess);
+    let corrected = b.mul(log, ratio);
     let vanishes = b.f2(F::Eq, u, one);
     b.select(vanishes, v, corrected)
 }

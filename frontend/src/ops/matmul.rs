@@ -14,7 +14,7 @@ use edgecc_ir::types::Shape;
 pub(super) const OPS: &[OnnxOp] = &[
     row("Gemm", 7, 2..=3, One(gemm)),
     row("MatMul", 1, 2..=2, One(matmul)),
-    row("MatMulInteger", 10, 2..=4, One(matmul_integer)).limits("zero points per tensor"),
+    row("MatMulInteger", 10, 2..=4, One(matmul_integer)),
 ];
 
 /// `alpha · A · B + beta · C`.
@@ -59,8 +59,8 @@ fn matmul(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
 
 /// Sums of products in `i32` after subtracting zero points.
 fn matmul_integer(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
-    let a = centred(cx, 0, 2)?;
-    let w = centred(cx, 1, 3)?;
+    let a = centred(cx, (0, 2), -2)?;
+    let w = centred(cx, (1, 3), -1)?;
     multiply(cx.emit, a, w)
 }
 

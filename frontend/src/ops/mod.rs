@@ -9,6 +9,8 @@
 
 mod activation;
 mod arg;
+mod attention;
+mod bits;
 mod constant;
 mod conv;
 mod conv_transpose;
@@ -16,6 +18,9 @@ mod det;
 mod einsum;
 mod elementwise;
 mod gather;
+mod image;
+mod inverse;
+mod loss;
 mod mask;
 mod matmul;
 mod movement;
@@ -30,6 +35,7 @@ mod reshape;
 mod resize;
 mod sample;
 mod scan;
+mod sequence;
 mod slice;
 mod softmax;
 mod spectral;
@@ -97,6 +103,8 @@ impl OnnxOp {
 const FAMILIES: &[&[OnnxOp]] = &[
     activation::OPS,
     arg::OPS,
+    attention::OPS,
+    bits::OPS,
     constant::OPS,
     conv::OPS,
     conv_transpose::OPS,
@@ -105,6 +113,9 @@ const FAMILIES: &[&[OnnxOp]] = &[
     elementwise::OPS,
     gather::OPS,
     mask::OPS,
+    image::OPS,
+    inverse::OPS,
+    loss::OPS,
     matmul::OPS,
     movement::OPS,
     norm::OPS,
@@ -116,6 +127,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     resize::OPS,
     sample::OPS,
     scan::OPS,
+    sequence::OPS,
     slice::OPS,
     softmax::OPS,
     spectral::OPS,

@@ -12,7 +12,7 @@ use edgecc_ir::scalar::func::ScalarFn as F;
 use edgecc_ir::types::ElemType;
 
 pub(super) const OPS: &[OnnxOp] = &[
-    row("BatchNormalization", 7, 5..=5, Many(batch_norm)).limits("inference only"),
+    row("BatchNormalization", 7, 5..=5, Many(batch_norm)),
     row("GroupNormalization", 18, 3..=3, One(group_norm)),
     row("InstanceNormalization", 6, 3..=3, One(instance_norm)),
     row("LayerNormalization", 17, 2..=3, Many(layer_norm)),
@@ -21,14 +21,48 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("RMSNormalization", 23, 2..=2, One(rms_norm)),
 ];
 
-/// `x · s + b` with `s = scale / √(var + ε)` and `b = bias − mean · s`, which fold.
+/// With stored statistics, or in training mode with those of the operand, which then also move
+/// the stored ones.
 fn batch_norm(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
-    cx.ignore(&["momentum"]);
-    cx.require("training_mode", 0)?;
+    let momentum = cx.float("momentum", 0.9)?;
     cx.require("spatial", 1)?;
+    let stored = [cx.input(3)?, cx.input(4)?];
+    if !cx.flag("training_mode", false)? {
+        return Ok(vec![batch_norm_with(cx, stored)?]);
+    }
+    let found = channel_statistics(cx)?;
+    let y = batch_norm_with(cx, found)?;
+    let mut results = vec![y];
+    for (old, new) in stored.into_iter().zip(found) {
+        results.push(cx.emit.map(&[old, new], |b, p| {
+            let momentum = f64::from(momentum);
+            let (keep, take) = (b.num(momentum), b.num(1.0 - momentum));
+            let (kept, taken) = (b.mul(keep, p[0]), b.mul(take, p[1]));
+            b.sum(kept, taken)
+        })?);
+    }
+    Ok(results)
+}
+
+/// Mean and variance of each channel.
+fn channel_statistics(cx: &mut ImportCx<'_>) -> Result<[OpId; 2], Diagnostic> {
+    let x = cx.input(0)?;
+    let shape = cx.emit.shape(x);
+    let dims: Vec<usize> = (0..shape.rank()).filter(|&d| d != 1).collect();
+    let centre = mean(cx.emit, x, &dims)?;
+    let square = cx.emit.map_broadcast(&[x, centre], |b, p| {
+        let centred = b.sub(p[0], p[1]);
+        b.mul(centred, centred)
+    })?;
+    let variance = mean(cx.emit, square, &dims)?;
+    let channels = cx.emit.ty(centre).shape.numel();
+    Ok([cx.emit.reshape(centre, &[channels])?, cx.emit.reshape(variance, &[channels])?])
+}
+
+/// `x · s + b` with `s = scale / √(var + ε)` and `b = bias − mean · s`, which fold.
+fn batch_norm_with(cx: &mut ImportCx<'_>, [mean, var]: [OpId; 2]) -> Result<OpId, Diagnostic> {
     let epsilon = cx.float("epsilon", 1e-5)?;
     let (x, scale, bias) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
-    let (mean, var) = (cx.input(3)?, cx.input(4)?);
     let factor = cx.emit.map(&[scale, var], |b, p| {
         let epsilon = b.num(f64::from(epsilon));
         let sum = b.sum(p[1], epsilon);
@@ -39,7 +73,7 @@ fn batch_norm(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
         let shift = b.mul(p[1], p[2]);
         b.sub(p[0], shift)
     })?;
-    Ok(vec![scale_channels(cx.emit, x, factor, offset)?])
+    scale_channels(cx.emit, x, factor, offset)
 }
 
 /// `x · s[c] + b[c]` over the channels, dimension 1.

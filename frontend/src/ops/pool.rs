@@ -5,9 +5,11 @@ use super::conv::{span, window};
 use super::{OnnxOp, pool_indices, row};
 use crate::code::Code;
 use crate::context::{ImportCx, invalid};
+use crate::emit::Body;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Layout, Pool, Window};
+use edgecc_ir::scalar::NodeId;
 use edgecc_ir::scalar::func::ScalarFn as F;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, Shape};
@@ -17,7 +19,7 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("GlobalAveragePool", 1, 1..=1, One(global_average_pool)),
     row("GlobalMaxPool", 1, 1..=1, One(global_max_pool)),
     row("LRN", 1, 1..=1, One(lrn)),
-    row("LpPool", 2, 1..=1, One(lp_pool)).limits("p = 1 or 2"),
+    row("LpPool", 2, 1..=1, One(lp_pool)),
     row("MaxPool", 1, 1..=1, Many(max_pool)).limits("indices of windows up to 64 elements"),
 ];
 
@@ -155,13 +157,28 @@ fn lp_pool(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let p = cx.int("p")?.unwrap_or(2);
     let ceil = cx.flag("ceil_mode", false)?;
     let windows = windows(cx, x)?;
-    let powered = match p {
-        1 => cx.emit.map(&[x], |b, v| b.f1(F::Abs, v[0]))?,
-        2 => cx.emit.map(&[x], |b, v| b.mul(v[0], v[0]))?,
-        other => return Err(crate::context::unsupported("p", other)),
-    };
+    if p < 1 {
+        return Err(invalid("p", "must be positive"));
+    }
+    let powered = cx.emit.map(&[x], |b, v| {
+        let size = b.f1(F::Abs, v[0]);
+        power(b, size, p as f64)
+    })?;
     let sum = windows.pool(cx, powered, F::Add, ceil)?;
-    if p == 1 { Ok(sum) } else { cx.emit.map(&[sum], |b, v| b.f1(F::Sqrt, v[0])) }
+    cx.emit.map(&[sum], |b, v| power(b, v[0], 1.0 / p as f64))
+}
+
+/// `x^exponent` of a number that is not negative.
+fn power(b: &mut Body<'_>, x: NodeId, exponent: f64) -> NodeId {
+    match exponent {
+        1.0 => x,
+        2.0 => b.mul(x, x),
+        0.5 => b.f1(F::Sqrt, x),
+        _ => {
+            let exponent = b.num(exponent);
+            b.f2(F::Pow, x, exponent)
+        }
+    }
 }
 
 fn spatial(cx: &ImportCx<'_>, x: OpId) -> Result<Vec<usize>, Diagnostic> {

@@ -33,7 +33,7 @@ fn flattened(cx: &mut ImportCx<'_>, normalise: Normalise) -> Result<OpId, Diagno
 }
 
 /// `exp(x − max) / Σ exp(x − max)`.
-fn softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
+pub(super) fn softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
     let top = emit.reduce(F::Max, x, dims)?;
     let power = emit.map_broadcast(&[x, top], |b, p| {
         let shifted = b.sub(p[0], p[1]);
@@ -44,7 +44,7 @@ fn softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic>
 }
 
 /// `(x − max) − log Σ exp(x − max)`.
-fn log_softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
+pub(super) fn log_softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
     let top = emit.reduce(F::Max, x, dims)?;
     let shifted = emit.map_broadcast(&[x, top], |b, p| b.sub(p[0], p[1]))?;
     let power = emit.map(&[shifted], |b, p| b.f1(F::Exp, p[0]))?;

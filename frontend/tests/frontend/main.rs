@@ -3,6 +3,7 @@
 mod build;
 mod diagnostics;
 mod hostile;
+mod layers;
 mod narrow;
 mod ops_doc;
 mod options;

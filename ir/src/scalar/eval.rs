@@ -48,8 +48,10 @@ pub fn cast(to: ElemType, value: Scalar) -> Scalar {
 pub fn apply(func: ScalarFn, args: &[Scalar]) -> Scalar {
     match (func, args[0].elem()) {
         (ScalarFn::Select, _) => args[if args[0].is_true() { 1 } else { 2 }],
-        (ScalarFn::Bitcast, ElemType::F32) => Scalar::from_bits(ElemType::I32, args[0].bits()),
-        (ScalarFn::Bitcast, _) => Scalar::from_bits(ElemType::F32, args[0].bits()),
+        (ScalarFn::Bitcast, elem) => {
+            let to = ScalarFn::Bitcast.infer(&[elem]).expect("a type of 32 or 64 bits");
+            Scalar::from_bits(to, args[0].bits())
+        }
         (ScalarFn::Eq | ScalarFn::Lt | ScalarFn::Le, _) => Scalar::bool(compare(func, args)),
         (_, ElemType::F32) => Scalar::f32(apply_f32(func, &each(args, Scalar::as_f32))),
         (_, e) if e.is_float() => Scalar::from_f64(e, apply_f64(func, &each(args, Scalar::as_f64))),

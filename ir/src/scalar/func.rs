@@ -16,7 +16,7 @@ pub enum Class {
     Compare,
     /// `(bool, t, t) -> t`.
     Select,
-    /// `f32 -> i32` or `i32 -> f32` with the same bits.
+    /// `f32 -> i32`, `i32 -> f32`, `f64 -> i64` or `i64 -> f64` with the same bits.
     Bitcast,
 }
 
@@ -103,7 +103,7 @@ scalar_funcs! {
     Lt     "lt"     2 Compare Exact, false, "a < b; false when unordered";
     Le     "le"     2 Compare Exact, false, "a <= b; false when unordered";
     Select "select" 3 Select Exact, false, "if c then a else b";
-    Bitcast "bitcast" 1 Bitcast Exact, false, "the same 32 bits as i32 or f32";
+    Bitcast "bitcast" 1 Bitcast Exact, false, "the same bits as an integer or a float";
 }
 
 impl ScalarFn {
@@ -131,6 +131,8 @@ impl ScalarFn {
             Class::Bitcast => match args {
                 [ElemType::F32] => Some(ElemType::I32),
                 [ElemType::I32] => Some(ElemType::F32),
+                [ElemType::F64] => Some(ElemType::I64),
+                [ElemType::I64] => Some(ElemType::F64),
                 _ => None,
             },
         }
