@@ -16,6 +16,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
 use edgecc_passes::plan;
@@ -108,7 +109,7 @@ pub fn compile_graph(
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
 
-    edgecc_passes::schedule::schedule(&mut kernels, &target);
+    edgecc_passes::schedule::schedule(&mut kernels, &target, reordering(options));
     see("schedule", Ir::Kernels(&kernels));
 
     let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(&target, options));
@@ -177,6 +178,15 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         external,
     };
     Ok(edgecc_frontend::import(source.bytes, &import)?)
+}
+
+/// How far schedules may change results.
+#[must_use]
+pub fn reordering(options: &Options) -> Class {
+    match options.float_mode {
+        FloatMode::Strict => Class::Exact,
+        FloatMode::Relaxed => Class::Reassoc,
+    }
 }
 
 /// The target as the lowering of sums may see it: strict float does not fuse their products.

@@ -5,6 +5,7 @@ use crate::graphs::random_graph;
 use crate::rng_of;
 use edgecc_ir::loops::Loops;
 use edgecc_ir::target::{Arch, Target};
+use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::plan::{ALIGN, check, order, plan};
 use edgecc_passes::{form_kernels, lower_to_loops, schedule};
 
@@ -18,7 +19,7 @@ pub fn run(data: &[u8]) {
     let case = random_graph(&mut rng, ops);
     let target = Target::default_for(Arch::Aarch64);
     let mut kernels = form_kernels::form_kernels(&case.graph);
-    schedule::schedule(&mut kernels, &target);
+    schedule::schedule(&mut kernels, &target, Class::Reassoc);
     let mut loops = lower_to_loops::lower(&kernels, &target);
     let before = planned(&mut loops);
     order::reorder(&mut loops);

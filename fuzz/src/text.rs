@@ -6,6 +6,7 @@ use edgecc_ir::rng::Rng;
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::text::{Any, PrintOptions, parse_any, print_graph, print_kernels, print_loops};
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::{form_kernels, lower_to_loops, schedule};
 
 /// Parses the bytes as a dump of any level.
@@ -44,7 +45,7 @@ fn dumps(seed: u64) -> [String; 3] {
     let target = Target::default_for(Arch::Aarch64);
     let options = PrintOptions::default();
     let mut kernels = form_kernels::form_kernels(&case.graph);
-    schedule::schedule(&mut kernels, &target);
+    schedule::schedule(&mut kernels, &target, Class::Reassoc);
     let loops = lower_to_loops::lower(&kernels, &target);
     [
         print_graph(&case.graph, &options),

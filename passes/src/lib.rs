@@ -16,6 +16,7 @@ pub mod loops;
 pub mod lower_to_loops;
 pub mod manager;
 pub mod plan;
+pub mod recognise;
 pub mod schedule;
 
 pub use code::Code;

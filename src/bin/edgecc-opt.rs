@@ -9,6 +9,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::target::Target;
 use edgecc_ir::text::{Any, Parsed, PrintOptions, parse_any};
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::loops::LoopPass;
 use edgecc_passes::lower_to_loops::lower;
@@ -109,7 +110,7 @@ fn rows() -> Vec<Row> {
         rows.push(Row { name: pass.name, doc: pass.doc, run: Run::Graph(pass) });
     }
     let doc = "gives each kernel without a schedule one";
-    rows.push(Row { name: "schedule", doc, run: Run::Kernels(schedule) });
+    rows.push(Row { name: "schedule", doc, run: Run::Kernels(reordering_schedule) });
     for pass in edgecc_passes::loops::PASSES {
         rows.push(Row { name: pass.name, doc: pass.doc, run: Run::Functions(pass) });
     }
@@ -210,6 +211,11 @@ fn run_on_functions(pass: &LoopPass, loops: &mut Loops, target: &Target) -> Resu
     if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
 }
 
+/// Schedules as the default float mode allows.
+fn reordering_schedule(kernels: &mut Kernels, target: &Target) {
+    schedule(kernels, target, Class::Reassoc);
+}
+
 /// Converts level by level; kernels without a schedule get one before they are lowered.
 fn convert(ir: Any, to: Level, target: &Target) -> Result<Any, String> {
     match (ir, to) {
@@ -218,7 +224,7 @@ fn convert(ir: Any, to: Level, target: &Target) -> Result<Any, String> {
             convert(Any::Kernels(Parsed { ir, elided: Vec::new() }), to, target)
         }
         (Any::Kernels(mut kernels), Level::Loops) => {
-            schedule(&mut kernels.ir, target);
+            reordering_schedule(&mut kernels.ir, target);
             Ok(Any::Loops(Parsed { ir: lower(&kernels.ir, target), elided: Vec::new() }))
         }
         (ir @ Any::Graph(_), Level::Graph)

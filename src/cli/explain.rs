@@ -6,7 +6,7 @@ use super::exit::Exit;
 use super::host;
 use super::ui::Ui;
 use edgecc::code::explanations;
-use edgecc::driver::{Ir, pass_options};
+use edgecc::driver::{Ir, pass_options, reordering};
 use edgecc::{Code, Failure, Options};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
@@ -16,6 +16,7 @@ use edgecc_ir::target::Target;
 use edgecc_passes::eqsat;
 use edgecc_passes::eqsat::explain::Derivation;
 use edgecc_passes::manager::PassCx;
+use edgecc_passes::recognise::attentions;
 use edgecc_passes::schedule::strategy_for;
 
 /// Explain an error code, or what became of a model's nodes
@@ -74,7 +75,7 @@ fn explain_nodes(args: &Args, ui: &Ui) -> Outcome {
             optimised = graph_text("optimised to", graph, args);
         }
         Ir::Kernels(kernels) if pass == "schedule" => {
-            text += &[&rules, &optimised, &kernels_text(kernels, &target, args)]
+            text += &[&rules, &optimised, &kernels_text(kernels, &target, &options, args)]
                 .map(String::as_str)
                 .concat();
         }
@@ -111,14 +112,27 @@ fn rules_text(mut graph: Graph, target: &Target, options: &Options, args: &Args)
     text
 }
 
-fn kernels_text(kernels: &Kernels, target: &Target, args: &Args) -> String {
+fn kernels_text(kernels: &Kernels, target: &Target, options: &Options, args: &Args) -> String {
     let mut text = "runs as\n".to_owned();
     for (call, _) in kernels.program.calls() {
         if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
             let kernel = &kernels.kernels[call.callee];
-            let strategy = strategy_for(kernel, target).name;
+            let strategy = strategy_for(kernel, target, reordering(options)).name;
             let (id, name) = (call.callee.to_string(), &kernel.name);
             text += &format!("  {id:<6} {name:<10} scheduled as {strategy:<11} {nodes}\n");
+        }
+    }
+    text + &attentions_text(kernels, args)
+}
+
+/// Attention is three kernels: the scores, their softmax, the weighted sum.
+fn attentions_text(kernels: &Kernels, args: &Args) -> String {
+    let mut text = String::new();
+    for calls in attentions(kernels) {
+        let is_wanted = calls.iter().any(|c| wanted(&kernels.locs, c.loc, args).is_some());
+        if is_wanted {
+            let [scores, softmax, sum] = calls.map(|c| c.callee);
+            text += &format!("  {scores}, {softmax} and {sum} are an attention\n");
         }
     }
     text

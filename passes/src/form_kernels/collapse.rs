@@ -34,6 +34,11 @@ fn accesses_mut(kernel: &mut Kernel) -> impl Iterator<Item = &mut Access> {
     })
 }
 
+/// The row axes and the axes of each stage.
+fn axis_lists(kernel: &mut Kernel) -> impl Iterator<Item = &mut Vec<AxisId>> {
+    [&mut kernel.rows].into_iter().chain(kernel.stages.iter_mut().map(|s| &mut s.axes))
+}
+
 /// Replaces axes in every access.
 fn substitute(kernel: &mut Kernel, with: impl Fn(AxisId) -> Affine<AxisId>) {
     for index in accesses_mut(kernel).flat_map(|access| &mut access.index) {
@@ -41,12 +46,11 @@ fn substitute(kernel: &mut Kernel, with: impl Fn(AxisId) -> Affine<AxisId>) {
     }
 }
 
-fn drop_unit_axes(kernel: &mut Kernel) {
+/// Axes with one point are 0.
+pub(super) fn drop_unit_axes(kernel: &mut Kernel) {
     let unit: Vec<AxisId> =
         kernel.axes.iter().filter(|(_, a)| a.extent == 1).map(|(id, _)| id).collect();
-    for stage in &mut kernel.stages {
-        stage.axes.retain(|a| !unit.contains(a));
-    }
+    axis_lists(kernel).for_each(|axes| axes.retain(|a| !unit.contains(a)));
     substitute(kernel, |a| if unit.contains(&a) { Affine::constant(0) } else { Affine::var(a) });
 }
 
@@ -117,7 +121,9 @@ fn linear(index: &[Affine<AxisId>], group: &[usize], shape: &Shape) -> Affine<Ax
 /// the inner.
 fn mergeable(kernel: &Kernel) -> Option<(AxisId, AxisId)> {
     let pairs = kernel.stages.iter().flat_map(|s| s.axes.windows(2).map(|w| (w[0], w[1])));
-    let mut pairs = pairs.filter(|&(a, b)| kernel.axes[a].kind == kernel.axes[b].kind);
+    let is_row = |a| kernel.rows.contains(&a);
+    let alike = |a, b| kernel.axes[a].kind == kernel.axes[b].kind && is_row(a) == is_row(b);
+    let mut pairs = pairs.filter(|&(a, b)| alike(a, b));
     pairs.find(|&(a, b)| neighbours_everywhere(kernel, a, b) && advance_together(kernel, a, b))
 }
 
@@ -139,9 +145,7 @@ fn advance_together(kernel: &Kernel, outer: AxisId, inner: AxisId) -> bool {
 
 fn merge(kernel: &mut Kernel, outer: AxisId, inner: AxisId) {
     kernel.axes[inner].extent *= kernel.axes[outer].extent;
-    for stage in &mut kernel.stages {
-        stage.axes.retain(|&a| a != outer);
-    }
+    axis_lists(kernel).for_each(|axes| axes.retain(|&a| a != outer));
     substitute(kernel, |a| if a == outer { Affine::constant(0) } else { Affine::var(a) });
 }
 
@@ -168,9 +172,7 @@ fn renumber(mut kernel: Kernel) -> Kernel {
     let new: Vec<AxisId> = old.iter().map(|&a| axes.push(kernel.axes[a])).collect();
     let renamed = |a: AxisId| new[old.iter().position(|&o| o == a).expect("a used axis")];
     substitute(&mut kernel, |a| Affine::var(renamed(a)));
-    for stage in &mut kernel.stages {
-        stage.axes = stage.axes.iter().map(|&a| renamed(a)).collect();
-    }
+    axis_lists(&mut kernel).flatten().for_each(|a| *a = renamed(*a));
     kernel.axes = axes;
     kernel
 }

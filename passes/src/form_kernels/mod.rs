@@ -1,12 +1,15 @@
 //! Graph → Kernels: one kernel per op; views disappear into access maps.
 //!
 //! Needs: a verified graph without empty tensors. Gives: kernels interned by structure, in the
-//! canonical form of `collapse`, without schedules. A reshape of a whole buffer is a call binding,
-//! a view that no access map can express is copied once.
+//! canonical form of `collapse`, without schedules. Neighbours that `group` joins are one kernel. A
+//! reshape of a whole buffer is a call binding, a view that no access map can express is copied once.
 
 mod collapse;
+mod group;
+mod settle;
 mod views;
 
+use crate::recognise;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::graph::ops::Op;
@@ -16,11 +19,13 @@ use edgecc_ir::kernel::{
     Access, AxisId, Buffer, BufferId, Home, Index, Kernel, KernelId, Kernels, Operand, OperandId,
     Port, Role, Stage,
 };
-use edgecc_ir::loc::LocId;
-use edgecc_ir::program::{Call, Place, Program, Step};
+use edgecc_ir::loc::{Loc, LocId};
+use edgecc_ir::program::{Call, Program, Step};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
+use group::Piece;
 use indexmap::IndexMap;
+use smallvec::SmallVec;
 use views::View;
 
 /// Turns each op into a call of an interned kernel, or into a view.
@@ -34,13 +39,14 @@ pub fn form_kernels(graph: &Graph) -> Kernels {
     for index in 0..graph.outputs.len() {
         former.output(index);
     }
-    former.out
+    former.finish()
 }
 
 struct Former<'g> {
     graph: &'g Graph,
     out: Kernels,
     views: SecondaryMap<OpId, Option<View>>,
+    pieces: Vec<Piece>,
     interned: IndexMap<Kernel, KernelId>,
 }
 
@@ -60,7 +66,8 @@ impl<'g> Former<'g> {
             program: Program::default(),
             locs: graph.locs.clone(),
         };
-        Former { graph, out, views: SecondaryMap::new(), interned: IndexMap::new() }
+        let (views, interned) = (SecondaryMap::new(), IndexMap::new());
+        Former { graph, out, views, pieces: Vec::new(), interned }
     }
 
     fn view(&self, op: OpId) -> &View {
@@ -135,13 +142,12 @@ impl<'g> Former<'g> {
             }
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
-        let mut places: smallvec::SmallVec<[Place; 6]> =
-            views.iter().map(|v| v.buffer.into()).collect();
-        let kernel = self.bind(kernel, &views);
+        let mut args: SmallVec<[BufferId; 6]> = views.iter().map(|v| v.buffer).collect();
+        let mut kernel = self.bind(kernel, &views);
         let result = self.buffer(ty, Home::Arena);
-        places.push(result.into());
-        let kernel = self.intern(collapse::canonical(kernel));
-        self.out.program.steps.push(Step::Call(Call { callee: kernel, args: places, loc }));
+        args.push(result);
+        collapse::drop_unit_axes(&mut kernel);
+        self.pieces.push(Piece { kernel, args, locs: vec![loc] });
         View::whole(result, ty)
     }
 
@@ -169,6 +175,26 @@ impl<'g> Former<'g> {
             bound.operands[OperandId::new(at)] = Operand { ty: view.ty.clone(), role };
         }
         bound
+    }
+
+    /// Joins pieces to rows and makes them calls of interned kernels.
+    fn finish(mut self) -> Kernels {
+        let pieces = std::mem::take(&mut self.pieces);
+        let homes = &self.out.buffers;
+        for piece in group::join_rows(pieces, |buffer| homes[buffer].home == Home::Arena) {
+            let mut kernel = collapse::canonical(piece.kernel);
+            if let Some(name) = recognise::name_of(&kernel) {
+                kernel.name = name;
+            }
+            let kernel = self.intern(kernel);
+            let loc = match piece.locs.as_slice() {
+                [only] => *only,
+                several => self.out.locs.push(Loc::Fused(several.to_vec())),
+            };
+            let args = piece.args.into_iter().map(Into::into).collect();
+            self.out.program.steps.push(Step::Call(Call { callee: kernel, args, loc }));
+        }
+        self.out
     }
 
     fn intern(&mut self, kernel: Kernel) -> KernelId {

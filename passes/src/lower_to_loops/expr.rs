@@ -6,8 +6,18 @@ use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 
 /// Emits `expr` over `args`; literals get `lanes` lanes.
 pub(super) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lanes: u8) -> ValueId {
-    let mut values: Vec<ValueId> = Vec::with_capacity(expr.nodes().len());
-    for node in expr.nodes() {
+    values(b, expr.nodes(), args, lanes)[expr.root() as usize]
+}
+
+/// Emits the first nodes of an expression; one value each.
+pub(super) fn values(
+    b: &mut LoopBuilder,
+    nodes: &[ScalarNode],
+    args: &[ValueId],
+    lanes: u8,
+) -> Vec<ValueId> {
+    let mut values: Vec<ValueId> = Vec::with_capacity(nodes.len());
+    for node in nodes {
         let value = match node {
             ScalarNode::Param(p) => args[*p as usize],
             ScalarNode::Const(c) => b.constant(*c, lanes),
@@ -20,5 +30,5 @@ pub(super) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lan
         };
         values.push(value);
     }
-    values[expr.root() as usize]
+    values
 }

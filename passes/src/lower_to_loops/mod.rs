@@ -4,24 +4,28 @@
 //! borders are blocks of their own, and every bounds test that intervals cannot decide is an `If`.
 
 mod expr;
+mod lanes;
 mod nest;
 mod pack;
 mod read;
 mod reduce;
+mod rows;
 mod segment;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::kernel::{
-    Access, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels, OperandId, Role, Stage,
+    Access, AxisId, AxisKind, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels,
+    OperandId, Role, Stage,
 };
 use edgecc_ir::loops::build::LoopBuilder;
-use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId};
+use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId, ValueId};
 use edgecc_ir::program::{self, Call, Place, Step, map_steps};
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
 use indexmap::IndexMap;
 use pack::Layout;
+use smallvec::SmallVec;
 
 /// Lowers every kernel and packs the constants of every call.
 #[must_use]
@@ -49,7 +53,8 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
     }
 }
 
-/// The function of one kernel; its parameters are the kernel's operands in order.
+/// The function of one kernel; its parameters are the kernel's operands in order, without locals of
+/// one element, which are values.
 #[must_use]
 pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     let mut b = LoopBuilder::new(&format!("k{:02}_{}", id.as_u32(), kernel.name));
@@ -59,14 +64,14 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
         let shape = layouts[id].as_ref().map_or(operand.ty.shape.clone(), Layout::shape);
         let access = match operand.role {
             Role::Read | Role::Const => ParamAccess::Read,
-            Role::Write | Role::Local => ParamAccess::Write,
+            Role::Write => ParamAccess::Write,
+            Role::Local if rows::is_value(operand) => continue,
+            Role::Local => ParamAccess::ReadWrite,
         };
         let ty = TensorType { elem: operand.ty.elem, shape };
         params[id] = Some(b.param(Param { ty, access }));
     }
-    for stage in &kernel.stages {
-        nest::lower_stage(&mut b, &Cx::new(kernel, stage, target, &params, &layouts));
-    }
+    rows::lower(&mut b, kernel, |stage| Cx::new(kernel, stage, target, &params, &layouts));
     b.finish()
 }
 
@@ -78,6 +83,7 @@ pub fn macs(kernel: &Kernel) -> u64 {
 }
 
 /// What the lowering of one stage may ask; never changes.
+#[derive(Clone)]
 struct Cx<'a> {
     kernel: &'a Kernel,
     stage: &'a Stage,
@@ -86,7 +92,9 @@ struct Cx<'a> {
     params: &'a SecondaryMap<OperandId, Option<ParamId>>,
     layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
     /// The stage's vector axis and its lanes.
-    vector: Option<(edgecc_ir::kernel::AxisId, u32)>,
+    vector: Option<(AxisId, u32)>,
+    /// Locals of one element at the current point of the row axes.
+    values: SecondaryMap<OperandId, Option<ValueId>>,
 }
 
 impl<'a> Cx<'a> {
@@ -99,7 +107,8 @@ impl<'a> Cx<'a> {
     ) -> Cx<'a> {
         let schedule = kernel.schedule.clone().unwrap_or_default();
         let vector = schedule.vector.iter().copied().find(|(a, _)| stage.axes.contains(a));
-        Cx { kernel, stage, schedule, target, params, layouts, vector }
+        let values = SecondaryMap::new();
+        Cx { kernel, stage, schedule, target, params, layouts, vector, values }
     }
 
     fn param(&self, access: &Access) -> ParamId {
@@ -108,6 +117,16 @@ impl<'a> Cx<'a> {
 
     fn shape(&self, access: &Access) -> &'a Shape {
         &self.kernel.operands[access.operand].ty.shape
+    }
+
+    /// The vector axis, if its lanes are combined by the reduction.
+    fn reduced_lanes(&self) -> Option<(AxisId, u32)> {
+        self.vector.filter(|(axis, _)| self.kernel.axes[*axis].kind == AxisKind::Reduce)
+    }
+
+    /// The same stage, one lane at a time.
+    fn one_lane(&self) -> Cx<'a> {
+        Cx { vector: None, ..self.clone() }
     }
 
     fn lanes(&self) -> u8 {
@@ -140,11 +159,19 @@ impl<'k> Program<'k> {
     }
 
     fn call(&mut self, call: &Call<KernelId>) -> Call<FuncId> {
-        let layouts = pack::layouts(&self.kernels.kernels[call.callee]);
-        let operands = self.kernels.kernels[call.callee].operands.keys();
-        let args = operands.zip(&call.args).map(|(o, p)| self.place(p, layouts[o].as_ref()));
-        let args = args.collect();
+        let kernel = &self.kernels.kernels[call.callee];
+        let layouts = pack::layouts(kernel);
+        let bound = kernel.bound().zip(&call.args);
+        let mut args: SmallVec<[Place; 6]> =
+            bound.map(|((o, _), p)| self.place(p, layouts[o].as_ref())).collect();
+        let scratch = kernel.operands.values().filter(|o| rows::is_scratch(o));
+        args.extend(scratch.map(|o| self.scratch(&o.ty)));
         Call { callee: FuncId::from_u32(call.callee.as_u32()), args, loc: call.loc }
+    }
+
+    /// Memory for one call.
+    fn scratch(&mut self, ty: &TensorType) -> Place {
+        self.buffers.push(Buffer { ty: ty.clone(), home: Home::Arena }).into()
     }
 
     fn place(&mut self, place: &Place, layout: Option<&Layout>) -> Place {
@@ -180,6 +207,7 @@ impl<'k> Program<'k> {
 #[cfg(test)]
 mod tests {
     use super::lower;
+    use crate::eqsat::rule::Class;
     use crate::form_kernels::form_kernels;
     use crate::schedule::schedule;
     use edgecc_ir::graph::Graph;
@@ -206,7 +234,7 @@ mod tests {
         for arch in [Arch::X86_64, Arch::Aarch64] {
             let target = Target::default_for(arch);
             let mut kernels = form_kernels(graph);
-            schedule(&mut kernels, &target);
+            schedule(&mut kernels, &target, Class::Reassoc);
             let loops = lower(&kernels, &target);
             assert_eq!(verify::verify(&loops, Some(&target)), Ok(()));
             assert_eq!(interp::run(&loops, inputs), expected, "{arch:?}");

@@ -2,7 +2,7 @@
 
 use super::read::Cache;
 use super::segment::{Segment, segments};
-use super::{Cx, expr, read, reduce};
+use super::{Cx, expr, lanes, read, reduce, rows};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
@@ -37,10 +37,16 @@ impl Point {
         }
         point
     }
+
+    /// The same point with this many lanes in the domain.
+    pub(super) fn with_lanes(&self, active: u8) -> Point {
+        Point { active, ..self.clone() }
+    }
 }
 
 impl Env {
-    fn new() -> Env {
+    /// No axis is bound.
+    pub(super) fn new() -> Env {
         Env { origin: SecondaryMap::new(), size: SecondaryMap::new(), tested: SmallVec::new() }
     }
 
@@ -70,13 +76,27 @@ impl Env {
     }
 }
 
-/// Emits the whole nest of one stage.
-pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>) {
+/// Emits the nest of one stage inside the axes that `env` binds. Returns the value of a stage that
+/// computes one.
+pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) -> Option<ValueId> {
     let listed = cx.schedule.order.iter().copied().filter(|a| cx.stage.axes.contains(a));
-    let parallel: Vec<AxisId> = cx.kernel.parallel_axes(cx.stage).collect();
+    let parallel: Vec<AxisId> =
+        cx.kernel.parallel_axes(cx.stage).filter(|&a| !env.is_bound(a)).collect();
     let missing = parallel.iter().copied().filter(|a| !cx.schedule.order.contains(a));
     let order: Vec<AxisId> = missing.chain(listed.filter(|a| parallel.contains(a))).collect();
-    loops(b, cx, &Env::new(), &order);
+    if rows::is_value(&cx.kernel.operands[cx.stage.write.operand]) {
+        return Some(value(b, cx, env, &order));
+    }
+    loops(b, cx, env, &order);
+    None
+}
+
+/// The single value of a stage whose own parallel axes have one point.
+fn value(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) -> ValueId {
+    let env = axes.iter().fold(env.clone(), |env, &a| env.bind(a, Affine::constant(0), 1));
+    let mut value = None;
+    each_value(b, cx, &env, |_, _, v| value = Some(v));
+    value.expect("a tile has points")
 }
 
 fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
@@ -93,24 +113,46 @@ fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
     }
 }
 
-/// The body of one tile: reduce or compute each point, apply the epilogue, store.
+/// The body of one tile: compute each point, store.
 fn tile(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) {
-    let points = points(cx, env);
+    each_value(b, cx, env, |b, point, value| store(b, cx, env, point, value));
+}
+
+/// Reduces or computes each point of the current tile and applies the epilogue.
+fn each_value(
+    b: &mut LoopBuilder,
+    cx: &Cx<'_>,
+    env: &Env,
+    mut then: impl FnMut(&mut LoopBuilder, &Point, ValueId),
+) {
     let mut cache = Cache::default();
     if cx.stage.reduce.is_some() {
-        let sums = reduce::reduce(b, &mut cache, cx, env, &points);
+        let (points, sums, cx) = match cx.reduced_lanes() {
+            Some(along) => {
+                let points = points(&cx.one_lane(), env);
+                let sums = lanes::reduce(b, &mut cache, cx, env, &points, along);
+                (points, sums, &cx.one_lane())
+            }
+            None => {
+                let points = points(cx, env);
+                let sums = reduce::reduce(b, &mut cache, cx, env, &points);
+                (points, sums, cx)
+            }
+        };
         for (point, sum) in points.iter().zip(sums) {
-            finish(b, &mut cache, cx, env, point, sum);
+            let value = finish(b, &mut cache, cx, env, point, sum);
+            then(b, point, value);
         }
     } else {
-        for point in &points {
+        for point in &points(cx, env) {
             let args = read::read_all(b, &mut cache, cx, env, point, &cx.stage.reads);
             let value = expr::emit(b, &cx.stage.body, &args, cx.lanes());
-            store(b, cx, env, point, value);
+            then(b, point, value);
         }
     }
 }
 
+/// The epilogue of a reduced value.
 fn finish(
     b: &mut LoopBuilder,
     cache: &mut Cache,
@@ -118,11 +160,10 @@ fn finish(
     env: &Env,
     point: &Point,
     sum: ValueId,
-) {
+) -> ValueId {
     let mut args = vec![sum];
     args.extend(read::read_all(b, cache, cx, env, point, &cx.stage.epilogue_reads));
-    let value = expr::emit(b, &cx.stage.epilogue, &args, cx.lanes());
-    store(b, cx, env, point, value);
+    expr::emit(b, &cx.stage.epilogue, &args, cx.lanes())
 }
 
 fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {

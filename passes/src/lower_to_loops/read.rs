@@ -83,6 +83,9 @@ fn read(
     point: &Point,
     (nth, access): (usize, &Access),
 ) -> ValueId {
+    if let Some(value) = cx.values[access.operand] {
+        return b.splat(value, cx.lanes());
+    }
     let param = cx.param(access);
     if let Some(layout) = &cx.layouts[access.operand] {
         let index = vec![layout.index(|axis| env.at(axis, point))];

@@ -11,7 +11,7 @@ use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Guard, ValueId};
-use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
 
@@ -28,7 +28,8 @@ pub(super) fn reduce(
     nest(b, cache, cx, env, points, &axes, vec![init; points.len()])
 }
 
-fn reduction<'a>(cx: &Cx<'a>) -> &'a Reduce {
+/// The stage's reduction.
+pub(super) fn reduction<'a>(cx: &Cx<'a>) -> &'a Reduce {
     cx.stage.reduce.as_ref().expect("the stage reduces")
 }
 
@@ -171,11 +172,18 @@ fn is_outside(b: &LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point) -> bool {
     })
 }
 
-fn combine(b: &mut LoopBuilder, cx: &Cx<'_>, args: &[ValueId], sum: ValueId) -> ValueId {
+/// The accumulator after the body's value of these reads.
+pub(super) fn combine(b: &mut LoopBuilder, cx: &Cx<'_>, args: &[ValueId], sum: ValueId) -> ValueId {
     let func = reduction(cx).func;
-    let product = cx.stage.body == ScalarExpr::call(ScalarFn::Mul) && func == ScalarFn::Add;
-    if product && cx.target.fma && b.ty(sum).elem.is_float() {
-        return b.apply(ScalarFn::Fma, &[args[0], args[1], sum]);
+    let body = cx.stage.body.nodes();
+    if let Some((ScalarNode::Call(ScalarFn::Mul, factors), before)) = body.split_last()
+        && func == ScalarFn::Add
+        && cx.target.fma
+        && b.ty(sum).elem.is_float()
+    {
+        let values = expr::values(b, before, args, cx.lanes());
+        let [x, y] = [0, 1].map(|n| values[factors[n] as usize]);
+        return b.apply(ScalarFn::Fma, &[x, y, sum]);
     }
     let value = expr::emit(b, &cx.stage.body, args, cx.lanes());
     b.apply(func, &[sum, value])

@@ -2,13 +2,14 @@
 //!
 //! A function may run with parameter `a` and parameter `b` in the same memory when
 //! - each load of `a` is followed, in its own block, by a store to `b` of the same lanes at the same
-//!   index, and
+//!   index, or comes before every store of its row (`early`), and
 //! - no element of `b` is stored twice.
 //!
-//! Then an element is overwritten only by the block iteration that has loaded it, and never loaded
-//! again. The second condition is proved from the index expressions: different stores differ by a
+//! Then an element is overwritten only by the block iteration or the row that has loaded it, and
+//! never loaded again. The second condition is proved from the index expressions: different stores differ by a
 //! constant in some dimension, and each loop's step is larger than everything inside it.
 
+use super::early::{self, Touch};
 use super::line::{self, Line, Use};
 use super::live::Lifetime;
 use edgecc_ir::affine::Affine;
@@ -62,8 +63,12 @@ pub(super) fn runs_in_place(func: &LoopFn, a: ParamId, b: ParamId) -> bool {
     if from.access != ParamAccess::Read || to.access != ParamAccess::Write || from.ty != to.ty {
         return false;
     }
-    let mut sites = Sites { a, b, open: Vec::new(), stores: Vec::new() };
-    sites.block(&func.body) && stores_once(func, &sites.stores)
+    let mut sites =
+        Sites { a, b, path: Vec::new(), early: Vec::new(), loads: Vec::new(), stores: Vec::new() };
+    sites.block(&func.body);
+    let Sites { early, loads, stores, .. } = sites;
+    let stored: Vec<Site<'_>> = stores.iter().map(Site::of).collect();
+    stores_once(func, &stored) && early::are_early(func, &early, &loads, &stores)
 }
 
 /// A store to `b`.
@@ -74,35 +79,55 @@ struct Site<'f> {
     loops: Vec<IndexId>,
 }
 
+impl<'f> Site<'f> {
+    fn of(touch: &Touch<'f>) -> Site<'f> {
+        let loops = touch.path.iter().filter_map(|step| step.1).collect();
+        Site { index: touch.index, lanes: touch.lanes, loops }
+    }
+}
+
 struct Sites<'f> {
     a: ParamId,
     b: ParamId,
-    open: Vec<IndexId>,
-    stores: Vec<Site<'f>>,
+    /// Where the walk is.
+    path: Vec<(usize, Option<IndexId>)>,
+    /// Loads of `a` that no store after them in their block overwrites.
+    early: Vec<Touch<'f>>,
+    /// All loads of `a`.
+    loads: Vec<Touch<'f>>,
+    /// All stores to `b`.
+    stores: Vec<Touch<'f>>,
 }
 
 impl<'f> Sites<'f> {
-    /// Collects the stores; `false` when some load of `a` has no store after it in its block.
-    fn block(&mut self, block: &'f Block) -> bool {
-        block.iter().enumerate().all(|(n, stmt)| match stmt {
-            Stmt::Let { expr: Expr::Load { param, index, lanes }, .. } => {
-                *param != self.a || block[n..].iter().any(|s| self.overwrites(s, index, *lanes))
-            }
-            Stmt::Let { .. } | Stmt::Index { .. } => true,
-            Stmt::Store { param, index, lanes, .. } => {
-                if *param == self.b {
-                    self.stores.push(Site { index, lanes: *lanes, loops: self.open.clone() });
+    fn block(&mut self, block: &'f Block) {
+        for (n, stmt) in block.iter().enumerate() {
+            let entered = match stmt {
+                Stmt::For { index, .. } => Some(*index),
+                Stmt::Let { .. } | Stmt::Index { .. } | Stmt::Store { .. } | Stmt::If { .. } => {
+                    None
                 }
-                true
+            };
+            self.path.push((n, entered));
+            match stmt {
+                Stmt::Let { expr: Expr::Load { param, index, lanes }, .. } if *param == self.a => {
+                    if !block[n..].iter().any(|s| self.overwrites(s, index, *lanes)) {
+                        self.early.push(self.touch(index, *lanes));
+                    }
+                    self.loads.push(self.touch(index, *lanes));
+                }
+                Stmt::Store { param, index, lanes, .. } if *param == self.b => {
+                    self.stores.push(self.touch(index, *lanes));
+                }
+                Stmt::Let { .. } | Stmt::Index { .. } | Stmt::Store { .. } => {}
+                Stmt::For { body: inner, .. } | Stmt::If { then: inner, .. } => self.block(inner),
             }
-            Stmt::For { index, body, .. } => {
-                self.open.push(*index);
-                let fine = self.block(body);
-                self.open.pop();
-                fine
-            }
-            Stmt::If { then, .. } => self.block(then),
-        })
+            self.path.pop();
+        }
+    }
+
+    fn touch(&self, index: &'f [Affine<IndexId>], lanes: u8) -> Touch<'f> {
+        Touch { index, lanes, path: self.path.clone() }
     }
 
     fn overwrites(&self, stmt: &Stmt, at: &[Affine<IndexId>], width: u8) -> bool {

@@ -6,6 +6,7 @@
 
 mod alias;
 pub mod check;
+mod early;
 mod line;
 mod live;
 pub mod order;

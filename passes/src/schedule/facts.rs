@@ -36,7 +36,7 @@ pub(super) fn vector_axis(
 }
 
 /// Whether every value of the stage fits lanes of 32 bits.
-fn fits_lanes(kernel: &Kernel, stage: &Stage) -> bool {
+pub(super) fn fits_lanes(kernel: &Kernel, stage: &Stage) -> bool {
     let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
     let body: Vec<ElemType> = stage.reads.iter().map(elem).collect();
     let Some(acc) = stage.body.infer(&body) else { return false };

@@ -7,8 +7,10 @@ mod contraction;
 mod cost;
 mod elementwise;
 mod facts;
+mod row;
 mod window;
 
+use crate::eqsat::rule::Class;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{Kernel, Kernels};
 use edgecc_ir::target::Target;
@@ -20,6 +22,8 @@ pub struct Strategy {
     pub name: &'static str,
     /// What it is for, in one line.
     pub doc: &'static str,
+    /// What it may change of the result.
+    pub class: Class,
     /// The schedule, or `None` where the strategy does not apply.
     pub plan: fn(&Kernel, &Target) -> Option<Schedule>,
 }
@@ -27,33 +31,53 @@ pub struct Strategy {
 /// All strategies in the order in which they are tried.
 pub const STRATEGIES: &[Strategy] = &[
     Strategy {
+        name: "row",
+        doc: "reductions and maps of contiguous rows, or products of such rows",
+        class: Class::Reassoc,
+        plan: row::plan,
+    },
+    Strategy {
+        name: "row-in-order",
+        doc: "reductions and maps over rows, each reduction in its order",
+        class: Class::Exact,
+        plan: row::plan_in_order,
+    },
+    Strategy {
         name: "contraction",
         doc: "sum of products where one factor depends on the vector axis and the other does not",
+        class: Class::Exact,
         plan: contraction::plan,
     },
     Strategy {
         name: "window",
         doc: "reduction in which the vector axis is parallel and all reads follow it",
+        class: Class::Exact,
         plan: window::plan,
     },
     Strategy {
         name: "elementwise",
         doc: "no reduction, results consecutive in memory",
+        class: Class::Exact,
         plan: elementwise::plan,
     },
-    Strategy { name: "scalar", doc: "one point at a time", plan: |_, _| Some(Schedule::default()) },
+    Strategy {
+        name: "scalar",
+        doc: "one point at a time",
+        class: Class::Exact,
+        plan: |_, _| Some(Schedule::default()),
+    },
 ];
 
-/// The strategy that applies to a kernel.
+/// The first strategy up to a class that applies to a kernel.
 #[must_use]
-pub fn strategy_for(kernel: &Kernel, target: &Target) -> &'static Strategy {
-    let applies = |s: &&Strategy| (s.plan)(kernel, target).is_some();
+pub fn strategy_for(kernel: &Kernel, target: &Target, allowed: Class) -> &'static Strategy {
+    let applies = |s: &&Strategy| s.class <= allowed && (s.plan)(kernel, target).is_some();
     STRATEGIES.iter().find(applies).expect("the scalar strategy always applies")
 }
 
-/// Gives each kernel without a schedule the first applicable strategy's plan.
-pub fn schedule(kernels: &mut Kernels, target: &Target) {
+/// Gives each kernel without a schedule the plan of the first applicable strategy up to a class.
+pub fn schedule(kernels: &mut Kernels, target: &Target, allowed: Class) {
     for kernel in kernels.kernels.values_mut().filter(|k| k.schedule.is_none()) {
-        kernel.schedule = STRATEGIES.iter().find_map(|s| (s.plan)(kernel, target));
+        kernel.schedule = (strategy_for(kernel, target, allowed).plan)(kernel, target);
     }
 }

@@ -1,0 +1,53 @@
+//! The loops over the row axes, with all stages inside. A local of one element is an SSA value that
+//! one stage defines and later stages of the same point use; other locals are scratch memory.
+
+use super::Cx;
+use super::nest::{Env, lower_stage};
+use cranelift_entity::SecondaryMap;
+use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::{AxisId, Kernel, Operand, OperandId, Role, Stage};
+use edgecc_ir::loops::ValueId;
+use edgecc_ir::loops::build::LoopBuilder;
+
+/// Whether an operand is an SSA value rather than memory.
+pub(super) fn is_value(operand: &Operand) -> bool {
+    operand.role == Role::Local && operand.ty.shape.numel() == 1
+}
+
+/// Whether an operand is memory that the function needs during one call only.
+pub(super) fn is_scratch(operand: &Operand) -> bool {
+    operand.role == Role::Local && !is_value(operand)
+}
+
+/// Emits all stages of a kernel.
+pub(super) fn lower<'k>(b: &mut LoopBuilder, kernel: &'k Kernel, cx: impl Fn(&'k Stage) -> Cx<'k>) {
+    rows(b, kernel, &Env::new(), &kernel.rows, &|b, env| stages(b, kernel, env, &cx));
+}
+
+fn rows(
+    b: &mut LoopBuilder,
+    kernel: &Kernel,
+    env: &Env,
+    axes: &[AxisId],
+    body: &dyn Fn(&mut LoopBuilder, &Env),
+) {
+    let Some((&axis, rest)) = axes.split_first() else { return body(b, env) };
+    b.for_each(kernel.extent(axis), |b, index| {
+        rows(b, kernel, &env.bind(axis, Affine::var(index), 1), rest, body);
+    });
+}
+
+fn stages<'k>(
+    b: &mut LoopBuilder,
+    kernel: &'k Kernel,
+    env: &Env,
+    cx: &impl Fn(&'k Stage) -> Cx<'k>,
+) {
+    let mut values: SecondaryMap<OperandId, Option<ValueId>> = SecondaryMap::new();
+    for stage in &kernel.stages {
+        let cx = Cx { values: values.clone(), ..cx(stage) };
+        if let Some(value) = lower_stage(b, &cx, env) {
+            values[stage.write.operand] = Some(value);
+        }
+    }
+}
