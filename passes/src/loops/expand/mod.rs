@@ -1,9 +1,10 @@
 //! Sequences of machine operations for functions that no machine computes.
 //!
-//! Each file derives one family of functions on `f32` lanes. The coefficients are minimax fits of
+//! Each file derives one family of functions on `f32` lanes; `double` has those on `f64` lanes. The coefficients are minimax fits of
 //! the Remez exchange, rounded to `f32` one after another from the lowest power with the rest
 //! refitted. Accuracy is that of the function's row in the `ScalarFn` table, over all of `f32`.
 
+mod double;
 mod erf;
 mod exp;
 mod log;
@@ -11,6 +12,8 @@ mod payne_hanek;
 mod pow;
 mod tanh;
 mod trig;
+
+pub(super) use double::expand_f64;
 
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::loops::{Block, Expr, Stmt, VType, ValueId};

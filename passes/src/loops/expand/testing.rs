@@ -7,7 +7,7 @@ use edgecc_ir::loops::interp::run_fn;
 use edgecc_ir::loops::{LoopFn, Param, ParamAccess, VType};
 use edgecc_ir::scalar::func::{Accuracy, ScalarFn};
 use edgecc_ir::target::{Arch, Target};
-use edgecc_ir::tensor::Tensor;
+use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 
 /// Every `STEP`-th bit pattern, a prime number: about 200,000 floats over all exponents.
@@ -22,24 +22,39 @@ pub(in crate::loops) fn eval(func: ScalarFn, xs: &[f32]) -> Vec<f32> {
 pub(in crate::loops) fn eval_with(func: ScalarFn, args: &[&[f32]], fma: bool) -> Vec<f32> {
     let count = args[0].len();
     let target = Target { fma, ..Target::default_for(Arch::X86_64) };
-    let (code, diagnostics) = legalize(code(func, count), &target);
-    assert_eq!(diagnostics, []);
-    let mut buffers: Vec<Tensor> = args.iter().map(|xs| Tensor::from_f32s(&[count], xs)).collect();
-    buffers.push(Tensor::zeros(TensorType::new(ElemType::F32, &[count])));
-    run_fn(&code, &mut buffers);
-    buffers.last().expect("the output").to_f32s()
+    let inputs = args.iter().map(|xs| Tensor::from_f32s(&[count], xs)).collect();
+    run(func, inputs, &target).to_f32s()
 }
 
-fn code(func: ScalarFn, count: usize) -> LoopFn {
+/// The compiled function of each tuple of `f64` elements, with or without multiply-add.
+pub(in crate::loops) fn eval_f64(func: ScalarFn, args: &[&[f64]], fma: bool) -> Vec<f64> {
+    let target = Target { fma, ..Target::default_for(Arch::X86_64) };
+    let ty = TensorType::new(ElemType::F64, &[args[0].len()]);
+    let tensor =
+        |xs: &&[f64]| Tensor::from_fn(ty.clone(), |i| Scalar::from_f64(ElemType::F64, xs[i]));
+    let result = run(func, args.iter().map(tensor).collect(), &target);
+    result.iter().map(Scalar::as_f64).collect()
+}
+
+fn run(func: ScalarFn, inputs: Vec<Tensor>, target: &Target) -> Tensor {
+    let ty = inputs[0].ty.clone();
+    let (code, diagnostics) = legalize(code(func, &ty), target);
+    assert_eq!(diagnostics, []);
+    let mut buffers = inputs;
+    buffers.push(Tensor::zeros(ty));
+    run_fn(&code, &mut buffers);
+    buffers.pop().expect("the output")
+}
+
+fn code(func: ScalarFn, ty: &TensorType) -> LoopFn {
     let mut b = LoopBuilder::new("sweep");
-    let ty = TensorType::new(ElemType::F32, &[count]);
+    let (count, lane) = (ty.shape.numel(), VType::scalar(ty.elem));
     let ins: Vec<_> = (0..func.info().arity)
         .map(|_| b.param(Param { ty: ty.clone(), access: ParamAccess::Read }))
         .collect();
-    let out = b.param(Param { ty, access: ParamAccess::Write });
-    let f32 = VType::scalar(ElemType::F32);
+    let out = b.param(Param { ty: ty.clone(), access: ParamAccess::Write });
     b.for_each(count, |b, i| {
-        let args: Vec<_> = ins.iter().map(|&p| b.load(f32, p, vec![Affine::var(i)], 1)).collect();
+        let args: Vec<_> = ins.iter().map(|&p| b.load(lane, p, vec![Affine::var(i)], 1)).collect();
         let y = b.apply(func, &args);
         b.store(out, vec![Affine::var(i)], y, 1);
     });
