@@ -12,6 +12,7 @@ mod code;
 pub mod eqsat;
 pub mod form_kernels;
 pub mod graph;
+mod library;
 pub mod loops;
 pub mod lower_to_loops;
 pub mod manager;

@@ -117,7 +117,10 @@ fn kernels_text(kernels: &Kernels, target: &Target, options: &Options, args: &Ar
     for (call, _) in kernels.program.calls() {
         if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
             let kernel = &kernels.kernels[call.callee];
-            let strategy = strategy_for(kernel, target, reordering(options)).name;
+            let strategy = match kernel.routine {
+                Some(_) => "a routine",
+                None => strategy_for(kernel, target, reordering(options)).name,
+            };
             let (id, name) = (call.callee.to_string(), &kernel.name);
             text += &format!("  {id:<6} {name:<10} scheduled as {strategy:<11} {nodes}\n");
         }

@@ -1,8 +1,9 @@
 //! Random op instances for tests and fuzzing: small, well-typed, the same for the same seed.
 
 use super::ops::{
-    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Layout, Map, MatMul, Op, OpTag, Pad,
-    Pick, Pool, Quantize, Reduce, Requantize, Reshape, Slice, Transpose, Window, Zeros,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Layout, Map, MatMul,
+    NonMaxSuppression, NonZero, Op, OpTag, Pad, Pick, Pool, Quantize, Reduce, Requantize, Reshape,
+    Scatter, Slice, TopK, Transpose, Window, Zeros,
 };
 use crate::kernel::ConstId;
 use crate::rng::Rng;
@@ -35,13 +36,17 @@ pub fn op_instance(tag: OpTag, rng: &mut Rng) -> (Op, Vec<Tensor>) {
         OpTag::Gather => gather(rng),
         OpTag::Map => map(rng),
         OpTag::MatMul => matmul(rng),
+        OpTag::NonMaxSuppression => non_max_suppression(rng),
+        OpTag::NonZero => non_zero(rng),
         OpTag::Pad => pad(rng),
         OpTag::Pool => pool(rng),
         OpTag::Quantize => quantize(rng),
         OpTag::Reduce => reduce(rng),
         OpTag::Requantize => requantize(rng),
         OpTag::Reshape => reshape(rng),
+        OpTag::Scatter => scatter(rng),
         OpTag::Slice => slice(rng),
+        OpTag::TopK => topk(rng),
         OpTag::Transpose => transpose(rng),
     }
 }
@@ -189,6 +194,18 @@ fn gather(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let x = tensor(&TensorType::new(rng.pick(ElemType::ALL), &data), rng);
     let args = [x].into_iter().chain(indices).collect();
     (Gather { picks, shape: result }.into(), args)
+}
+
+/// The data and the result of a random `gather` with the result's elements as updates.
+fn scatter(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let (op, mut args) = gather(rng);
+    let Op::Gather(gather) = op else { unreachable!("made above") };
+    let elem = rng.pick(NUMBERS);
+    args[0] = tensor(&args[0].ty.with_elem(elem), rng);
+    args.insert(1, tensor(&TensorType { elem, shape: gather.shape }, rng));
+    let plain = Scatter::replacing(gather.picks);
+    let combine = if rng.flip() { ScalarExpr::call(reducer(rng)) } else { plain.combine.clone() };
+    (Scatter { combine, ..plain }.into(), args)
 }
 
 fn pad(rng: &mut Rng) -> (Op, Vec<Tensor>) {
@@ -366,6 +383,36 @@ fn requantize(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let (q, from_zero_point) = codes(rng);
     let ratio = scales(&q.ty.shape, rng);
     (Requantize { from_zero_point, to: encoding(rng) }.into(), vec![q, ratio])
+}
+
+/// Few different values, so that some are equal.
+fn topk(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let rank = rng.between(1, 3);
+    let ty = TensorType { elem: rng.pick(NUMBERS), shape: shape(rank, rng) };
+    let x = Tensor::from_fn(ty.clone(), |_| Scalar::from_i64(ty.elem, rng.below(5) as i64));
+    let axis = rng.below(rank);
+    let (k, result) = (rng.between(1, ty.shape[axis]) as u32, rng.below(2) as u32);
+    (TopK { axis: axis as u32, k, largest: rng.flip(), result }.into(), vec![x])
+}
+
+fn non_zero(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let rank = rng.between(1, 4);
+    let ty = TensorType { elem: rng.pick(ElemType::ALL), shape: shape(rank, rng) };
+    let x = Tensor::from_fn(ty.clone(), |_| Scalar::from_i64(ty.elem, rng.below(2) as i64));
+    (NonZero { result: rng.below(2) as u32 }.into(), vec![x])
+}
+
+fn non_max_suppression(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let [batches, classes, n] = [rng.between(1, 2), rng.between(1, 2), rng.between(1, 6)];
+    let f32s = |dims: &[usize]| TensorType::new(ElemType::F32, dims);
+    let boxes = tensor(&f32s(&[batches, n, 4]), rng);
+    let scores = tensor(&f32s(&[batches, classes, n]), rng);
+    let count = Tensor::from_i64s(&[1], &[rng.below(5) as i64]);
+    let [overlap, score] = [rng.real() / 2.0, rng.real()].map(|v| v as f32);
+    let limits = [overlap, score].map(|v| Tensor::from_f32s(&[1], &[v]));
+    let (centred, per_class) = (rng.flip(), rng.between(1, n) as u32);
+    let op = NonMaxSuppression { centred, per_class, result: rng.below(2) as u32 };
+    (op.into(), [boxes, scores, count].into_iter().chain(limits).collect())
 }
 
 #[cfg(test)]

@@ -137,14 +137,18 @@ fn operand_counts(op: &Op) -> RangeInclusive<usize> {
     match op {
         Op::Input(_) | Op::Const(_) => exactly(0),
         Op::Broadcast(_)
+        | Op::NonZero(_)
         | Op::Pad(_)
         | Op::Pool(_)
         | Op::Reduce(_)
         | Op::Reshape(_)
         | Op::Slice(_)
+        | Op::TopK(_)
         | Op::Transpose(_) => exactly(1),
         Op::Dequantize(_) | Op::Quantize(_) => exactly(2),
         Op::Requantize(_) => exactly(3),
+        Op::NonMaxSuppression(_) => exactly(5),
+        Op::Scatter(_) => 2..=usize::MAX,
         Op::Map(map) => exactly((map.body.params() as usize).max(1)),
         Op::MatMul(matmul) => exactly((matmul.epilogue.params() as usize).max(1) + 1),
         Op::Conv(conv) => exactly((conv.epilogue.params() as usize).max(1) + 1),
@@ -163,11 +167,15 @@ fn shapes_like_result<'a>(op: &Op, args: &'a [&'a TensorType]) -> &'a [&'a Tenso
         | Op::Const(_)
         | Op::Gather(_)
         | Op::Input(_)
+        | Op::NonMaxSuppression(_)
+        | Op::NonZero(_)
         | Op::Pad(_)
         | Op::Pool(_)
         | Op::Reduce(_)
         | Op::Reshape(_)
+        | Op::Scatter(_)
         | Op::Slice(_)
+        | Op::TopK(_)
         | Op::Transpose(_) => &[],
     }
 }

@@ -1,5 +1,6 @@
 //! Builds the kernel form of a tensor op.
 
+use super::routine::Routine;
 use super::{
     Access, Axis, AxisId, AxisKind, Index, Kernel, Operand, OperandId, Outside, Reduce, Role, Stage,
 };
@@ -25,6 +26,7 @@ impl KernelBuilder {
                 axes: PrimaryMap::new(),
                 rows: Vec::new(),
                 stages: Vec::new(),
+                routine: None,
                 schedule: None,
             },
         }
@@ -58,6 +60,11 @@ impl KernelBuilder {
     /// Adds an axis.
     pub fn axis(&mut self, extent: usize, kind: AxisKind) -> AxisId {
         self.kernel.axes.push(Axis { extent, kind })
+    }
+
+    /// Makes the kernel compute this instead of stages.
+    pub fn routine(&mut self, routine: Routine) {
+        self.kernel.routine = Some(routine);
     }
 
     /// Adds a stage.

@@ -122,7 +122,11 @@ pub fn eval_kernel(kernel: &Kernel, inputs: &[&Tensor]) -> Vec<Tensor> {
             input.clone().reshaped(&operand.ty.shape)
         }
     };
-    let tensors = kernel.operands.values().map(&mut fill).collect();
+    let tensors: PrimaryMap<OperandId, Tensor> = kernel.operands.values().map(&mut fill).collect();
+    if let Some(routine) = &kernel.routine {
+        let is_read = |(id, tensor)| (kernel.operands[id].role != Role::Write).then_some(tensor);
+        return routine.eval(&tensors.iter().filter_map(is_read).collect::<Vec<_>>());
+    }
     let mut run = Run { kernel, tensors, point: SecondaryMap::new() };
     for_each_index(&run.extents(&kernel.rows), |index| {
         run.move_to(&kernel.rows, index);

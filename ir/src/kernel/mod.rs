@@ -16,9 +16,11 @@
 //! is bound to a whole constant.
 //! **K7** each stage iterates the kernel's row axes first; a local is accessed without them, and
 //! written before the stages that read it.
+//! **K8** a kernel has either stages or a routine, whose operands and results are its operands.
 
 pub mod build;
 pub mod eval;
+pub mod routine;
 pub mod schedule;
 pub mod verify;
 
@@ -30,6 +32,7 @@ use crate::scalar::func::ScalarFn;
 use crate::tensor::{Scalar, Tensor};
 use crate::types::TensorType;
 use cranelift_entity::{PrimaryMap, entity_impl};
+use routine::Routine;
 use schedule::Schedule;
 
 /// A kernel.
@@ -163,6 +166,8 @@ pub struct Kernel {
     pub rows: Vec<AxisId>,
     /// Stages in execution order.
     pub stages: Vec<Stage>,
+    /// What is computed when there are no stages.
+    pub routine: Option<Routine>,
     /// How to run it; `None` until scheduled.
     pub schedule: Option<Schedule>,
 }

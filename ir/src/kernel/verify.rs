@@ -3,6 +3,7 @@
 
 mod calls;
 mod coverage;
+mod routine;
 mod rows;
 
 use super::{
@@ -13,7 +14,7 @@ use crate::diag::Violation;
 use crate::types::ElemType;
 use std::collections::BTreeSet;
 
-/// Checks K1 to K7; every violation is reported.
+/// Checks K1 to K8; every violation is reported.
 pub fn verify(kernels: &Kernels) -> Result<(), Vec<Violation>> {
     let mut found = Vec::new();
     for (id, kernel) in &kernels.kernels {
@@ -24,13 +25,16 @@ pub fn verify(kernels: &Kernels) -> Result<(), Vec<Violation>> {
     if found.is_empty() { Ok(()) } else { Err(found) }
 }
 
-/// Checks K1 to K5 and K7 of one kernel; every violation is reported.
+/// Checks K1 to K5, K7 and K8 of one kernel; every violation is reported.
 pub fn verify_kernel(kernel: &Kernel) -> Result<(), Vec<Violation>> {
     let found = violations(kernel);
     if found.is_empty() { Ok(()) } else { Err(found) }
 }
 
 fn violations(kernel: &Kernel) -> Vec<Violation> {
+    if let Some(routine) = &kernel.routine {
+        return routine::violations(kernel, routine);
+    }
     let mut check = Check { kernel, place: "kernel".into(), found: Vec::new() };
     check.axes();
     for (number, stage) in kernel.stages.iter().enumerate() {

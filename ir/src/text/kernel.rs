@@ -29,11 +29,14 @@ use super::tables::{Tables, write_locs};
 use super::write::{text_of, write_list, write_string};
 use super::{ParseError, Parsed, PrintOptions};
 use crate::affine::Affine;
+use crate::graph::ops::OpTag;
+use crate::kernel::routine::Routine;
 use crate::kernel::{
     Access, Axis, AxisId, AxisKind, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
     Outside, Reduce, Role, Stage,
 };
 use crate::scalar::ScalarExpr;
+use crate::types::{ElemType, TensorType};
 use cranelift_entity::PrimaryMap;
 use indexmap::IndexSet;
 use std::collections::BTreeMap;
@@ -108,6 +111,7 @@ fn write_kernel(out: &mut String, id: KernelId, kernel: &Kernel) -> fmt::Result 
     write_declaration(out, kernel)?;
     write_rows(out, kernel)?;
     kernel.stages.iter().try_for_each(|stage| write_stage(out, kernel, stage))?;
+    write_routine(out, kernel)?;
     if let Some(schedule) = &kernel.schedule {
         write_schedule(out, schedule)?;
     }
@@ -141,6 +145,22 @@ fn write_rows(out: &mut String, kernel: &Kernel) -> fmt::Result {
     out.push_str("  rows");
     kernel.rows.iter().try_for_each(|&a| write!(out, " {a}:{}", kernel.extent(a)))?;
     out.write_char('\n')
+}
+
+/// The op that stands for a routine: its first result.
+fn write_routine(out: &mut String, kernel: &Kernel) -> fmt::Result {
+    let Some(op) = kernel.routine.as_ref().and_then(|routine| routine.result(0)) else {
+        return Ok(());
+    };
+    write!(out, "  routine {} ", op.tag().mnemonic())?;
+    op.write(out, &result_type(&kernel.operands))?;
+    out.write_char('\n')
+}
+
+/// The type of the first result, from which attributes take their defaults.
+fn result_type(operands: &PrimaryMap<OperandId, Operand>) -> TensorType {
+    let written = operands.values().find(|o| o.role == Role::Write);
+    written.map_or_else(|| TensorType::new(ElemType::F32, &[]), |o| o.ty.clone())
 }
 
 fn write_stage(out: &mut String, kernel: &Kernel, stage: &Stage) -> fmt::Result {
@@ -236,7 +256,7 @@ impl<'a> KernelParser<'a> {
         }
         let mut rows = Vec::new();
         if c.eat("rows") {
-            while c.at_kind(Kind::Word) && !c.at("axes") && !c.at("schedule") {
+            while c.at_kind(Kind::Word) && !c.at("axes") && !c.at("schedule") && !c.at("routine") {
                 rows.push(self.axis(c, AxisKind::Parallel)?);
             }
         }
@@ -244,10 +264,18 @@ impl<'a> KernelParser<'a> {
         while c.eat("axes") {
             stages.push(self.stage(c)?);
         }
+        let routine = if c.eat("routine") { Some(self.routine(c)?) } else { None };
         let schedule = if c.at("schedule") { Some(parse_schedule(c, &self)?) } else { None };
         c.expect("}")?;
         let (operands, axes) = (self.operands, self.axes);
-        Ok((symbol, Kernel { name, operands, axes, rows, stages, schedule }))
+        Ok((symbol, Kernel { name, operands, axes, rows, stages, routine, schedule }))
+    }
+
+    fn routine(&self, c: &mut Cursor<'a>) -> Parse<Routine> {
+        let token = c.peek();
+        let tag = c.word_as("a routine", OpTag::from_mnemonic)?;
+        let op = tag.parse(c, &result_type(&self.operands))?;
+        Routine::of(&op).ok_or_else(|| token.error("the op is not a routine"))
     }
 
     fn operand(&mut self, c: &mut Cursor<'a>, default: Role) -> Parse<()> {
@@ -375,7 +403,7 @@ mod tests {
     use super::{parse_kernels, print_kernel, print_kernels};
     use crate::affine::Affine;
     use crate::graph::ops::{
-        Concat, Conv, Layout, Pad, Pool, Reduce as ReduceOp, TensorOp, Window,
+        Concat, Conv, Layout, Pad, Pool, Reduce as ReduceOp, TensorOp, TopK, Window,
     };
     use crate::kernel::build::{KernelBuilder, access, access_axes};
     use crate::kernel::schedule::{Pack, Schedule};
@@ -487,6 +515,15 @@ mod tests {
     }
 
     #[test]
+    fn routines_round_trip() {
+        let topk = TopK { axis: 1, k: 3, largest: false, result: 1 };
+        let text = check_kernel(topk.kernel(&[&f32s(&[2, 8])]));
+        let head = "(%p0: f32[2,8]) -> (%p1: f32[2,3], %p2: i64[2,3])";
+        assert!(text.contains(head), "{text}");
+        assert!(text.contains("  routine topk {axis = 1, k = 3, largest = false}\n}"), "{text}");
+    }
+
+    #[test]
     fn axes_in_another_order_are_declared() {
         let reduce = ReduceOp { func: ScalarFn::Add, dims: vec![0] };
         let text = check_kernel(reduce.kernel(&[&f32s(&[2, 3])]));
@@ -590,6 +627,7 @@ mod tests {
                 "2:43: the epilogue's first parameter is the accumulator",
             ),
             ("schedule fuse(n)", "2:10: no clause is called `fuse`"),
+            ("routine map {body = (v) -> v}", "2:9: the op is not a routine"),
         ] {
             assert_eq!(kernel(bad).expect_err(bad).to_string(), message);
         }

@@ -34,7 +34,13 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
         Op::Input(_) | Op::Const(_) => 0.0,
         Op::Reshape(_) | Op::Broadcast(_) => VIEW,
         Op::Transpose(_) => STRIDED * traffic,
-        Op::Slice(_) | Op::Pad(_) | Op::Concat(_) => traffic,
+        Op::Slice(_)
+        | Op::Pad(_)
+        | Op::Concat(_)
+        | Op::NonMaxSuppression(_)
+        | Op::NonZero(_)
+        | Op::Scatter(_)
+        | Op::TopK(_) => traffic,
         Op::Gather(_) => {
             let picked = args[0].read_bytes.saturating_sub(result.ty.bytes());
             traffic - picked as f64 + elements * SCALAR

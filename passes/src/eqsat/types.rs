@@ -90,11 +90,15 @@ impl Analysis<Node> for Facts {
             | Op::Gather(_)
             | Op::Map(_)
             | Op::MatMul(_)
+            | Op::NonMaxSuppression(_)
+            | Op::NonZero(_)
             | Op::Pad(_)
             | Op::Pool(_)
             | Op::Quantize(_)
             | Op::Reduce(_)
-            | Op::Requantize(_) => (args.iter().all(|f| f.constant), None, ty.bytes()),
+            | Op::Requantize(_)
+            | Op::Scatter(_)
+            | Op::TopK(_) => (args.iter().all(|f| f.constant), None, ty.bytes()),
         };
         Fact { ty, constant, uniform, read_bytes, inline: false, shared: false }
     }

@@ -58,9 +58,13 @@ fn is_fusible(op: &Op) -> bool {
         | Op::Gather(_)
         | Op::Input(_)
         | Op::MatMul(_)
+        | Op::NonMaxSuppression(_)
+        | Op::NonZero(_)
         | Op::Pad(_)
         | Op::Pool(_)
         | Op::Reduce(_)
-        | Op::Slice(_) => false,
+        | Op::Scatter(_)
+        | Op::Slice(_)
+        | Op::TopK(_) => false,
     }
 }

@@ -17,8 +17,8 @@ use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::{Shape, TensorType};
 use smallvec::SmallVec;
 
-/// A kernel and what it is called with, before kernels are interned. Its last argument is its only
-/// result.
+/// A kernel and what it is called with, before kernels are interned. The last argument of
+/// a structured kernel is its only result.
 #[derive(Clone)]
 pub(super) struct Piece {
     pub(super) kernel: Kernel,
@@ -230,6 +230,7 @@ impl Merge {
             axes: PrimaryMap::new(),
             rows: Vec::new(),
             stages: Vec::new(),
+            routine: None,
             schedule: None,
         };
         let axes = last.shared_axes(shared).iter();

@@ -48,6 +48,8 @@ struct Former<'g> {
     views: SecondaryMap<OpId, Option<View>>,
     pieces: Vec<Piece>,
     interned: IndexMap<Kernel, KernelId>,
+    /// The results of each routine and its operands; ops that are its results share one call.
+    routines: IndexMap<(Kernel, Vec<OpId>), Vec<View>>,
 }
 
 impl<'g> Former<'g> {
@@ -66,8 +68,14 @@ impl<'g> Former<'g> {
             program: Program::default(),
             locs: graph.locs.clone(),
         };
-        let (views, interned) = (SecondaryMap::new(), IndexMap::new());
-        Former { graph, out, views, pieces: Vec::new(), interned }
+        Former {
+            graph,
+            out,
+            views: SecondaryMap::new(),
+            pieces: Vec::new(),
+            interned: IndexMap::new(),
+            routines: IndexMap::new(),
+        }
     }
 
     fn view(&self, op: OpId) -> &View {
@@ -91,6 +99,9 @@ impl<'g> Former<'g> {
             op => {
                 let types: Vec<&TensorType> = data.args.iter().map(|&a| self.graph.ty(a)).collect();
                 let kernel = op.kernel(&types);
+                if kernel.routine.is_some() {
+                    return self.routine(kernel, &data.args, op.result(), data.loc);
+                }
                 match views::absorbed(&kernel)
                     .and_then(|read| self.view(data.args[0]).seen_by(read, &kernel))
                 {
@@ -151,6 +162,31 @@ impl<'g> Former<'g> {
         View::whole(result, ty)
     }
 
+    /// One result of a routine, which is called for the first of its results; it reads whole buffers.
+    fn routine(&mut self, kernel: Kernel, args: &[OpId], result: usize, loc: LocId) -> View {
+        let key = (kernel, args.to_vec());
+        if let Some(results) = self.routines.get(&key) {
+            return results[result].clone();
+        }
+        for &arg in args {
+            if !self.view(arg).is_whole() {
+                self.materialize(arg);
+            }
+        }
+        let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
+        let bound = self.bind(&key.0, &views);
+        let mut buffers: SmallVec<[BufferId; 6]> = views.iter().map(|v| v.buffer).collect();
+        let written = bound.operands.values().filter(|o| o.role == Role::Write);
+        let types: Vec<TensorType> = written.map(|o| o.ty.clone()).collect();
+        let results = types.iter().map(|ty| View::whole(self.buffer(ty, Home::Arena), ty));
+        let results: Vec<View> = results.collect();
+        buffers.extend(results.iter().map(|view| view.buffer));
+        self.pieces.push(Piece { kernel: bound, args: buffers, locs: vec![loc] });
+        let view = results[result].clone();
+        self.routines.insert(key, results);
+        view
+    }
+
     /// Replaces each operand by the buffer that its view reads.
     fn bind(&self, kernel: &Kernel, views: &[&View]) -> Kernel {
         const COPIED: &str = "views that do not compose were copied";
@@ -182,7 +218,10 @@ impl<'g> Former<'g> {
         let pieces = std::mem::take(&mut self.pieces);
         let homes = &self.out.buffers;
         for piece in group::join_rows(pieces, |buffer| homes[buffer].home == Home::Arena) {
-            let mut kernel = collapse::canonical(piece.kernel);
+            let mut kernel = piece.kernel;
+            if kernel.routine.is_none() {
+                kernel = collapse::canonical(kernel);
+            }
             if let Some(name) = recognise::name_of(&kernel) {
                 kernel.name = name;
             }

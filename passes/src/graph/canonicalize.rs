@@ -39,9 +39,15 @@ pub(crate) fn canonical(new: &mut Rebuild, op: &Op, args: &[OpId]) -> OpId {
         Op::Reshape(op) => reshape(new, &op.shape, args[0]),
         Op::Slice(op) => slice(new, op, args[0]),
         Op::Transpose(op) => transpose(new, &op.perm, args[0]),
-        Op::Const(_) | Op::Input(_) | Op::Quantize(_) | Op::Dequantize(_) | Op::Requantize(_) => {
-            new.emit(op.clone(), args)
-        }
+        Op::Const(_)
+        | Op::Input(_)
+        | Op::Quantize(_)
+        | Op::Dequantize(_)
+        | Op::NonMaxSuppression(_)
+        | Op::NonZero(_)
+        | Op::Requantize(_)
+        | Op::Scatter(_)
+        | Op::TopK(_) => new.emit(op.clone(), args),
     }
 }
 

@@ -85,7 +85,13 @@ fn lay_out(new: &mut Rebuild, op: &Op, args: &[Placed]) -> Placed {
             let operands = place_all(new, args, &perm);
             Placed { id: new.emit(op.clone(), &operands), perm }
         }
-        Op::Const(_) | Op::Input(_) | Op::MatMul(_) => {
+        Op::Const(_)
+        | Op::Input(_)
+        | Op::MatMul(_)
+        | Op::NonMaxSuppression(_)
+        | Op::NonZero(_)
+        | Op::Scatter(_)
+        | Op::TopK(_) => {
             let operands: Vec<OpId> = args.iter().map(|a| a.plain(new)).collect();
             Placed::as_is(new, op.clone(), &operands)
         }

@@ -5,7 +5,7 @@ use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 
 /// Emits `expr` over `args`; literals get `lanes` lanes.
-pub(super) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lanes: u8) -> ValueId {
+pub(crate) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lanes: u8) -> ValueId {
     values(b, expr.nodes(), args, lanes)[expr.root() as usize]
 }
 

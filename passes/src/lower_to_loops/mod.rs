@@ -3,7 +3,7 @@
 //! Needs: scheduled, verified kernels. Gives: functions in which tiles are unrolled, remainders and
 //! borders are blocks of their own, and every bounds test that intervals cannot decide is an `If`.
 
-mod expr;
+pub(crate) mod expr;
 mod lanes;
 mod nest;
 mod pack;
@@ -12,6 +12,7 @@ mod reduce;
 mod rows;
 mod segment;
 
+use crate::library;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::kernel::{
     Access, AxisId, AxisKind, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels,
@@ -34,16 +35,17 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
     for (id, kernel) in &kernels.kernels {
         funcs.push(lower_kernel(id, kernel, target));
     }
-    let mut program = Program::new(kernels);
+    let mut program = Program::new(kernels, &funcs);
     let steps = program.steps(&kernels.program.steps);
     let work = |(call, times): (&Call<KernelId>, u64)| {
         macs(&kernels.kernels[call.callee]).saturating_mul(times)
     };
+    let Program { buffers, consts, .. } = program;
     Loops {
         name: kernels.name.clone(),
         funcs,
-        buffers: program.buffers,
-        consts: program.consts,
+        buffers,
+        consts,
         inputs: kernels.inputs.clone(),
         outputs: kernels.outputs.clone(),
         program: program::Program { counters: kernels.program.counters.clone(), steps },
@@ -57,7 +59,11 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
 /// one element, which are values.
 #[must_use]
 pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
-    let mut b = LoopBuilder::new(&format!("k{:02}_{}", id.as_u32(), kernel.name));
+    let name = format!("k{:02}_{}", id.as_u32(), kernel.name);
+    if let Some(routine) = &kernel.routine {
+        return library::lower(&name, kernel, routine);
+    }
+    let mut b = LoopBuilder::new(&name);
     let layouts = pack::layouts(kernel);
     let mut params: SecondaryMap<OperandId, Option<ParamId>> = SecondaryMap::new();
     for (id, operand) in &kernel.operands {
@@ -137,6 +143,7 @@ impl<'a> Cx<'a> {
 /// Buffers and constants of the program, with packed constants interned.
 struct Program<'k> {
     kernels: &'k Kernels,
+    funcs: &'k PrimaryMap<FuncId, LoopFn>,
     buffers: PrimaryMap<BufferId, Buffer>,
     consts: PrimaryMap<ConstId, Tensor>,
     interned: IndexMap<(ConstId, Option<Layout>), BufferId>,
@@ -144,9 +151,10 @@ struct Program<'k> {
 }
 
 impl<'k> Program<'k> {
-    fn new(kernels: &'k Kernels) -> Program<'k> {
+    fn new(kernels: &'k Kernels, funcs: &'k PrimaryMap<FuncId, LoopFn>) -> Program<'k> {
         Program {
             kernels,
+            funcs,
             buffers: PrimaryMap::new(),
             consts: PrimaryMap::new(),
             interned: IndexMap::new(),
@@ -158,15 +166,17 @@ impl<'k> Program<'k> {
         map_steps(steps, self, &Program::call, &|program, place| program.place(place, None))
     }
 
+    /// A call; parameters beyond its arguments are memory of the function's own.
     fn call(&mut self, call: &Call<KernelId>) -> Call<FuncId> {
+        let callee = FuncId::from_u32(call.callee.as_u32());
         let kernel = &self.kernels.kernels[call.callee];
         let layouts = pack::layouts(kernel);
         let bound = kernel.bound().zip(&call.args);
         let mut args: SmallVec<[Place; 6]> =
             bound.map(|((o, _), p)| self.place(p, layouts[o].as_ref())).collect();
-        let scratch = kernel.operands.values().filter(|o| rows::is_scratch(o));
-        args.extend(scratch.map(|o| self.scratch(&o.ty)));
-        Call { callee: FuncId::from_u32(call.callee.as_u32()), args, loc: call.loc }
+        let scratch = self.funcs[callee].params.values().skip(args.len());
+        args.extend(scratch.map(|param| self.scratch(&param.ty)));
+        Call { callee, args, loc: call.loc }
     }
 
     /// Memory for one call.

@@ -14,11 +14,6 @@ pub(super) fn is_value(operand: &Operand) -> bool {
     operand.role == Role::Local && operand.ty.shape.numel() == 1
 }
 
-/// Whether an operand is memory that the function needs during one call only.
-pub(super) fn is_scratch(operand: &Operand) -> bool {
-    operand.role == Role::Local && !is_value(operand)
-}
-
 /// Emits all stages of a kernel.
 pub(super) fn lower<'k>(b: &mut LoopBuilder, kernel: &'k Kernel, cx: impl Fn(&'k Stage) -> Cx<'k>) {
     rows(b, kernel, &Env::new(), &kernel.rows, &|b, env| stages(b, kernel, env, &cx));

@@ -75,9 +75,11 @@ pub fn strategy_for(kernel: &Kernel, target: &Target, allowed: Class) -> &'stati
     STRATEGIES.iter().find(applies).expect("the scalar strategy always applies")
 }
 
-/// Gives each kernel without a schedule the plan of the first applicable strategy up to a class.
+/// Gives each structured kernel without a schedule the plan of the first applicable strategy up to a class.
 pub fn schedule(kernels: &mut Kernels, target: &Target, allowed: Class) {
-    for kernel in kernels.kernels.values_mut().filter(|k| k.schedule.is_none()) {
+    for kernel in
+        kernels.kernels.values_mut().filter(|k| !k.stages.is_empty() && k.schedule.is_none())
+    {
         kernel.schedule = (strategy_for(kernel, target, allowed).plan)(kernel, target);
     }
 }

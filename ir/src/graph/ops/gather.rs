@@ -48,10 +48,7 @@ impl Gather {
 
     /// The dimensions of the result that each index operand has, in operand order.
     pub fn index_dims(&self) -> impl Iterator<Item = &[u32]> {
-        self.picks.iter().filter_map(|pick| match pick {
-            Pick::Index(dims) => Some(dims.as_slice()),
-            Pick::Dim(_) => None,
-        })
+        index_dims(&self.picks)
     }
 
     fn check_dims(
@@ -138,8 +135,16 @@ impl TensorOp for Gather {
     }
 }
 
+/// The dimensions over which each index operand is, in operand order.
+pub(super) fn index_dims(picks: &[Pick]) -> impl Iterator<Item = &[u32]> {
+    picks.iter().filter_map(|pick| match pick {
+        Pick::Index(dims) => Some(dims.as_slice()),
+        Pick::Dim(_) => None,
+    })
+}
+
 /// The index for a position of the result, clamped to `0..extent`.
-fn look_up(index: &Tensor, dims: &[u32], at: &[usize], extent: usize) -> usize {
+pub(super) fn look_up(index: &Tensor, dims: &[u32], at: &[usize], extent: usize) -> usize {
     let strides = index.ty.shape.strides();
     let flat = dims.iter().zip(strides).map(|(&d, stride)| at[d as usize] * stride).sum();
     index.get(flat).as_i64().clamp(0, extent as i64 - 1) as usize

@@ -9,13 +9,17 @@ mod gather;
 mod input;
 mod map;
 mod matmul;
+mod nms;
+mod non_zero;
 mod pad;
 mod pool;
 mod product;
 mod quant;
 mod reduce;
 mod reshape;
+mod scatter;
 mod slice;
+mod topk;
 mod transpose;
 mod wide;
 mod window;
@@ -28,13 +32,17 @@ pub use gather::{Gather, Pick};
 pub use input::Input;
 pub use map::Map;
 pub use matmul::MatMul;
+pub use nms::NonMaxSuppression;
+pub use non_zero::NonZero;
 pub use pad::Pad;
 pub use pool::Pool;
 pub use product::{Zeros, is_code, sum_elem};
 pub use quant::{Dequantize, Quantize, Requantize};
 pub use reduce::Reduce;
 pub use reshape::Reshape;
+pub use scatter::Scatter;
 pub use slice::Slice;
+pub use topk::TopK;
 pub use transpose::Transpose;
 pub use window::{Layout, Window};
 
@@ -60,8 +68,13 @@ pub trait TensorOp {
     /// The result, by naive loops written from the ONNX text: the oracle and the constant folder.
     fn eval(&self, args: &[&Tensor]) -> Tensor;
 
-    /// What it computes, as a structured kernel with operands `args…, result`.
+    /// What it computes, as a kernel with operands `args…, result…`.
     fn kernel(&self, args: &[&TensorType]) -> Kernel;
+
+    /// Which of the results of the kernel this op is.
+    fn result(&self) -> usize {
+        0
+    }
 }
 
 macro_rules! ops {
@@ -132,13 +145,19 @@ macro_rules! ops {
             pub fn kernel(&self, args: &[&TensorType]) -> Kernel {
                 match self { $(Op::$op(op) => op.kernel(args)),* }
             }
+
+            /// See `TensorOp::result`.
+            #[must_use]
+            pub fn result(&self) -> usize {
+                match self { $(Op::$op(op) => op.result()),* }
+            }
         }
     };
 }
 
 ops! {
-    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Map, MatMul, Pad, Pool, Quantize, Reduce,
-    Requantize, Reshape, Slice, Transpose,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Map, MatMul, NonMaxSuppression, NonZero,
+    Pad, Pool, Quantize, Reduce, Requantize, Reshape, Scatter, Slice, TopK, Transpose,
 }
 
 /// Declares an op's attributes; the one field list serves storage, printing and parsing.
@@ -240,7 +259,7 @@ mod tests {
                 assert_eq!(Ok(&expected.ty), op.infer(&types).as_ref(), "{op:?}");
                 let kernel = op.kernel(&types);
                 assert_eq!(verify_kernel(&kernel), Ok(()), "{op:?}");
-                let found = eval_kernel(&kernel, &args).remove(0);
+                let found = eval_kernel(&kernel, &args).remove(op.result());
                 check_agreement(&op, &expected, &found.reshaped(&expected.ty.shape));
             }
         }
