@@ -39,6 +39,8 @@ codes! {
         "The shapes or types of operands do not fit together.";
     NonConstantOperand "non-constant-operand" Unsupported
         "An operand that decides shapes must be known at compile time. Fold the model with fixed input shapes first, or export it with static shapes.";
+    DataDependentShape "data-dependent-shape" Unsupported
+        "The size of a value depends on the data, so nothing but the caller can use it: it must be an output of the model, beside which the output `<name>.count` says how much of it is used. Cut the model there, or make the operand constant.";
     DynamicShape "dynamic-shape" Usage
         "A dimension of an input has no value; all shapes are fixed at compile time. Pass `--dim name=value` or `--shape input:1x3x224x224`.";
     UnknownDim "unknown-dim" Usage

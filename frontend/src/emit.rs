@@ -12,6 +12,7 @@ use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr};
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, Shape, TensorType};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// Constants up to this many elements are computed at import even when they grow.
 const SMALL: usize = 1 << 16;
@@ -22,6 +23,8 @@ const MAX_FOLD_WORK: usize = 1 << 24;
 /// A graph builder with ONNX-shaped conveniences.
 pub(crate) struct Emit {
     builder: GraphBuilder,
+    /// How much of a value is used, for values of data-dependent size.
+    counts: BTreeMap<OpId, OpId>,
 }
 
 /// A `map` body under construction over operands of one element type.
@@ -103,7 +106,7 @@ impl Body<'_> {
 impl Emit {
     /// An empty graph.
     pub(crate) fn new(name: &str) -> Emit {
-        Emit { builder: GraphBuilder::new(name) }
+        Emit { builder: GraphBuilder::new(name), counts: BTreeMap::new() }
     }
 
     /// The finished graph, dead ops included.
@@ -120,6 +123,16 @@ impl Emit {
     pub(crate) fn input(&mut self, name: &str, ty: TensorType) -> OpId {
         let input = self.builder.input(name, ty.clone());
         if ty.shape.numel() == 0 { self.constant(Tensor::zeros(ty)) } else { input }
+    }
+
+    /// States how much of a value of data-dependent size is used.
+    pub(crate) fn state_count(&mut self, value: OpId, count: OpId) {
+        self.counts.insert(value, count);
+    }
+
+    /// How much of a value is used, when that depends on the data.
+    pub(crate) fn count_of(&self, value: OpId) -> Option<OpId> {
+        self.counts.get(&value).copied()
     }
 
     /// Names a result of the graph.

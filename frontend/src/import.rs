@@ -173,7 +173,12 @@ impl<'a> Walk<'a> {
             }
             if let Some(&Some(value)) = self.values.get(output.name.as_str()) {
                 match value.format.map_or(Ok(value.op), |f| f.encode(&mut self.emit, value.op)) {
-                    Ok(codes) => self.emit.output(&output.name, codes),
+                    Ok(codes) => {
+                        self.emit.output(&output.name, codes);
+                        if let Some(count) = self.emit.count_of(value.op) {
+                            self.emit.output(&format!("{}.count", output.name), count);
+                        }
+                    }
                     Err(problem) => self.problems.push(problem),
                 }
             }
@@ -245,9 +250,11 @@ impl<'a> Walk<'a> {
                 inputs.len()
             )));
         }
+        let count = self.operand_count(op, inputs)?;
         let external = self.options.external;
         let mut cx = ImportCx::new(&mut self.emit, node, opset, inputs.to_vec(), external);
         let results = ops::import(op, &mut cx)?;
+        count.iter().for_each(|&count| cx.emit.state_count(results[0], count));
         let stated = cx.stated_format();
         let surplus = node.outputs.iter().skip(results.len());
         let surplus = surplus.map(String::as_str).position(|name| self.used.contains(name));
@@ -258,6 +265,23 @@ impl<'a> Walk<'a> {
                 results.len() + n,
                 op.name
             ))),
+        }
+    }
+
+    /// How much of the first operand is used, when that depends on the data.
+    fn operand_count(
+        &self,
+        op: &OnnxOp,
+        inputs: &[Option<Value>],
+    ) -> Result<Option<OpId>, Diagnostic> {
+        let counts = inputs.iter().map(|value| self.emit.count_of((*value)?.op));
+        let counts: Vec<Option<OpId>> = counts.collect();
+        match counts.iter().position(Option::is_some) {
+            Some(0) if op.keeps_count => Ok(counts[0]),
+            None => Ok(None),
+            Some(n) => Err(Code::DataDependentShape
+                .error(format!("the size of operand {n} depends on the data"))
+                .help("make that value an output of the model and cut the model there")),
         }
     }
 

@@ -16,7 +16,9 @@ use edgecc_ir::types::ElemType;
 
 pub(super) const OPS: &[OnnxOp] = &[
     row("BitShift", 11, 2..=2, One(bit_shift)),
-    row("Cast", 6, 1..=1, One(cast)).limits("no strings; floats saturate when cast to integers"),
+    row("Cast", 6, 1..=1, One(cast))
+        .limits("no strings; floats saturate when cast to integers")
+        .keeps_count(),
     row("CastLike", 15, 2..=2, One(cast_like)).limits("as Cast"),
     row("Celu", 12, 1..=1, One(celu)),
     row("Clip", 6, 1..=1, One(clip_attributes)),

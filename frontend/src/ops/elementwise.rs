@@ -165,7 +165,7 @@ fn is_nan(b: &mut Body<'_>, x: NodeId) -> NodeId {
 }
 
 /// The larger or smaller value; NaN when either operand is, as ONNX Runtime and NumPy do.
-fn extremum(b: &mut Body<'_>, func: F, x: NodeId, y: NodeId) -> NodeId {
+pub(super) fn extremum(b: &mut Body<'_>, func: F, x: NodeId, y: NodeId) -> NodeId {
     let best = b.f2(func, x, y);
     if !b.elem.is_float() {
         return best;

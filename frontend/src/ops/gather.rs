@@ -118,7 +118,7 @@ pub(super) fn along(
 }
 
 /// The positions that `indices` name in a dimension: negative ones count from the end.
-fn positions(emit: &mut Emit, indices: OpId, extent: usize) -> Result<OpId, Diagnostic> {
+pub(super) fn positions(emit: &mut Emit, indices: OpId, extent: usize) -> Result<OpId, Diagnostic> {
     if let Some(tensor) = emit.const_tensor(indices) {
         let tensor = in_range(&tensor, extent)?;
         return Ok(emit.constant(tensor));

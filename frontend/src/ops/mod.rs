@@ -11,6 +11,7 @@ mod activation;
 mod arg;
 mod attention;
 mod bits;
+mod compress;
 mod constant;
 mod conv;
 mod conv_transpose;
@@ -35,6 +36,8 @@ mod reshape;
 mod resize;
 mod sample;
 mod scan;
+mod scatter;
+mod search;
 mod sequence;
 mod slice;
 mod softmax;
@@ -78,6 +81,8 @@ pub(crate) struct OnnxOp {
     pub import: Import,
     /// What is not supported; empty when everything is.
     pub limits: &'static str,
+    /// The first operand may have a size that depends on the data, which the result then has.
+    pub keeps_count: bool,
 }
 
 const ANY: usize = usize::MAX;
@@ -89,13 +94,18 @@ const fn row(
     arity: RangeInclusive<usize>,
     import: Import,
 ) -> OnnxOp {
-    OnnxOp { name, domain: "", since, arity, import, limits: "" }
+    OnnxOp { name, domain: "", since, arity, import, limits: "", keeps_count: false }
 }
 
 impl OnnxOp {
     /// States what is not supported.
     const fn limits(self, limits: &'static str) -> OnnxOp {
         OnnxOp { limits, ..self }
+    }
+
+    /// States that zeros of the first operand that are not in use stay where they are, or move.
+    const fn keeps_count(self) -> OnnxOp {
+        OnnxOp { keeps_count: true, ..self }
     }
 }
 
@@ -105,6 +115,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     arg::OPS,
     attention::OPS,
     bits::OPS,
+    compress::OPS,
     constant::OPS,
     conv::OPS,
     conv_transpose::OPS,
@@ -128,6 +139,8 @@ const FAMILIES: &[&[OnnxOp]] = &[
     sample::OPS,
     scan::OPS,
     sequence::OPS,
+    scatter::OPS,
+    search::OPS,
     slice::OPS,
     softmax::OPS,
     spectral::OPS,

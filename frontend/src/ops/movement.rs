@@ -17,7 +17,7 @@ pub(super) const OPS: &[OnnxOp] = &[
     row("SpaceToDepth", 1, 1..=1, One(space_to_depth)),
     row("Split", 2, 1..=2, Many(split)).limits("constant sizes"),
     row("Tile", 6, 2..=2, One(tile)).limits("constant repeats"),
-    row("Transpose", 1, 1..=1, One(transpose)),
+    row("Transpose", 1, 1..=1, One(transpose)).keeps_count(),
 ];
 
 fn concat(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {

@@ -9,5 +9,6 @@ mod ops_doc;
 mod options;
 mod positions;
 mod resampling;
+mod routines;
 mod signal;
 mod values;
