@@ -97,6 +97,25 @@ fn causal_convolutions_keep_their_last_positions() {
 }
 
 #[test]
+fn rotary_embeddings_turn_pairs_by_their_position() {
+    let turned = |interleaved| {
+        let mut m = Model::new(23);
+        m.f32s("cos", &[2, 1], &[1.0, 0.0]);
+        m.f32s("sin", &[2, 1], &[0.0, 1.0]);
+        m.i64s("at", &[1, 1], &[1]);
+        let attributes = vec![
+            int("interleaved", interleaved),
+            int("rotary_embedding_dim", 2),
+            int("num_heads", 1),
+        ];
+        let x = Tensor::from_f32s(&[1, 1, 3], &[1.0, 2.0, 3.0]);
+        apply(m, "RotaryEmbedding", &["x", "cos", "sin", "at"], attributes, &x)
+    };
+    near(&turned(0), &[1, 1, 3], &[-2.0, 1.0, 3.0]);
+    near(&turned(1), &[1, 1, 3], &[-2.0, 1.0, 3.0]);
+}
+
+#[test]
 fn grids_run_over_pixel_centres_or_corners() {
     let grid = |corners| {
         let mut m = Model::new(20);
