@@ -5,7 +5,9 @@
 //! reshape of a whole buffer is a call binding, a view that no access map can express is copied once.
 
 mod collapse;
+mod compact;
 mod group;
+mod lift;
 mod settle;
 mod views;
 
@@ -233,6 +235,7 @@ impl<'g> Former<'g> {
             let args = piece.args.into_iter().map(Into::into).collect();
             self.out.program.steps.push(Step::Call(Call { callee: kernel, args, loc }));
         }
+        compact::drop_unused_buffers(&mut self.out);
         self.out
     }
 

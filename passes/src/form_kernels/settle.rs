@@ -1,6 +1,8 @@
 //! Simplifies the stages of a kernel among themselves: values that are used once or are cheap are
-//! computed where they are used, maps of a reduced value become its epilogue.
+//! computed where they are used, maps of a reduced value become its epilogue, and what a whole row
+//! shares is computed once.
 
+use super::lift::lift_one;
 use crate::graph::simplify::simplify;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::affine::Affine;
@@ -15,7 +17,7 @@ const CHEAP: usize = 4;
 
 /// Brings the stages into their simplest form.
 pub(super) fn settle(kernel: &mut Kernel) {
-    while inline_one(kernel) || fold_one(kernel) {}
+    while inline_one(kernel) || fold_one(kernel) || lift_one(kernel) {}
     if kernel.stages.len() == 1 {
         kernel.rows.clear();
     }
@@ -39,7 +41,7 @@ fn locals(kernel: &Kernel) -> Vec<OperandId> {
 }
 
 /// The axes of a stage inside the row axes.
-fn inner<'k>(kernel: &'k Kernel, stage: &'k Stage) -> &'k [AxisId] {
+pub(super) fn inner<'k>(kernel: &'k Kernel, stage: &'k Stage) -> &'k [AxisId] {
     &stage.axes[kernel.rows.len()..]
 }
 
@@ -67,15 +69,17 @@ fn try_inline(kernel: &mut Kernel, local: OperandId) -> Option<()> {
 /// Whether computing a value again costs about what loading it costs.
 fn is_cheap(stage: &Stage) -> bool {
     let simple = |node: &ScalarNode| match node {
-        ScalarNode::Call(func, _) => {
-            func.info().accuracy == Accuracy::Exact
-                && !matches!(func, ScalarFn::Div | ScalarFn::Sqrt)
-        }
+        ScalarNode::Call(func, _) => !is_costly(*func),
         ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Cast(..) => true,
     };
     stage.lookups().next().is_none()
         && stage.body.cost() <= CHEAP
         && stage.body.nodes().iter().all(simple)
+}
+
+/// Whether a function takes many instructions or one slow one.
+pub(super) fn is_costly(func: ScalarFn) -> bool {
+    func.info().accuracy != Accuracy::Exact || matches!(func, ScalarFn::Div | ScalarFn::Sqrt)
 }
 
 /// The stage with the body of `producer` in place of its reads of the producer's result.
@@ -183,7 +187,7 @@ fn fold(producer: &Stage, map: &Stage) -> Stage {
 }
 
 /// The stage with each access read once, and simplified functions.
-fn tidy(kernel: &Kernel, stage: Stage) -> Stage {
+pub(super) fn tidy(kernel: &Kernel, stage: Stage) -> Stage {
     let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
     let (body, reads) = unique(&stage.body, &[], &stage.reads, elem);
     let types: Vec<ElemType> = reads.iter().map(elem).collect();
