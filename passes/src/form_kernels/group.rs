@@ -84,6 +84,7 @@ impl Group {
 
     /// The group with a producer in front, if that pays.
     fn with(&self, producer: &Piece) -> Option<Group> {
+        let producer = &producer.in_order();
         let stage = producer.stage()?;
         self.members.iter().find(|m| m.stage().is_none()).is_none().then_some(())?;
         let most = self.shared.min(producer.kernel.parallel_axes(stage).count());
@@ -112,6 +113,18 @@ impl Piece {
 
     fn reads(&self, buffer: BufferId) -> bool {
         self.args[..self.args.len() - 1].contains(&buffer)
+    }
+
+    /// The same piece with its parallel axes in the order in which its result lies in memory.
+    fn in_order(&self) -> Piece {
+        let mut piece = self.clone();
+        if let [stage] = piece.kernel.stages.as_mut_slice()
+            && let Some(written) = position(&self.kernel, &stage.write)
+        {
+            let parallel = self.kernel.parallel_axes(stage).count();
+            stage.axes[..parallel].sort_by_key(|&a| std::cmp::Reverse(written.coefficient(a)));
+        }
+        piece
     }
 
     /// The operands that are bound to a buffer.
