@@ -39,7 +39,9 @@ fn rows_are_described() {
     let loops = edgecc_passes::loops::PASSES.iter().map(|row| (row.name, row.doc));
     let strategies = edgecc_passes::schedule::STRATEGIES.iter().map(|row| (row.name, row.doc));
     let targets = edgecc_fuzz::TARGETS.iter().map(|row| (row.name, row.doc));
-    let rows = passes.chain(loops).chain(strategies).chain(targets);
+    let kinds = edgecc_passes::recognise::ROW_KINDS.iter().map(|row| (row.name, row.doc));
+    let activations = edgecc_passes::recognise::ACTIVATIONS.iter().map(|row| (row.name, row.doc));
+    let rows = passes.chain(loops).chain(strategies).chain(targets).chain(kinds).chain(activations);
     let silent = rows.filter(|(_, doc)| doc.is_empty() || doc.ends_with('.'));
     let silent: Vec<String> = silent.map(|(name, _)| name.to_owned()).collect();
     assert_none("rows without one line of description, or with a full stop", &silent);
