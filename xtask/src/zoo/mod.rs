@@ -4,6 +4,7 @@
 mod document;
 mod limits;
 mod rows;
+mod tasks;
 
 use crate::build::{MACHINES, Machine, release_compiler};
 use crate::models::check::{self, Row};
@@ -30,6 +31,9 @@ pub(crate) struct Args {
     /// Use this compiler instead of building one
     #[arg(long, value_name = "FILE")]
     edgecc: Option<PathBuf>,
+    /// Run whole tasks instead, such as reading text: are the answers ONNX Runtime's?
+    #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json"])]
+    tasks: bool,
     /// Write the results to docs/zoo.md
     #[arg(long, conflicts_with_all = ["filter", "target"])]
     bless: bool,
@@ -41,6 +45,9 @@ pub(crate) struct Args {
 /// Checks each model, prints the table and fails if a model is wrong or beyond a limit.
 pub(crate) fn run(args: &Args) -> Outcome {
     let edgecc = args.edgecc.clone().map_or_else(release_compiler, Ok)?;
+    if args.tasks {
+        return tasks::run(&edgecc, args.dir.as_deref());
+    }
     let models = rows::models(args.dir.as_deref(), &args.filter)?;
     let is_wanted = |machine: &Machine| args.target.as_ref().is_none_or(|t| t == machine.arch);
     let machines: Vec<Machine> = MACHINES.into_iter().filter(is_wanted).collect();
