@@ -3,11 +3,12 @@
 Usage: reference.py MODEL FOLDER [--shape NAME:1x3] [--dim NAME=N] [--const NAME=VALUE] [--fill NAME=RECIPE]
        [--low X --high X]
 
-Writes raw tensors to FOLDER/in/0, FOLDER/in/1, ... and FOLDER/want/0, ..., and prints JSON: the
-number of nodes, the inputs' and outputs' types and shapes, whether the model computes with codes, and the
-arguments that close the model's open dimensions (1 unless told otherwise) and give constants. Floats are
+Writes raw tensors to FOLDER/in/0, FOLDER/in/1, ... and FOLDER/want/0, ..., for a model that computes with
+codes also what ONNX Runtime gives without rewriting it to FOLDER/plain/0, ..., and prints JSON: the
+number of nodes, the inputs' and outputs' types and shapes, the steps of outputs that are dequantised codes,
+whether the model computes with codes, and the arguments that close the model's open dimensions (1 unless told otherwise) and give constants. Floats are
 uniform between LOW and HIGH, codes of 8 bits uniform, other integers 0 or 1, unless there is a recipe:
-audio, ids:COUNT, prefix:COUNT (ones, then zeros), or a number for every element.
+audio, page, blocks of colour, ids:COUNT, prefix:COUNT (ones, then zeros), or a number for every element.
 """
 
 import argparse
@@ -18,8 +19,11 @@ import sys
 import numpy as np
 import onnx
 import onnxruntime
+from PIL import Image, ImageDraw, ImageFont
 
 SEED = 20240229
+BLOCK = 32
+MOVES = {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity"}
 QUANTISED = {"QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
 
 
@@ -56,9 +60,22 @@ def audio(shape, random):
     return (0.1 * voice + 0.01 * random.standard_normal(time.size)).reshape(shape)
 
 
+def page(shape):
+    """Lines of text on a grey page, [1,3,height,width] from -1 to 1."""
+    image = Image.new("L", (shape[3], shape[2]), 230)
+    for top in range(8, shape[2] - 30, 48):
+        ImageDraw.Draw(image).text((10, top), "The quick brown fox", 20, ImageFont.load_default(26))
+    return np.broadcast_to(np.asarray(image, "f4") / 127.5 - 1, shape)
+
+
 def recipe(words, shape, random):
-    """Values that a row of a table describes: audio, ids:COUNT, prefix:COUNT or one number."""
+    """Values that a row of a table describes: audio, page, blocks, ids:COUNT, prefix:COUNT or one number."""
     name, _, count = words.partition(":")
+    if name == "page":
+        return page(shape)
+    if name == "blocks":
+        coarse = random.uniform(-1, 1, [*shape[:2], *(-(-size // BLOCK) for size in shape[2:])])
+        return np.kron(coarse, np.ones((BLOCK, BLOCK)))[:, :, : shape[2], : shape[3]]
     if name == "audio":
         return audio(shape, random)
     if name == "ids":
@@ -84,10 +101,34 @@ def dtype(port):
     return {"float": "float32", "double": "float64"}.get(kind, kind)
 
 
-def session(model):
+def session(model, level=onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL):
     options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def steps(graph):
+    """The step of each output that is the result of a dequantisation, perhaps moved; else none."""
+    makers = {name: node for node in graph.node for name in node.output}
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants |= {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute}
+
+    def step(name):
+        node = makers.get(name)
+        if node is not None and node.op_type in MOVES:
+            return step(node.input[0])
+        if node is not None and node.op_type == "DequantizeLinear" and node.input[1] in constants:
+            return float(onnx.numpy_helper.to_array(constants[node.input[1]]).max())
+        return None
+
+    return [step(port.name) for port in graph.output]
+
+
+def store(folder, arrays):
+    folder.mkdir()
+    for i, array in enumerate(arrays):
+        np.ascontiguousarray(array).tofile(folder / str(i))
 
 
 def describe(array):
@@ -98,8 +139,7 @@ def main():
     args = arguments()
     oracle, random = session(args.model), np.random.default_rng(SEED)
     shapes, dims, consts, recipes = map(dict, (args.shape, args.dim, args.const, args.fill))
-    for name in ("in", "want"):
-        (args.folder / name).mkdir(parents=True)
+    (args.folder / "in").mkdir(parents=True)
     feeds, closing, free = {}, [], []
     for port in oracle.get_inputs():
         shape, is_open = shape_of(port, shapes, dims)
@@ -117,11 +157,15 @@ def main():
         values.tofile(args.folder / "in" / str(len(free)))
         free.append({"name": port.name, **describe(values)})
     wanted = oracle.run(None, feeds)
-    for i, array in enumerate(wanted):
-        np.ascontiguousarray(array).tofile(args.folder / "want" / str(i))
-    operators = [node.op_type for node in onnx.load(args.model, load_external_data=False).graph.node]
-    meta = {"nodes": len(operators), "inputs": free, "outputs": [describe(array) for array in wanted],
-            "closing": closing, "quantised": not QUANTISED.isdisjoint(operators)}
+    store(args.folder / "want", wanted)
+    graph = onnx.load(args.model, load_external_data=False).graph
+    outputs = [{**describe(array), "step": step} for array, step in zip(wanted, steps(graph))]
+    quantised = not QUANTISED.isdisjoint(node.op_type for node in graph.node)
+    if quantised:
+        plain = session(args.model, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+        store(args.folder / "plain", plain.run(None, feeds))
+    meta = {"nodes": len(graph.node), "inputs": free, "outputs": outputs, "closing": closing,
+            "quantised": quantised}
     json.dump(meta, sys.stdout)
 
 

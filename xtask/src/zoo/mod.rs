@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json"])]
     tasks: bool,
     /// Write the results to docs/zoo.md
-    #[arg(long, conflicts_with_all = ["filter", "target"])]
+    #[arg(long, conflicts_with_all = ["filter", "target", "dir"])]
     bless: bool,
     /// Print JSON instead of a table
     #[arg(long)]
