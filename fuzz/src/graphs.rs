@@ -7,7 +7,7 @@
 use edgecc_ir::graph::build::GraphBuilder;
 use edgecc_ir::graph::ops::{
     Broadcast, Concat, Conv, Dequantize, Gather, Layout, Map, MatMul, Op, Pad, Pick, Pool,
-    Quantize, Reduce, Reshape, Slice, Transpose, Window,
+    Quantize, Reduce, Reshape, Scatter, Slice, TopK, Transpose, Window,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::rng::Rng;
@@ -91,7 +91,7 @@ impl Generator<'_> {
 
     /// Adds one op over `x`; `None` when the chosen one does not fit.
     fn extend(&mut self, x: OpId) -> Option<OpId> {
-        match self.rng.below(15) {
+        match self.rng.below(17) {
             0 | 1 => self.unary(x),
             2 | 3 => self.binary(x),
             4 | 5 => self.conv(x),
@@ -103,6 +103,8 @@ impl Generator<'_> {
             11 => self.concat(x),
             12 => self.pad(x),
             13 => self.gather(x),
+            14 => self.topk(x),
+            15 => self.scatter(x),
             _ => self.quantize_and_back(x),
         }
     }
@@ -302,6 +304,37 @@ impl Generator<'_> {
         let (low, high) = (amounts(), amounts());
         let value = Scalar::f32(self.rng.pick(&[0.0, 0.0, 3.0]));
         self.add(Pad { low, high, value }, &[x])
+    }
+
+    /// The first elements along a dimension, or their positions; reals could change places.
+    fn topk(&mut self, x: OpId) -> Option<OpId> {
+        let shape = self.ty(x).shape;
+        let axis = self.rng.below(shape.rank());
+        let (k, result) = (self.rng.between(1, shape[axis]) as u32, self.rng.below(2) as u32);
+        let op = TopK { axis: axis as u32, k, largest: self.rng.flip(), result };
+        let found = if self.exact { self.add(op, &[x])? } else { return None };
+        let cast = ScalarExpr::build(1, |b| {
+            let place = b.param(0);
+            b.cast(ElemType::F32, place)
+        });
+        if result == 0 { Some(found) } else { self.add(Map { body: cast }, &[found]) }
+    }
+
+    /// Rows written to, or added at, random positions of the first dimension.
+    fn scatter(&mut self, x: OpId) -> Option<OpId> {
+        let mut shape = self.ty(x).shape;
+        let (rank, extent) = (shape.rank() as u32, shape[0] as i64);
+        shape.dims_mut()[0] = self.rng.between(1, 4);
+        let places: Vec<i64> =
+            (0..shape[0]).map(|_| self.rng.below(extent as usize) as i64).collect();
+        let index = self.b.constant(Tensor::from_i64s(&[places.len()], &places));
+        let updates = self.data(&shape);
+        let updates = self.b.constant(updates);
+        let pick = |d| if d == 0 { Pick::Index(vec![0]) } else { Pick::Dim(d) };
+        let plain = Scatter::replacing((0..rank).map(pick).collect());
+        let sum = ScalarExpr::call(ScalarFn::Add);
+        let combine = if self.rng.flip() { sum } else { plain.combine.clone() };
+        self.add(Scatter { combine, ..plain }, &[x, updates, index])
     }
 
     /// Codes of a power-of-two scale, so that the integers of exact graphs stay integers.

@@ -23,20 +23,18 @@ use super::program::{
     define, lookup, parse_program, parse_signature, write_consts, write_program, write_signature,
     write_split,
 };
+use super::routine::{parse_routine, write_routine};
 use super::scalar::{parse_body, write_body};
 use super::schedule::{parse_schedule, write_schedule};
 use super::tables::{Tables, write_locs};
 use super::write::{text_of, write_list, write_string};
 use super::{ParseError, Parsed, PrintOptions};
 use crate::affine::Affine;
-use crate::graph::ops::OpTag;
-use crate::kernel::routine::Routine;
 use crate::kernel::{
     Access, Axis, AxisId, AxisKind, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
     Outside, Reduce, Role, Stage,
 };
 use crate::scalar::ScalarExpr;
-use crate::types::{ElemType, TensorType};
 use cranelift_entity::PrimaryMap;
 use indexmap::IndexSet;
 use std::collections::BTreeMap;
@@ -147,22 +145,6 @@ fn write_rows(out: &mut String, kernel: &Kernel) -> fmt::Result {
     out.write_char('\n')
 }
 
-/// The op that stands for a routine: its first result.
-fn write_routine(out: &mut String, kernel: &Kernel) -> fmt::Result {
-    let Some(op) = kernel.routine.as_ref().and_then(|routine| routine.result(0)) else {
-        return Ok(());
-    };
-    write!(out, "  routine {} ", op.tag().mnemonic())?;
-    op.write(out, &result_type(&kernel.operands))?;
-    out.write_char('\n')
-}
-
-/// The type of the first result, from which attributes take their defaults.
-fn result_type(operands: &PrimaryMap<OperandId, Operand>) -> TensorType {
-    let written = operands.values().find(|o| o.role == Role::Write);
-    written.map_or_else(|| TensorType::new(ElemType::F32, &[]), |o| o.ty.clone())
-}
-
 fn write_stage(out: &mut String, kernel: &Kernel, stage: &Stage) -> fmt::Result {
     out.push_str("  axes");
     let extent = |axis| kernel.extent(axis);
@@ -264,18 +246,11 @@ impl<'a> KernelParser<'a> {
         while c.eat("axes") {
             stages.push(self.stage(c)?);
         }
-        let routine = if c.eat("routine") { Some(self.routine(c)?) } else { None };
+        let routine = if c.eat("routine") { Some(parse_routine(c, &self.operands)?) } else { None };
         let schedule = if c.at("schedule") { Some(parse_schedule(c, &self)?) } else { None };
         c.expect("}")?;
         let (operands, axes) = (self.operands, self.axes);
         Ok((symbol, Kernel { name, operands, axes, rows, stages, routine, schedule }))
-    }
-
-    fn routine(&self, c: &mut Cursor<'a>) -> Parse<Routine> {
-        let token = c.peek();
-        let tag = c.word_as("a routine", OpTag::from_mnemonic)?;
-        let op = tag.parse(c, &result_type(&self.operands))?;
-        Routine::of(&op).ok_or_else(|| token.error("the op is not a routine"))
     }
 
     fn operand(&mut self, c: &mut Cursor<'a>, default: Role) -> Parse<()> {
@@ -403,7 +378,7 @@ mod tests {
     use super::{parse_kernels, print_kernel, print_kernels};
     use crate::affine::Affine;
     use crate::graph::ops::{
-        Concat, Conv, Layout, Pad, Pool, Reduce as ReduceOp, TensorOp, TopK, Window,
+        Concat, Conv, Layout, Pad, Pool, Reduce as ReduceOp, TensorOp, Window,
     };
     use crate::kernel::build::{KernelBuilder, access, access_axes};
     use crate::kernel::schedule::{Pack, Schedule};
@@ -515,15 +490,6 @@ mod tests {
     }
 
     #[test]
-    fn routines_round_trip() {
-        let topk = TopK { axis: 1, k: 3, largest: false, result: 1 };
-        let text = check_kernel(topk.kernel(&[&f32s(&[2, 8])]));
-        let head = "(%p0: f32[2,8]) -> (%p1: f32[2,3], %p2: i64[2,3])";
-        assert!(text.contains(head), "{text}");
-        assert!(text.contains("  routine topk {axis = 1, k = 3, largest = false}\n}"), "{text}");
-    }
-
-    #[test]
     fn axes_in_another_order_are_declared() {
         let reduce = ReduceOp { func: ScalarFn::Add, dims: vec![0] };
         let text = check_kernel(reduce.kernel(&[&f32s(&[2, 3])]));
@@ -627,7 +593,6 @@ mod tests {
                 "2:43: the epilogue's first parameter is the accumulator",
             ),
             ("schedule fuse(n)", "2:10: no clause is called `fuse`"),
-            ("routine map {body = (v) -> v}", "2:9: the op is not a routine"),
         ] {
             assert_eq!(kernel(bad).expect_err(bad).to_string(), message);
         }

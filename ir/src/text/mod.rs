@@ -17,6 +17,7 @@ mod lex;
 mod loops;
 mod number;
 mod program;
+mod routine;
 mod scalar;
 mod schedule;
 mod stmt;

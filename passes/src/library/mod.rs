@@ -77,13 +77,16 @@ fn select(b: &mut LoopBuilder, condition: ValueId, then: ValueId, otherwise: Val
     b.apply(ScalarFn::Select, &[condition, then, otherwise])
 }
 
+/// What is inside all loops: from their indices and the carried values to the next ones.
+type NestBody<'a> = dyn FnMut(&mut LoopBuilder, &[IndexId], &[ValueId]) -> Vec<ValueId> + 'a;
+
 /// Loops around loops, outermost first, that carry the same values.
 fn nest(
     b: &mut LoopBuilder,
     extents: &[usize],
     indices: &mut Vec<IndexId>,
     carried: &[ValueId],
-    body: &mut dyn FnMut(&mut LoopBuilder, &[IndexId], &[ValueId]) -> Vec<ValueId>,
+    body: &mut NestBody<'_>,
 ) -> Vec<ValueId> {
     let Some((&extent, inner)) = extents.split_first() else {
         return body(b, indices, carried);

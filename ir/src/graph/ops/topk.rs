@@ -72,9 +72,9 @@ impl TensorOp for TopK {
         let ty = self.infer(&[&x.ty]).expect("G4: the op type-checks");
         let (axis, strides) = (self.axis as usize, x.ty.shape.strides());
         let to = ty.shape.strides();
-        let mut result = Tensor::zeros(ty.clone());
         let mut outside = ty.shape.clone();
         outside.dims_mut()[axis] = 1;
+        let mut result = Tensor::zeros(ty);
         for_each_index(&outside, |at| {
             let flat = |s: &[usize]| at.iter().zip(s).map(|(i, s)| i * s).sum::<usize>();
             let row: Vec<Scalar> =
