@@ -14,6 +14,7 @@ mod observe;
 mod ops;
 mod random;
 mod run;
+mod steps;
 mod targets;
 mod ui;
 mod verify;

@@ -3,18 +3,16 @@
 use super::Import::One;
 use super::{OnnxOp, row};
 use crate::code::Code;
-use crate::context::{ImportCx, invalid, normalise_axis, unsupported};
+use crate::context::{ImportCx, invalid, unsupported};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Conv, Layout, Window};
-use edgecc_ir::types::ElemType;
+use edgecc_ir::graph::ops::{Conv, Layout, Window, Zeros};
 
-pub(super) const OPS: &[OnnxOp] =
-    &[row("Conv", 1, 2..=3, One(conv)), row("ConvInteger", 10, 2..=4, One(conv_integer))];
+pub(super) const OPS: &[OnnxOp] = &[row("Conv", 1, 2..=3, One(conv))];
 
 fn conv(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let (x, w, bias) = (cx.input(0)?, cx.input(1)?, cx.optional(2));
-    let y = convolve(cx, x, w)?;
+    let y = convolve(cx, x, w, Zeros::default())?;
     add_bias(cx, y, bias)
 }
 
@@ -31,7 +29,12 @@ pub(super) fn add_bias(
 }
 
 /// The convolution of two values with the node's attributes.
-pub(super) fn convolve(cx: &mut ImportCx<'_>, x: OpId, w: OpId) -> Result<OpId, Diagnostic> {
+pub(super) fn convolve(
+    cx: &mut ImportCx<'_>,
+    x: OpId,
+    w: OpId,
+    zeros: Zeros,
+) -> Result<OpId, Diagnostic> {
     let (input, weights) = (cx.emit.shape(x), cx.emit.shape(w));
     if weights.rank() != input.rank() || weights.rank() < 3 {
         return Err(Code::ShapeMismatch.error(format!(
@@ -43,7 +46,7 @@ pub(super) fn convolve(cx: &mut ImportCx<'_>, x: OpId, w: OpId) -> Result<OpId, 
     let kernel = kernel_extents(cx, w)?;
     let groups = group_count(cx)? as u32;
     let window = window(cx, &input[2..], &kernel)?;
-    let op = Conv::plain(window, groups, Layout::default());
+    let op = Conv { zeros, ..Conv::plain(window, groups, Layout::default()) };
     cx.emit.op(op, &[x, w])
 }
 
@@ -127,32 +130,4 @@ fn same_pads(window: &mut Window, input: &[usize], kernel: &[usize], begin: fn(u
 /// Extent of a dilated window.
 pub(super) fn span(kernel: usize, dilation: u32) -> usize {
     kernel.saturating_sub(1).saturating_mul(dilation as usize).saturating_add(1)
-}
-
-/// Sums of products in `i32` after subtracting zero points.
-fn conv_integer(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
-    let x = centred(cx, (0, 2), 1)?;
-    let w = centred(cx, (1, 3), 0)?;
-    convolve(cx, x, w)
-}
-
-/// Operand `n` as `i32` minus its zero point, another operand: one for all elements, one per
-/// position along an axis, or of a shape that broadcasts.
-pub(super) fn centred(
-    cx: &mut ImportCx<'_>,
-    (n, zero): (usize, usize),
-    axis: i64,
-) -> Result<OpId, Diagnostic> {
-    let x = cx.input(n)?;
-    let wide = cx.emit.cast(x, ElemType::I32)?;
-    let Some(zero) = cx.optional(zero) else { return Ok(wide) };
-    let zero = cx.emit.cast(zero, ElemType::I32)?;
-    let shape = cx.emit.shape(x);
-    let zero = match &cx.emit.shape(zero)[..] {
-        dims if dims.iter().product::<usize>() == 1 => cx.emit.reshape(zero, &[])?,
-        [_] => cx.emit.spread(zero, normalise_axis(axis, shape.rank())?, &shape)?,
-        _ => zero,
-    };
-    let zero = cx.emit.broadcast(zero, &shape)?;
-    cx.emit.map(&[wide, zero], |b, p| b.sub(p[0], p[1]))
 }

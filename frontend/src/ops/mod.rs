@@ -20,6 +20,7 @@ mod einsum;
 mod elementwise;
 mod gather;
 mod image;
+mod integer;
 mod inverse;
 mod loss;
 mod mask;
@@ -128,6 +129,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     inverse::OPS,
     loss::OPS,
     matmul::OPS,
+    integer::OPS,
     movement::OPS,
     norm::OPS,
     pad::OPS,

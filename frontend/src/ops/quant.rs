@@ -14,7 +14,7 @@ use crate::format::{Conversion, Format};
 use crate::tensor::{DataType, data_type};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Dequantize, Quantize};
+use edgecc_ir::graph::ops::{Dequantize, Quantize, Zeros};
 use edgecc_ir::scalar::func::ScalarFn as F;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, Shape};
@@ -257,14 +257,14 @@ fn requantized(cx: &mut ImportCx<'_>, y: OpId, n: usize) -> Result<OpId, Diagnos
 
 fn qlinear_matmul(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let (a, w) = (real(cx, 0, -2)?, real(cx, 3, -1)?);
-    let product = multiply(cx.emit, a, w)?;
+    let product = multiply(cx.emit, a, w, Zeros::default())?;
     requantized(cx, product, 6)
 }
 
 /// The bias has the scale of the products.
 fn qlinear_conv(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     let (x, w) = (real(cx, 0, 1)?, real(cx, 3, 0)?);
-    let sums = convolve(cx, x, w)?;
+    let sums = convolve(cx, x, w, Zeros::default())?;
     let bias = match cx.optional(8) {
         Some(bias) => {
             let (x_scale, w_scale) = (cx.input(1)?, cx.input(4)?);
@@ -279,6 +279,7 @@ fn qlinear_conv(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
 }
 
 /// Scale and zero point from the operand's range, which is extended to hold zero; codes are `u8`.
+/// The scale of zeros alone is 1, as in onnxruntime.
 fn dynamic_quantize(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     let x = cx.input(0)?;
     let all: Vec<usize> = (0..cx.emit.rank(x)).collect();
@@ -289,7 +290,8 @@ fn dynamic_quantize(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
         let (zero, steps) = (b.num(0.0), b.num(255.0));
         let (high, low) = (b.f2(F::Max, zero, p[0]), b.f2(F::Min, zero, p[1]));
         let range = b.sub(high, low);
-        b.div(range, steps)
+        let (flat, one, scale) = (b.f2(F::Eq, range, zero), b.num(1.0), b.div(range, steps));
+        b.select(flat, one, scale)
     })?;
     let zero = cx.emit.map(&[bottom, scale], |b, p| {
         let (zero, steps) = (b.num(0.0), b.num(255.0));
