@@ -35,6 +35,7 @@ mod quant;
 mod reduce;
 mod reshape;
 mod resize;
+mod roi;
 mod sample;
 mod scan;
 mod scatter;
@@ -138,6 +139,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     reduce::OPS,
     reshape::OPS,
     resize::OPS,
+    roi::OPS,
     sample::OPS,
     scan::OPS,
     sequence::OPS,

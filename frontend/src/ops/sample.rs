@@ -1,4 +1,4 @@
-//! `GridSample`: elements at coordinates that are known at run time.
+//! Elements at coordinates that are known at run time: `GridSample`, `RoiAlign`.
 //!
 //! Coordinates become positions and weights by element-wise arithmetic; each neighbour is one
 //! gather, and the result is their weighted sum.
@@ -47,9 +47,16 @@ struct Dim {
 
 /// One neighbour of every point along one dimension: its position, and its weight.
 #[derive(Clone, Copy)]
-struct Neighbour {
-    position: OpId,
-    weight: OpId,
+pub(super) struct Neighbour {
+    pub position: OpId,
+    pub weight: OpId,
+}
+
+/// The neighbours along one dimension.
+pub(super) struct Axis {
+    pub neighbours: Vec<Neighbour>,
+    /// The dimensions of the result that positions and weights have.
+    pub dims: Vec<u32>,
 }
 
 fn grid_sample(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
@@ -72,14 +79,16 @@ fn grid_sample(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
     if rank < 3 || grid_shape.rank() != rank || grid_shape[rank - 1] != rank - 2 {
         return Err(Code::ShapeMismatch.error("the grid does not fit the data"));
     }
+    let points: Vec<u32> = (0..rank as u32).filter(|&d| d != 1).collect();
     let mut axes = Vec::new();
     for (d, &extent) in shape[2..].iter().enumerate() {
         let dim = Dim { extent: extent as f64, padding, align_corners };
         let at = column(cx.emit, grid, rank - 3 - d)?;
-        axes.push(neighbours(cx.emit, at, dim, mode)?);
+        axes.push(Axis { neighbours: neighbours(cx.emit, at, dim, mode)?, dims: points.clone() });
     }
     let result = shape[..2].iter().chain(&grid_shape[1..rank - 1]).copied().collect();
-    weighted_sum(cx.emit, x, &axes, &result)
+    let data = Data { x, picks: vec![Pick::Dim(0), Pick::Dim(1)], indices: Vec::new() };
+    weighted(cx.emit, &data, &axes, &result, ScalarFn::Add)
 }
 
 /// One coordinate of every point.
@@ -228,38 +237,49 @@ impl Dim {
     }
 }
 
-/// `Σ Π weight · x[positions]` over all combinations of one neighbour per dimension.
-fn weighted_sum(
+/// What is sampled, and what picks the positions along its first dimensions.
+pub(super) struct Data {
+    pub x: OpId,
+    pub picks: Vec<Pick>,
+    pub indices: Vec<OpId>,
+}
+
+/// `x[positions] · Π weight`, joined over all combinations of one neighbour per dimension.
+pub(super) fn weighted(
     emit: &mut Emit,
-    x: OpId,
-    axes: &[Vec<Neighbour>],
+    data: &Data,
+    axes: &[Axis],
     result: &Shape,
+    join: ScalarFn,
 ) -> Result<OpId, Diagnostic> {
-    let spread: Vec<u32> = (0..result.rank() as u32).filter(|&d| d != 1).collect();
-    let index = axes.iter().map(|_| Pick::Index(spread.clone()));
-    let picks: Vec<Pick> = [Pick::Dim(0), Pick::Dim(1)].into_iter().chain(index).collect();
-    let elem = emit.elem(x);
+    let index = axes.iter().map(|axis| Pick::Index(axis.dims.clone()));
+    let picks: Vec<Pick> = data.picks.iter().cloned().chain(index).collect();
+    let elem = emit.elem(data.x);
     let mut operands = Vec::new();
     for chosen in combinations(axes) {
         let positions = chosen.iter().map(|n| n.position);
-        let args: Vec<OpId> = [x].into_iter().chain(positions).collect();
+        let args: Vec<OpId> =
+            [data.x].into_iter().chain(data.indices.iter().copied()).chain(positions).collect();
         operands.push(emit.op(Gather { picks: picks.clone(), shape: result.clone() }, &args)?);
-        let weights: Vec<OpId> = chosen.iter().map(|n| n.weight).collect();
-        let weight =
-            emit.map(&weights, |b, p| p[1..].iter().fold(p[0], |product, &w| b.mul(product, w)))?;
-        let weight = emit.cast(weight, elem)?;
-        operands.push(emit.broadcast_at(weight, spread.clone(), result)?);
+        for (neighbour, axis) in chosen.iter().zip(axes) {
+            let weight = emit.cast(neighbour.weight, elem)?;
+            operands.push(emit.broadcast_at(weight, axis.dims.clone(), result)?);
+        }
     }
     emit.map(&operands, |b, p| {
-        let products: Vec<_> = p.chunks_exact(2).map(|pair| b.mul(pair[0], pair[1])).collect();
-        products.into_iter().reduce(|sum, product| b.sum(sum, product)).expect("one neighbour")
+        let terms: Vec<NodeId> = p
+            .chunks_exact(1 + axes.len())
+            .map(|term| term[1..].iter().fold(term[0], |product, &w| b.mul(product, w)))
+            .collect();
+        terms.into_iter().reduce(|all, term| b.f2(join, all, term)).expect("one neighbour")
     })
 }
 
 /// Every choice of one neighbour per dimension, the last dimension fastest.
-fn combinations(axes: &[Vec<Neighbour>]) -> Vec<Vec<Neighbour>> {
+fn combinations(axes: &[Axis]) -> Vec<Vec<Neighbour>> {
     axes.iter().fold(vec![Vec::new()], |chosen, axis| {
         let extend = |prefix: &Vec<Neighbour>, &next| [prefix.as_slice(), &[next]].concat();
-        chosen.iter().flat_map(|prefix| axis.iter().map(move |n| extend(prefix, n))).collect()
+        let all = |prefix| axis.neighbours.iter().map(move |n| extend(prefix, n));
+        chosen.iter().flat_map(all).collect()
     })
 }

@@ -173,6 +173,24 @@ fn images_are_sampled_by_columns_and_rows() {
 }
 
 #[test]
+fn regions_are_sampled_and_pooled() {
+    let pooled = |mode: &str, rois: &[f32]| {
+        let mut m = Model::new(16);
+        m.input("x", "f32[1,1,2,2]");
+        m.input("rois", "f32[1,4]");
+        m.i64s("batch", &[1], &[0]);
+        let attributes = vec![string("mode", mode), int("sampling_ratio", 2)];
+        m.node("RoiAlign", &["x", "rois", "batch"], &["y"], attributes);
+        m.output("y");
+        let x = Tensor::from_f32s(&[1, 1, 2, 2], &[1.0, 2.0, 3.0, 4.0]);
+        run(&m, &[x, Tensor::from_f32s(&[1, 4], rois)]).remove(0)
+    };
+    near(&pooled("avg", &[0.0, 0.0, 2.0, 2.0]), &[1, 1, 1, 1], &[2.5]);
+    near(&pooled("max", &[0.0, 0.0, 2.0, 2.0]), &[1, 1, 1, 1], &[4.0]);
+    near(&pooled("avg", &[90.0, 90.0, 92.0, 92.0]), &[1, 1, 1, 1], &[0.0]);
+}
+
+#[test]
 fn a_pool_names_the_first_largest_elements() {
     let mut m = Model::new(12);
     m.input("x", "f32[1,2,2,3]");

@@ -281,8 +281,10 @@ mod tests {
     use super::form_kernels;
     use edgecc_ir::graph::Graph;
     use edgecc_ir::graph::build::GraphBuilder;
-    use edgecc_ir::graph::ops::{Pad, Reshape, Slice, Transpose};
+    use edgecc_ir::graph::ops::{Gather, Map, Pad, Reshape, Slice, Transpose};
     use edgecc_ir::kernel::Home;
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::tensor::Scalar;
     use edgecc_ir::types::{ElemType, Shape, TensorType};
 
@@ -324,6 +326,22 @@ mod tests {
             let s = b.add(s, &[x]).unwrap();
             let r = b.add(Reshape { shape: Shape::new(&[12]) }, &[s]).unwrap();
             b.output("y", r);
+        });
+        let kernels = form_kernels(&graph);
+        assert_eq!(edgecc_ir::kernel::verify::verify(&kernels), Ok(()));
+        assert_eq!(kernels.program.steps.len(), 1);
+    }
+
+    #[test]
+    fn gathers_run_where_their_elements_are_used() {
+        let graph = build(|b| {
+            let table = b.input("table", f32(&[9, 8]));
+            let tokens = b.input("tokens", TensorType::new(ElemType::I64, &[5]));
+            let along = Gather::along(0, &Shape::new(&[9, 8]), &Shape::new(&[5]));
+            let rows = b.add(along, &[table, tokens]).unwrap();
+            let bias = b.input("bias", f32(&[5, 8]));
+            let sum = b.add(Map { body: ScalarExpr::call(ScalarFn::Add) }, &[rows, bias]).unwrap();
+            b.output("y", sum);
         });
         let kernels = form_kernels(&graph);
         assert_eq!(edgecc_ir::kernel::verify::verify(&kernels), Ok(()));
