@@ -25,6 +25,10 @@ codes! {
     BadState "bad-state" Usage
         "The output of a `--state` takes the place of its input in the next run, so both have the \
          same type, and each output belongs to one state.";
+    BadSizes "bad-sizes" Usage
+        "`--dim name=32,64` compiles the model once for each combination of the values of all such \
+         dimensions, at most 64, into one object. What the caller keeps between runs must have \
+         the same types in all of them. A command that runs a model takes one size.";
     ReadFile "read-file" Io
         "A file could not be read.";
     WriteFile "write-file" Io

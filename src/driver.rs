@@ -82,11 +82,43 @@ pub fn compile(
     observe: &mut Observer<'_>,
 ) -> Result<Compiled, Failure> {
     let target = target::resolve(&options.target)?;
+    let planned = plan(source, &target, options, observe)?;
+    emit(planned, target)
+}
+
+/// A program that is ready to become code.
+#[derive(Debug)]
+pub struct Planned {
+    /// The kernels that the program was made from.
+    pub kernels: Kernels,
+    /// The planned program.
+    pub loops: Loops,
+    /// What the caller keeps between runs.
+    pub states: Vec<State>,
+    /// Problems that did not stop compilation.
+    pub warnings: Vec<Diagnostic>,
+    /// What was not optimised and why.
+    pub remarks: Vec<String>,
+}
+
+/// Every step before code.
+///
+/// # Errors
+/// Every problem with the model or the options.
+///
+/// # Panics
+/// As `compile`.
+pub fn plan(
+    source: &Source<'_>,
+    target: &Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Planned, Failure> {
     let Imported { graph, warnings, defaults, .. } = import(source, options)?;
     let states = states::resolve(&graph, &options.states, &defaults)?;
-    let mut compiled = compile_graph(graph, states, target, options, observe)?;
-    compiled.warnings.splice(0..0, warnings);
-    Ok(compiled)
+    let mut planned = plan_graph(graph, states, target, options, observe)?;
+    planned.warnings.splice(0..0, warnings);
+    Ok(planned)
 }
 
 /// Compiles a graph, some of whose inputs are states: every step after the import, in order.
@@ -94,28 +126,40 @@ pub fn compile(
 /// # Panics
 /// As `compile`.
 pub fn compile_graph(
-    mut graph: Graph,
+    graph: Graph,
     states: Vec<State>,
     target: Target,
     options: &Options,
     observe: &mut Observer<'_>,
 ) -> Result<Compiled, Failure> {
+    let planned = plan_graph(graph, states, &target, options, observe)?;
+    emit(planned, target)
+}
+
+/// Every step between import and code, in order.
+fn plan_graph(
+    mut graph: Graph,
+    states: Vec<State>,
+    target: &Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Planned, Failure> {
     let mut warnings = Vec::new();
-    let mut see = |pass: &str, ir: Ir<'_>| see(observe, options, &target, pass, ir);
+    let mut see = |pass: &str, ir: Ir<'_>| see(observe, options, target, pass, ir);
     see("import", Ir::Graph(&graph));
 
-    let remarks = graph_passes(&mut graph, &target, options, &mut see);
+    let remarks = graph_passes(&mut graph, target, options, &mut see);
     let mut kernels = form_kernels(&graph);
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
 
-    edgecc_passes::schedule::schedule(&mut kernels, &target, reordering(options));
+    edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
     see("schedule", Ir::Kernels(&kernels));
 
-    let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(&target, options));
+    let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(target, options));
     see("lower", Ir::Loops(&loops));
 
-    reject_errors(edgecc_passes::loops::run_all(&mut loops, &target), &mut warnings)?;
+    reject_errors(edgecc_passes::loops::run_all(&mut loops, target), &mut warnings)?;
     see("legalize", Ir::Loops(&loops));
 
     plan::order::reorder(&mut loops);
@@ -126,8 +170,29 @@ pub fn compile_graph(
         .unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
     see("plan", Ir::Loops(&loops));
 
-    let emit = EmitOptions { producer: PRODUCER.to_owned(), states };
-    let code = edgecc_backend::emit(&loops, &target, &emit)?;
+    Ok(Planned { kernels, loops, states, warnings, remarks })
+}
+
+/// The last step: code, and what describes it.
+fn emit(planned: Planned, target: Target) -> Result<Compiled, Failure> {
+    let options = emit_options(planned.states.clone());
+    let code = edgecc_backend::emit(&planned.loops, &target, &options)?;
+    describe(planned, target, code)
+}
+
+/// What the backend needs to know besides the program.
+pub(crate) fn emit_options(states: Vec<State>) -> EmitOptions {
+    EmitOptions { producer: PRODUCER.to_owned(), states }
+}
+
+/// Headers and reports for code.
+pub(crate) fn describe(
+    planned: Planned,
+    target: Target,
+    code: edgecc_backend::Artifact,
+) -> Result<Compiled, Failure> {
+    let Planned { kernels, loops, states, warnings, remarks } = planned;
+    let emit = emit_options(states);
     let (header, rust) = (header::c::header(&loops, &code)?, header::rust::module(&loops, &code)?);
     let report = Report::new(metadata::of(&loops, &target, &emit, &code), &kernels, &loops, &code);
     Ok(Compiled { target, loops, code, header, rust, report, warnings, remarks })
@@ -154,17 +219,22 @@ impl fmt::Display for Ir<'_> {
     }
 }
 
-/// Reads the model under the name and shapes of the options.
-fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
-    let name = match &options.name {
-        None => identifier(source.stem),
-        Some(name) if is_identifier(name) => name.clone(),
+/// The prefix of a model's symbols.
+pub(crate) fn model_name(source: &Source<'_>, options: &Options) -> Result<String, Diagnostic> {
+    match &options.name {
+        None => Ok(identifier(source.stem)),
+        Some(name) if is_identifier(name) => Ok(name.clone()),
         Some(name) => {
             let help = format!("use --name {}", identifier(name));
             let message = format!("{name:?} is not a C identifier");
-            return Err(Code::BadName.error(message).help(help).into());
+            Err(Code::BadName.error(message).help(help))
         }
-    };
+    }
+}
+
+/// Reads the model under the name and shapes of the options.
+fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
+    let name = model_name(source, options)?;
     let external: &edgecc_frontend::ExternalReader<'_> = match source.folder {
         None => &edgecc_frontend::no_external_data,
         Some(folder) => &move |range| external::read(folder, range),

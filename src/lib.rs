@@ -17,6 +17,7 @@ mod failure;
 pub mod host;
 pub mod options;
 pub mod report;
+pub mod sizes;
 mod states;
 pub mod target;
 
@@ -27,7 +28,8 @@ pub use failure::Failure;
 pub use options::{FloatMode, OptLevel, Options, TargetSpec, Verify};
 pub use report::Report;
 
-use driver::{Compiled, Source};
+use driver::Source;
+use sizes::Set;
 use std::fs;
 use std::path::Path;
 
@@ -54,7 +56,7 @@ pub struct Artifact {
 /// Every problem with the model or the options that could be found.
 pub fn compile(model: &[u8], options: &Options) -> Result<Artifact, Failure> {
     let source = Source { bytes: model, stem: "model", folder: None };
-    driver::compile(&source, options, &mut |_, _| {}).map(artifact)
+    sizes::build(&source, options, &mut |_, _| {}).map(artifact)
 }
 
 /// Compiles a model file, which may have weights in other files of its folder.
@@ -66,16 +68,16 @@ pub fn compile_file(path: impl AsRef<Path>, options: &Options) -> Result<Artifac
     let bytes = fs::read(path)
         .map_err(|e| Code::ReadFile.error(format!("cannot read {}: {e}", path.display())))?;
     let source = Source::of_file(&bytes, path);
-    driver::compile(&source, options, &mut |_, _| {}).map(artifact)
+    sizes::build(&source, options, &mut |_, _| {}).map(artifact)
 }
 
-fn artifact(compiled: Compiled) -> Artifact {
+fn artifact(set: Set) -> Artifact {
     Artifact {
-        name: compiled.loops.name,
-        header: compiled.header,
-        rust: compiled.rust,
-        object: compiled.code.object,
-        report: compiled.report,
-        warnings: compiled.warnings,
+        name: set.report.name.clone(),
+        object: set.object.to_vec(),
+        header: set.header,
+        rust: set.rust,
+        report: set.report,
+        warnings: set.warnings,
     }
 }

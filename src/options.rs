@@ -19,6 +19,9 @@ pub struct Options {
     pub target: TargetSpec,
     /// Values of symbolic dimensions.
     pub dims: BTreeMap<String, usize>,
+    /// Several values of symbolic dimensions: the object holds the model once for each combination,
+    /// and its caller chooses one.
+    pub sizes: BTreeMap<String, Vec<usize>>,
     /// Shapes of inputs, instead of those in the model.
     pub shapes: BTreeMap<String, Vec<usize>>,
     /// Values of inputs, which thereby become constants: `"16000".parse()`, or a tensor.

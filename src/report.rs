@@ -8,6 +8,7 @@ use edgecc_ir::loops::{FuncId, Loops};
 use edgecc_ir::program::Call;
 use edgecc_passes::lower_to_loops::macs;
 use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// Facts about a compiled model; sizes in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -48,6 +49,25 @@ pub struct Report {
     pub stack_bytes: u32,
     /// The kernel calls in the order of the program.
     pub layers: Vec<Layer>,
+    /// The sizes of a model that has several; the facts above are of the one with the most work,
+    /// but for the memory, which is enough for each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<SizeFacts>,
+}
+
+/// One of several sizes of a model.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SizeFacts {
+    /// Its name.
+    pub name: String,
+    /// The values of the dimensions.
+    pub dims: BTreeMap<String, usize>,
+    /// Multiply-adds of one run.
+    pub macs: u64,
+    /// Workspace.
+    pub arena_bytes: u64,
+    /// Bound of the stack below the caller.
+    pub stack_bytes: u32,
 }
 
 /// An input or output.
@@ -103,6 +123,7 @@ impl Report {
             arena_align: meta.arena_align,
             stack_bytes: meta.stack_bytes,
             layers,
+            sizes: Vec::new(),
         }
     }
 
@@ -127,6 +148,7 @@ impl Report {
             ("stack", format!("{} bytes", self.stack_bytes)),
             ("needs", self.needs()),
             ("heaviest", self.heaviest().join("\n")),
+            ("sizes", self.sizes.iter().map(SizeFacts::line).collect::<Vec<_>>().join("\n")),
         ];
         let head = format!("{} for {} ({})\n", self.name, self.arch, self.cpu);
         let said = rows.iter().filter(|(_, value)| !value.is_empty());
@@ -146,6 +168,13 @@ impl Report {
         layers.sort_by_key(|l| std::cmp::Reverse(l.macs));
         let share = |l: &Layer| 100.0 * l.macs as f64 / self.macs.max(1) as f64;
         layers.iter().take(3).map(|l| format!("{:>4.1} %  {}", share(l), l.title())).collect()
+    }
+}
+
+impl SizeFacts {
+    fn line(&self) -> String {
+        let arena = size(self.arena_bytes);
+        format!("{}: {} multiply-adds, arena {arena}", self.name, count(self.macs))
     }
 }
 

@@ -3,11 +3,13 @@
 mod cli;
 mod codegen;
 mod determinism;
+mod examples;
 mod fuzz;
 mod link;
 mod models;
 mod passes;
 mod pipeline;
+mod sizes;
 mod stream;
 mod support;
 mod text;

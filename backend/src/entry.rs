@@ -5,7 +5,6 @@ mod steps;
 
 use crate::interface::{Interface, Passed};
 use crate::module::arena_align;
-use crate::weights::WeightLayout;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -18,7 +17,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cranelift_module::{DataId, FuncId, Module};
 use cranelift_object::ObjectModule;
 use edgecc_ir::diag::Diagnostic;
-use edgecc_ir::kernel::Port;
+use edgecc_ir::kernel::{ConstId, Port};
 use edgecc_ir::loops::{self, Loops};
 use edgecc_rt::abi::{ABI_VERSION, Call, Event, Services};
 use edgecc_rt::status::Status;
@@ -30,8 +29,10 @@ pub(crate) struct Places<'a> {
     pub(crate) kernels: &'a PrimaryMap<loops::FuncId, FuncId>,
     /// The symbol of the constants.
     pub(crate) weights: DataId,
+    /// Whether there are any.
+    pub(crate) has_weights: bool,
     /// Their offsets.
-    pub(crate) layout: &'a WeightLayout,
+    pub(crate) offsets: &'a SecondaryMap<ConstId, usize>,
     /// How the program's inputs and outputs are passed.
     pub(crate) interface: &'a Interface,
 }
@@ -232,7 +233,7 @@ impl Entry<'_> {
     /// The address of the constants. The symbol is declared as imported only because it is defined
     /// late: it is part of this object, so its address needs no table.
     fn weights(&mut self, places: &Places<'_>, module: &mut ObjectModule) -> Option<Value> {
-        if places.layout.bytes == 0 {
+        if !places.has_weights {
             return None;
         }
         let global = module.declare_data_in_func(places.weights, self.builder.func);

@@ -32,6 +32,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use interface::Interface;
+use std::sync::Arc;
 
 /// What a compilation produces besides code.
 #[derive(Clone, Debug)]
@@ -46,8 +47,8 @@ pub struct EmitOptions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Artifact {
     /// A relocatable ELF object without undefined symbols, exporting `edgecc_<name>_info` and
-    /// `edgecc_<name>_run`.
-    pub object: Vec<u8>,
+    /// `edgecc_<name>_run`; programs that were compiled together share it.
+    pub object: Arc<Vec<u8>>,
     /// Bytes of machine code, constants of the code included.
     pub text_bytes: u64,
     /// Bytes of read-only data: weights and descriptor.
@@ -84,10 +85,22 @@ pub fn emit(
     target: &Target,
     options: &EmitOptions,
 ) -> Result<Artifact, Vec<Diagnostic>> {
-    let illegal: Vec<Diagnostic> =
-        loops.funcs.values().flat_map(|func| clif::check(func, target)).collect();
+    let mut artifacts = emit_all(&[loops], target, options)?;
+    Ok(artifacts.swap_remove(0))
+}
+
+/// Compiles programs with different names into one object, in which equal constants and equal
+/// functions are stored once. Gives an artifact per program; the sizes of text, data and weights are
+/// those of the object.
+pub fn emit_all(
+    programs: &[&Loops],
+    target: &Target,
+    options: &EmitOptions,
+) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
+    let funcs = programs.iter().flat_map(|loops| loops.funcs.values());
+    let illegal: Vec<Diagnostic> = funcs.flat_map(|func| clif::check(func, target)).collect();
     match illegal.is_empty() {
-        true => module::build(loops, target, options),
+        true => module::build(programs, target, options),
         false => Err(illegal),
     }
 }

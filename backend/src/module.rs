@@ -20,41 +20,65 @@ use cranelift_object::object::{SymbolFlags, SymbolKind, SymbolScope};
 use cranelift_object::{ObjectBuilder, ObjectModule, ObjectProduct};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::Port;
-use edgecc_ir::loops::{self, Loops};
+use edgecc_ir::loops::{self, LoopFn, Loops};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_rt::abi;
 use edgecc_rt::descriptor::{ModelInfo, TensorInfo, encode};
 use edgecc_rt::feature;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
 
-/// Compiles a legal program.
-pub(crate) fn build(loops: &Loops, target: &Target, options: &EmitOptions) -> Result<Artifact> {
-    let layout = WeightLayout::of(loops);
-    let interface = Interface::of(loops, &options.states);
-    let mut module = ModuleBuilder::new(loops, target)?;
-    let mut functions = module.kernels(loops, target)?;
-    let entry = module.entry(loops, &layout, &interface)?;
-    let stack_bytes = bounds::stack_bytes(&functions, &entry);
-    functions.push(entry);
+/// Compiles legal programs into one object.
+pub(crate) fn build(
+    programs: &[&Loops],
+    target: &Target,
+    options: &EmitOptions,
+) -> Result<Vec<Artifact>> {
+    let layout = WeightLayout::of(programs);
+    let mut module = ModuleBuilder::new(programs[0], target)?;
+    let mut artifacts = Vec::new();
+    let mut descriptors = Vec::new();
+    for (n, loops) in programs.iter().enumerate() {
+        let interface = Interface::of(loops, &options.states);
+        let mut functions = module.kernels(loops, target)?;
+        let entry = module.entry(loops, (&layout, n), &interface)?;
+        let stack_bytes = bounds::stack_bytes(&functions, &entry);
+        functions.push(entry);
+        let base = model_info(loops, target, options, layout.bytes, stack_bytes);
+        let info = with_interface(base, &interface);
+        descriptors.push((loops.name.as_str(), descriptor(&info)?));
+        artifacts.push(artifact(info, interface, functions));
+    }
+    let object = module.finish(programs, &layout, &descriptors)?;
+    for artifact in &mut artifacts {
+        artifact.object = Arc::clone(&object.bytes);
+        artifact.text_bytes = object.text_bytes;
+        artifact.rodata_bytes = object.rodata_bytes;
+    }
+    Ok(artifacts)
+}
 
-    let base = model_info(loops, target, options, layout.bytes, stack_bytes);
-    let info = with_interface(base, &interface);
-    let descriptor = encode(&info).map_err(|why| {
+fn descriptor(info: &ModelInfo) -> Result<Vec<u8>> {
+    encode(info).map_err(|why| {
         vec![Code::AbiLimit.error(format!("the model's interface has no descriptor: {why}"))]
-    })?;
-    let object = module.finish(loops, &layout, &descriptor)?;
-    Ok(Artifact {
-        text_bytes: object.text_bytes,
-        rodata_bytes: object.rodata_bytes,
-        object: object.bytes,
-        stack_bytes,
+    })
+}
+
+/// An artifact whose object is not finished.
+fn artifact(info: ModelInfo, interface: Interface, functions: Vec<FunctionInfo>) -> Artifact {
+    Artifact {
+        object: Arc::default(),
+        text_bytes: 0,
+        rodata_bytes: 0,
+        stack_bytes: info.stack_bytes,
         arena_bytes: info.arena_bytes,
         arena_align: info.arena_align,
         weights_bytes: info.weights_bytes,
         interface,
         functions,
-    })
+    }
 }
 
 /// The descriptor's content but for the interface, `weights_bytes` and `stack_bytes` being known
@@ -114,7 +138,7 @@ fn tensor_info(port: &Port) -> TensorInfo {
 
 /// A finished object file.
 struct Object {
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     text_bytes: u64,
     rodata_bytes: u64,
 }
@@ -124,10 +148,40 @@ struct ModuleBuilder {
     module: ObjectModule,
     glue_isa: OwnedTargetIsa,
     kernel_isa: OwnedTargetIsa,
+    /// The functions so far.
+    shared: Shared,
+    /// Those of the last program.
     kernels: PrimaryMap<loops::FuncId, FuncId>,
     weights: DataId,
     context: Context,
     scratch: FunctionBuilderContext,
+}
+
+/// Compiled functions, to be found by what they do.
+#[derive(Default)]
+struct Shared(BTreeMap<[usize; 3], Vec<(LoopFn, FuncId, FunctionInfo)>>);
+
+impl Shared {
+    /// What tells most functions apart.
+    fn key(func: &LoopFn) -> [usize; 3] {
+        [func.params.len(), func.values.len(), func.indices.len()]
+    }
+
+    fn find(&self, func: &LoopFn) -> Option<(FuncId, FunctionInfo)> {
+        let is_equal = |other: &LoopFn| {
+            other.params == func.params
+                && other.values == func.values
+                && other.indices == func.indices
+                && other.body == func.body
+        };
+        let candidates = self.0.get(&Shared::key(func))?;
+        let (_, id, info) = candidates.iter().find(|(other, ..)| is_equal(other))?;
+        Some((*id, info.clone()))
+    }
+
+    fn add(&mut self, func: &LoopFn, (id, info): (FuncId, FunctionInfo)) {
+        self.0.entry(Shared::key(func)).or_default().push((func.clone(), id, info));
+    }
 }
 
 impl ModuleBuilder {
@@ -147,6 +201,7 @@ impl ModuleBuilder {
             module,
             glue_isa: glue,
             kernel_isa: isa::build(target, Effort::Verbatim)?,
+            shared: Shared::default(),
             kernels: PrimaryMap::new(),
             weights,
             context: Context::new(),
@@ -154,34 +209,58 @@ impl ModuleBuilder {
         })
     }
 
+    /// The functions of a program; equal ones of earlier programs are not compiled again.
     fn kernels(&mut self, loops: &Loops, target: &Target) -> Result<Vec<FunctionInfo>> {
-        let config = self.kernel_isa.frontend_config();
+        self.kernels.clear();
         let mut functions = Vec::with_capacity(loops.funcs.len() + 1);
         for func in loops.funcs.values() {
-            let name = format!("edgecc_{}_{}", loops.name, func.name);
-            let signature = clif::signature(func.params.len(), config.default_call_conv);
-            let id = self.module.declare_function(&name, Linkage::Local, &signature);
-            let id = id.map_err(internal)?;
+            let (id, info) = match self.shared.find(func) {
+                Some(found) => found,
+                None => {
+                    let made = self.kernel(&loops.name, func, target)?;
+                    self.shared.add(func, made.clone());
+                    made
+                }
+            };
             self.kernels.push(id);
-            let code = clif::translate(func, target, config, &mut self.scratch);
-            let isa = self.kernel_isa.clone();
-            functions.push(self.define(id, name, code, &*isa)?);
+            functions.push(info);
         }
         Ok(functions)
+    }
+
+    fn kernel(
+        &mut self,
+        model: &str,
+        func: &LoopFn,
+        target: &Target,
+    ) -> Result<(FuncId, FunctionInfo)> {
+        let config = self.kernel_isa.frontend_config();
+        let name = format!("edgecc_{model}_{}", func.name);
+        let signature = clif::signature(func.params.len(), config.default_call_conv);
+        let id = self.module.declare_function(&name, Linkage::Local, &signature);
+        let id = id.map_err(internal)?;
+        let code = clif::translate(func, target, config, &mut self.scratch);
+        let isa = self.kernel_isa.clone();
+        Ok((id, self.define(id, name, code, &*isa)?))
     }
 
     fn entry(
         &mut self,
         loops: &Loops,
-        layout: &WeightLayout,
+        (layout, program): (&WeightLayout, usize),
         interface: &Interface,
     ) -> Result<FunctionInfo> {
         let isa = self.glue_isa.clone();
         let name = abi::run_symbol(&loops.name);
         let signature = entry::signature(isa.default_call_conv());
         let id = self.module.declare_function(&name, Linkage::Export, &signature);
-        let places =
-            entry::Places { kernels: &self.kernels, weights: self.weights, layout, interface };
+        let places = entry::Places {
+            kernels: &self.kernels,
+            weights: self.weights,
+            has_weights: layout.bytes > 0,
+            offsets: &layout.offsets[program],
+            interface,
+        };
         let code = entry::build(loops, &places, &mut self.module, &mut self.scratch, signature)?;
         self.define(id.map_err(internal)?, name, code, &*isa)
     }
@@ -213,32 +292,38 @@ impl ModuleBuilder {
         Ok(FunctionInfo { name, code_bytes: bytes.len() as u32, frame_bytes })
     }
 
-    fn finish(self, loops: &Loops, layout: &WeightLayout, descriptor: &[u8]) -> Result<Object> {
+    fn finish(
+        self,
+        programs: &[&Loops],
+        layout: &WeightLayout,
+        descriptors: &[(&str, Vec<u8>)],
+    ) -> Result<Object> {
         let weights = self.weights;
         let mut product = self.module.finish();
-        let gap = layout.bytes.next_multiple_of(abi::DESCRIPTOR_ALIGN);
-        let mut rodata = layout.blob(loops, gap - layout.bytes + descriptor.len());
-        rodata.resize(gap, 0);
-        rodata.extend_from_slice(descriptor);
+        let more = descriptors.iter().map(|(_, bytes)| bytes.len() + abi::DESCRIPTOR_ALIGN).sum();
+        let mut rodata = layout.blob(programs, more);
+        let mut symbols = Vec::new();
+        for (name, bytes) in descriptors {
+            rodata.resize(rodata.len().next_multiple_of(abi::DESCRIPTOR_ALIGN), 0);
+            symbols.push((*name, rodata.len() as u64, bytes.len() as u64));
+            rodata.extend_from_slice(bytes);
+        }
         let rodata_bytes = rodata.len() as u64;
-        place_rodata(&mut product, loops, weights, layout, rodata);
+        place_rodata(&mut product, (weights, layout), &symbols, rodata);
         let text = product.object.section_id(StandardSection::Text);
         let text_bytes = product.object.section(text).data().len() as u64;
-        let bytes = product.object.write().map_err(internal)?;
+        let bytes = Arc::new(product.object.write().map_err(internal)?);
         Ok(Object { bytes, text_bytes, rodata_bytes })
     }
 }
 
-/// Fills `.rodata` and defines its symbols.
+/// Fills `.rodata` and defines its symbols: the weights, and descriptors by name, place and size.
 fn place_rodata(
     product: &mut ObjectProduct,
-    loops: &Loops,
-    weights: DataId,
-    layout: &WeightLayout,
+    (weights, layout): (DataId, &WeightLayout),
+    descriptors: &[(&str, u64, u64)],
     rodata: Vec<u8>,
 ) {
-    let descriptor_at = layout.bytes.next_multiple_of(abi::DESCRIPTOR_ALIGN) as u64;
-    let descriptor_bytes = rodata.len() as u64 - descriptor_at;
     let weights: SymbolId = product.data_symbol(weights);
     let object = &mut product.object;
     let section = object.section_id(StandardSection::ReadOnlyData);
@@ -247,16 +332,18 @@ fn place_rodata(
     symbol.section = SymbolSection::Section(section);
     symbol.size = layout.bytes as u64;
     symbol.scope = SymbolScope::Compilation;
-    object.add_symbol(Symbol {
-        name: abi::info_symbol(&loops.name).into_bytes(),
-        value: descriptor_at,
-        size: descriptor_bytes,
-        kind: SymbolKind::Data,
-        scope: SymbolScope::Dynamic,
-        weak: false,
-        section: SymbolSection::Section(section),
-        flags: SymbolFlags::None,
-    });
+    for &(name, value, size) in descriptors {
+        object.add_symbol(Symbol {
+            name: abi::info_symbol(name).into_bytes(),
+            value,
+            size,
+            kind: SymbolKind::Data,
+            scope: SymbolScope::Dynamic,
+            weak: false,
+            section: SymbolSection::Section(section),
+            flags: SymbolFlags::None,
+        });
+    }
 }
 
 #[cfg(test)]

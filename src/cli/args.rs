@@ -14,9 +14,9 @@ pub(super) struct Model {
     /// Prefix of symbols and types, a C identifier [default: the file's name]
     #[arg(long)]
     pub(super) name: Option<String>,
-    /// Value of a symbolic dimension
-    #[arg(long = "dim", value_name = "NAME=N", value_parser = dim)]
-    dims: Vec<(String, usize)>,
+    /// Value of a symbolic dimension; with several, the object has a variant for each combination
+    #[arg(long = "dim", value_name = "NAME=N[,N…]", value_parser = dim)]
+    dims: Vec<(String, Vec<usize>)>,
     /// Shape of an input
     #[arg(long = "shape", value_name = "INPUT:1x3x224x224", value_parser = shape)]
     shapes: Vec<(String, Vec<usize>)>,
@@ -85,11 +85,13 @@ pub(super) fn options(
     machine: TargetSpec,
     effort: &Effort,
 ) -> Result<Options, Failure> {
+    let (single, several) = (with_count(model, |n| n == 1), with_count(model, |n| n > 1));
     let value = |(name, value): &(String, Value)| Ok((name.clone(), value.read()?));
     Ok(Options {
         name: model.name.clone(),
         target: machine,
-        dims: model.dims.iter().cloned().collect(),
+        dims: single.map(|(name, values)| (name.clone(), values[0])).collect(),
+        sizes: several.cloned().collect(),
         shapes: model.shapes.iter().cloned().collect(),
         consts: model.consts.iter().map(value).collect::<Result<_, Failure>>()?,
         states: model.states.iter().cloned().collect(),
@@ -97,6 +99,14 @@ pub(super) fn options(
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
     })
+}
+
+/// The dimensions with so many values.
+fn with_count(
+    model: &Model,
+    test: impl Fn(usize) -> bool,
+) -> impl Iterator<Item = &(String, Vec<usize>)> {
+    model.dims.iter().filter(move |(_, values)| test(values.len()))
 }
 
 impl Value {
@@ -133,10 +143,10 @@ fn level() -> impl TypedValueParser<Value = OptLevel> {
     })
 }
 
-fn dim(text: &str) -> Result<(String, usize), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
-    let value = value.parse().map_err(|_| format!("{value:?} is not a number"))?;
-    Ok((name.to_owned(), value))
+fn dim(text: &str) -> Result<(String, Vec<usize>), String> {
+    let (name, values) = text.split_once('=').ok_or("expected NAME=N, e.g. batch=1")?;
+    let parse = |value: &str| value.parse().map_err(|_| format!("{value:?} is not a number"));
+    Ok((name.to_owned(), values.split(',').map(parse).collect::<Result<_, String>>()?))
 }
 
 fn shape(text: &str) -> Result<(String, Vec<usize>), String> {
@@ -180,7 +190,8 @@ mod tests {
 
     #[test]
     fn values_have_their_forms() {
-        assert_eq!(dim("batch=4"), Ok(("batch".to_owned(), 4)));
+        assert_eq!(dim("batch=4"), Ok(("batch".to_owned(), vec![4])));
+        assert_eq!(dim("n=32,64"), Ok(("n".to_owned(), vec![32, 64])));
         assert!(dim("batch").is_err() && dim("b=x").is_err());
         assert_eq!(shape("a:b:1x2"), Ok(("a:b".to_owned(), vec![1, 2])));
         assert_eq!(shape("scalar:"), Ok(("scalar".to_owned(), vec![])));

@@ -6,9 +6,12 @@ use super::files::{DASH, Writer, check_writable};
 use super::ui::Ui;
 use super::{Outcome, host};
 use clap::ValueEnum;
-use edgecc::driver::{Compiled, Ir};
+use edgecc::driver::Ir;
 use edgecc::options::identifier;
+use edgecc::sizes::{self, Set};
 use edgecc::{Code, Diagnostic, Failure};
+use edgecc_ir::loops::Loops;
+use edgecc_ir::target::Target;
 use std::path::{Path, PathBuf};
 
 /// Compile a model to an object file
@@ -19,6 +22,7 @@ use std::path::{Path, PathBuf};
     "      writes model.o, model.h (C), model.rs (Rust) and model.json (sizes and tensors)\n",
     "  edgecc model.onnx --cpu native --emit asm=- | less\n",
     "  edgecc model.onnx --dim batch=1 --shape image:1x3x224x224 --out-dir build\n",
+    "  edgecc model.onnx --dim seq=32,64,128        one object for three sizes\n",
     "  edgecc model.onnx --const rate=16000 --const mean=[0.5,0.5,0.5]\n",
     "  edgecc model.onnx --state h=h_next --state c=c_next\n",
     "  edgecc model.onnx --max-arena 64K --max-code 100K -o model.o",
@@ -92,7 +96,11 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
             dump = ir.to_string();
         }
     };
-    let compiled = host::compile(&args.model, &options, &args.effort, ui, &mut keep_last)?;
+    let compiled =
+        host::observed(&args.model, &args.effort, ui, &mut keep_last, &mut |source, observe| {
+            sizes::build(source, &options, observe)
+        })?;
+    ui.diagnostics(&compiled.warnings);
     check_budgets(args, &compiled)?;
     let mut writer = Writer::default();
     for (kind, path) in planned {
@@ -142,25 +150,35 @@ fn extension(kind: Kind) -> &'static str {
     }
 }
 
-fn content(kind: Kind, compiled: &Compiled, dump: &str) -> Result<Vec<u8>, Failure> {
+fn content(kind: Kind, compiled: &Set, dump: &str) -> Result<Vec<u8>, Failure> {
     Ok(match kind {
-        Kind::Obj => compiled.code.object.clone(),
+        Kind::Obj => compiled.object.to_vec(),
         Kind::Header => compiled.header.clone().into_bytes(),
         Kind::Rust => compiled.rust.clone().into_bytes(),
         Kind::Json => {
             let json = serde_json::to_string_pretty(&compiled.report);
             (json.expect("reports have string keys only") + "\n").into_bytes()
         }
-        Kind::Asm => {
-            edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target)?.into_bytes()
-        }
-        Kind::Clif => edgecc_backend::dump::clif(&compiled.loops, &compiled.target)?.into_bytes(),
+        Kind::Asm => listing(compiled, edgecc_backend::dump::disassembly)?,
+        Kind::Clif => listing(compiled, edgecc_backend::dump::clif)?,
         Kind::Ir => dump.as_bytes().to_vec(),
-        Kind::So => edgecc_backend::link::shared_object(&compiled.code.object)?,
+        Kind::So => edgecc_backend::link::shared_object(&compiled.object)?,
     })
 }
 
-fn check_budgets(args: &Args, compiled: &Compiled) -> Result<(), Failure> {
+/// A text for each size.
+fn listing(
+    compiled: &Set,
+    text: fn(&Loops, &Target) -> Result<String, Vec<Diagnostic>>,
+) -> Result<Vec<u8>, Failure> {
+    let mut listing = String::new();
+    for size in &compiled.sizes {
+        listing += &text(&size.loops, &size.target)?;
+    }
+    Ok(listing.into_bytes())
+}
+
+fn check_budgets(args: &Args, compiled: &Set) -> Result<(), Failure> {
     let report = &compiled.report;
     let code = report.code_bytes + report.weights_bytes;
     let rows = [
@@ -177,12 +195,13 @@ fn check_budgets(args: &Args, compiled: &Compiled) -> Result<(), Failure> {
 }
 
 /// The report: on stdout, unless an artifact went there.
-fn summarise(args: &Args, compiled: &Compiled, paths: &[PathBuf], ui: &Ui) {
+fn summarise(args: &Args, compiled: &Set, paths: &[PathBuf], ui: &Ui) {
     if !ui.is_chatty() && !args.json {
         return;
     }
     if ui.is_verbose() {
-        compiled.remarks.iter().for_each(|r| ui.note(&format!("remark: {r}\n")));
+        let remarks = compiled.sizes.iter().flat_map(|size| &size.remarks);
+        remarks.for_each(|r| ui.note(&format!("remark: {r}\n")));
     }
     if paths.iter().any(|path| path == Path::new(DASH)) {
         return;

@@ -7,7 +7,7 @@ use super::observe::Observer;
 use super::random;
 use super::ui::Ui;
 use edgecc::driver::{self, Compiled, Ir, Source};
-use edgecc::{Failure, Options};
+use edgecc::{Code, Failure, Options};
 use edgecc_backend::interface::StatePort;
 use edgecc_ir::tensor::{Scalar, Tensor};
 
@@ -42,6 +42,25 @@ pub(super) fn compile(
     ui: &Ui,
     see: &mut driver::Observer<'_>,
 ) -> Result<Compiled, Failure> {
+    if let Some((name, _)) = options.sizes.first_key_value() {
+        let message = format!("this command takes one size; {name:?} is given several values");
+        return Err(Code::BadSizes.error(message).into());
+    }
+    let compiled = observed(model, effort, ui, see, &mut |source, observe| {
+        driver::compile(source, options, observe)
+    })?;
+    ui.diagnostics(&compiled.warnings);
+    Ok(compiled)
+}
+
+/// Reads a model and compiles it with what the options ask for after each pass.
+pub(super) fn observed<T>(
+    model: &Model,
+    effort: &Effort,
+    ui: &Ui,
+    see: &mut driver::Observer<'_>,
+    build: &mut dyn FnMut(&Source<'_>, &mut driver::Observer<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let bytes = files::read(&model.path)?;
     let mut observer = Observer::new(effort)?;
     let mut both = |pass: &str, ir: Ir<'_>| {
@@ -49,12 +68,10 @@ pub(super) fn compile(
         observer.see(pass, ir);
         see(pass, ir);
     };
-    let compiled = driver::compile(&Source::of_file(&bytes, &model.path), options, &mut both);
+    let built = build(&Source::of_file(&bytes, &model.path), &mut both);
     ui.progress("");
     observer.finish(ui)?;
-    let compiled = compiled?;
-    ui.diagnostics(&compiled.warnings);
-    Ok(compiled)
+    built
 }
 
 /// The program's inputs: the arrays, where there are any, otherwise random values. A state without

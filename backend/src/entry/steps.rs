@@ -150,7 +150,7 @@ impl Entry<'_> {
                 self.port(cx.frame, cx.frame.outputs, place)
             }
             Home::Const(constant) => {
-                let offset = cx.places.layout.offsets[constant] as i64;
+                let offset = cx.places.offsets[constant] as i64;
                 let weights = cx.weights.ok_or_else(|| internal("a constant without bytes"))?;
                 self.builder.ins().iadd_imm_s(weights, offset)
             }

@@ -5,6 +5,7 @@
 pub mod c;
 pub mod names;
 pub mod rust;
+pub mod sizes;
 mod state;
 
 #[cfg(test)]

@@ -1,4 +1,6 @@
-//! Classifies one image: 3 × 32 × 32 little-endian floats from 0 to 1 on standard input.
+//! Classifies one picture: a binary PPM (P6) of 32 × 32 pixels on standard input.
+
+#![forbid(unsafe_code)]
 
 use classifier::{Inputs, Outputs, Workspace};
 use std::error::Error;
@@ -13,8 +15,12 @@ const CLASSES: [&str; 10] = [
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 ];
 
+const PIXELS: usize = 32 * 32;
+
 fn main() -> Result<(), Box<dyn Error>> {
-    let image = read_image()?;
+    let mut file = Vec::new();
+    io::stdin().read_to_end(&mut file)?;
+    let image = image(&file).ok_or("expected a binary PPM of 32 x 32 pixels")?;
     let mut probabilities = [0.0; CLASSES.len()];
     let mut workspace = Box::new(Workspace::new());
     let mut outputs = Outputs { probabilities: &mut probabilities };
@@ -25,12 +31,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn read_image() -> io::Result<[f32; 3 * 32 * 32]> {
-    let mut image = [0.0; 3 * 32 * 32];
-    let mut bytes = [0; 4 * 3 * 32 * 32];
-    io::stdin().read_exact(&mut bytes)?;
-    for (value, bytes) in image.iter_mut().zip(bytes.as_chunks().0) {
-        *value = f32::from_le_bytes(*bytes);
-    }
-    Ok(image)
+/// All red, then all green, then all blue values, from 0 to 1.
+fn image(file: &[u8]) -> Option<[f32; 3 * PIXELS]> {
+    let (head, pixels) = file.split_at_checked(file.len().checked_sub(3 * PIXELS)?)?;
+    let mut words = head.split(u8::is_ascii_whitespace);
+    let is_fitting = ["P6", "32", "32", "255"].iter().all(|w| words.next() == Some(w.as_bytes()));
+    let value = |at: usize| f32::from(pixels[at % PIXELS * 3 + at / PIXELS]) / 255.0;
+    is_fitting.then(|| std::array::from_fn(value))
 }
