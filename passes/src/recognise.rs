@@ -295,7 +295,7 @@ mod tests {
     fn gelu_is_known_in_each_association() {
         for order in 0..2 {
             check(Some("gelu"), |b, x| {
-                let scaled = with(b, F::Div, x, 1.414_213_5);
+                let scaled = with(b, F::Div, x, std::f32::consts::SQRT_2);
                 let gate = b.call(F::Erf, &[scaled]);
                 let gate = with(b, F::Add, gate, 1.0);
                 if order == 0 {

@@ -3,7 +3,8 @@
 use super::node::Node;
 use super::types::{EGraph, Fact};
 use edgecc_ir::graph::ops::{Op, is_code};
-use edgecc_ir::scalar::ScalarExpr;
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use egg::Id;
 
 /// Starting a kernel.
@@ -18,6 +19,8 @@ const STRIDED: f64 = 2.0;
 const MULTIPLY_ADD: f64 = 0.125;
 /// One scalar function of a body.
 const SCALAR: f64 = 0.0625;
+/// Scalar functions that take as long as a division.
+const DIVISION: usize = 4;
 
 /// The cost of computing `class` by `node`, its operands given.
 pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
@@ -29,7 +32,7 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
     let reads: usize = args.iter().map(|f| f.read_bytes).sum();
     let traffic = CALL + (reads + result.ty.bytes()) as f64;
     let elements = result.ty.shape.numel() as f64;
-    let scalar = |body: &ScalarExpr| elements * body.cost() as f64 * SCALAR;
+    let scalar = |body: &ScalarExpr| elements * work(body) * SCALAR;
     match &node.op {
         Op::Input(_) | Op::Const(_) => 0.0,
         Op::Reshape(_) | Op::Broadcast(_) => VIEW,
@@ -68,4 +71,11 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
 /// Products of codes are the cheaper ones: more of them fit a register.
 fn multiply_add(factor: &Fact) -> f64 {
     if is_code(factor.ty.elem) { MULTIPLY_ADD / 2.0 } else { MULTIPLY_ADD }
+}
+
+/// The scalar functions of a body; a division counts as several.
+fn work(body: &ScalarExpr) -> f64 {
+    let divides = |n: &&ScalarNode| matches!(n, ScalarNode::Call(ScalarFn::Div, _));
+    let divisions = body.nodes().iter().filter(divides).count();
+    (body.cost() + (DIVISION - 1) * divisions) as f64
 }

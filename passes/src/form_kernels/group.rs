@@ -3,7 +3,7 @@
 //! Pieces are visited from the last to the first. A piece whose result is read by one piece alone
 //! (which may itself be a group) joins it, over as many shared axes as possible, when the result
 //! pays: one stage, or reductions of contiguous rows and maps over them whose row-sized locals stay
-//! in the first-level cache. Softmax, layer normalisation and a map after a pool are cases of this.
+//! in a cache. Softmax, layer normalisation and a map after a pool are cases of this.
 
 use super::settle::settle;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
@@ -28,8 +28,8 @@ pub(super) struct Piece {
     pub(super) locs: Vec<LocId>,
 }
 
-/// Bytes of the row-sized locals of one kernel.
-const ROW_BYTES: usize = 16 << 10;
+/// Bytes of the row-sized locals of one kernel, which so stay in the second-level cache.
+const ROW_BYTES: usize = 64 << 10;
 /// Rows below this many elements leave most of a vector empty.
 const SHORTEST_ROW: usize = 4;
 
@@ -179,7 +179,7 @@ impl Piece {
 fn row_steps(elements: usize, extents: &[usize]) -> Option<Vec<(i64, usize)>> {
     let mut below = elements;
     let step = |&extent: &usize| {
-        (below % extent == 0).then_some(())?;
+        below.is_multiple_of(extent).then_some(())?;
         below /= extent;
         Some((below as i64, below))
     };

@@ -25,11 +25,11 @@ pub(super) fn reduce(
     (axis, lanes): (AxisId, u32),
 ) -> Vec<ValueId> {
     let width = (cx.schedule.tile_of(axis) / lanes) as usize;
-    let along = Along { axis, lanes: lanes as usize, width, points };
+    let along = Along { cx, axis, lanes: lanes as usize, width, points };
     let neutral = b.constant(neutral(cx), cx.lanes());
     let outer: Vec<AxisId> = cx.kernel.reduce_axes(cx.stage).filter(|&a| a != axis).collect();
     let sums = vec![neutral; points.len() * width];
-    let sums = along.outer(b, cache, cx, env, &outer, sums);
+    let sums = along.outer(b, cache, env, &outer, sums);
     sums.chunks(width).map(|sums| total(b, cx, sums)).collect()
 }
 
@@ -53,7 +53,8 @@ fn total(b: &mut LoopBuilder, cx: &Cx<'_>, sums: &[ValueId]) -> ValueId {
 }
 
 /// The vector axis and the points that are reduced along it.
-struct Along<'p> {
+struct Along<'p, 'k> {
+    cx: &'p Cx<'k>,
     axis: AxisId,
     lanes: usize,
     /// Accumulators of each point.
@@ -61,24 +62,23 @@ struct Along<'p> {
     points: &'p [Point],
 }
 
-impl Along<'_> {
+impl Along<'_, '_> {
     /// The loops over the other reduce axes.
     fn outer(
         &self,
         b: &mut LoopBuilder,
         cache: &mut Cache,
-        cx: &Cx<'_>,
         env: &Env,
         axes: &[AxisId],
         sums: Vec<ValueId>,
     ) -> Vec<ValueId> {
         let Some((&axis, rest)) = axes.split_first() else {
-            return self.inner(b, cache, cx, env, sums);
+            return self.inner(b, cache, env, sums);
         };
         cache.enter();
-        let sums = b.for_carried(cx.kernel.extent(axis), &sums, |b, index, sums| {
+        let sums = b.for_carried(self.cx.kernel.extent(axis), &sums, |b, index, sums| {
             let env = env.bind(axis, Affine::var(index), 1);
-            self.outer(b, cache, cx, &env, rest, sums.to_vec())
+            self.outer(b, cache, &env, rest, sums.to_vec())
         });
         cache.leave();
         sums
@@ -89,28 +89,27 @@ impl Along<'_> {
         &self,
         b: &mut LoopBuilder,
         cache: &mut Cache,
-        cx: &Cx<'_>,
         env: &Env,
         mut sums: Vec<ValueId>,
     ) -> Vec<ValueId> {
-        let (extent, tile) = (cx.kernel.extent(self.axis), self.lanes * self.width);
+        let (extent, tile) = (self.cx.kernel.extent(self.axis), self.lanes * self.width);
         let rounds = extent / tile;
         if rounds > 1 {
             cache.enter();
             sums = b.for_carried(rounds, &sums, |b, index, sums| {
                 let first = Affine::scaled(index, tile as i64);
-                self.vectors(b, cache, cx, env, &first, self.width, sums.to_vec())
+                self.vectors(b, cache, env, &first, self.width, sums.to_vec())
             });
             cache.leave();
         }
         let done = if rounds > 1 { rounds * tile } else { 0 };
         let (first, rest) = (Affine::constant(done as i64), extent - done);
-        sums = self.vectors(b, cache, cx, env, &first, rest / self.lanes, sums);
+        sums = self.vectors(b, cache, env, &first, rest / self.lanes, sums);
         match rest % self.lanes {
             0 => sums,
             tail => {
                 let first = Affine::constant((extent - tail) as i64);
-                self.tail(b, cache, cx, &env.bind(self.axis, first, 1), tail as u8, sums)
+                self.tail(b, cache, &env.bind(self.axis, first, 1), tail as u8, sums)
             }
         }
     }
@@ -120,7 +119,6 @@ impl Along<'_> {
         &self,
         b: &mut LoopBuilder,
         cache: &mut Cache,
-        cx: &Cx<'_>,
         env: &Env,
         first: &Affine<IndexId>,
         count: usize,
@@ -131,9 +129,9 @@ impl Along<'_> {
             let env = env.bind(self.axis, at, 1);
             for (nth, point) in self.points.iter().enumerate() {
                 let point = point.with_lanes(self.lanes as u8);
-                let args = read::read_all(b, cache, cx, &env, &point, &cx.stage.reads);
+                let args = read::read_all(b, cache, self.cx, &env, &point, &self.cx.stage.reads);
                 let sum = &mut sums[nth * self.width + n % self.width];
-                *sum = combine(b, cx, &args, *sum);
+                *sum = combine(b, self.cx, &args, *sum);
             }
         }
         sums
@@ -144,20 +142,19 @@ impl Along<'_> {
         &self,
         b: &mut LoopBuilder,
         cache: &mut Cache,
-        cx: &Cx<'_>,
         env: &Env,
         active: u8,
         mut sums: Vec<ValueId>,
     ) -> Vec<ValueId> {
-        let neutral = b.constant(neutral(cx), cx.lanes());
-        let mask = first_lanes(b, b.ty(neutral).elem, cx.lanes(), active);
+        let neutral = b.constant(neutral(self.cx), self.cx.lanes());
+        let mask = first_lanes(b, b.ty(neutral).elem, self.cx.lanes(), active);
         for (nth, point) in self.points.iter().enumerate() {
             let point = point.with_lanes(active);
-            let args = read::read_all(b, cache, cx, env, &point, &cx.stage.reads);
-            let value = expr::emit(b, &cx.stage.body, &args, cx.lanes());
+            let args = read::read_all(b, cache, self.cx, env, &point, &self.cx.stage.reads);
+            let value = expr::emit(b, &self.cx.stage.body, &args, self.cx.lanes());
             let value = b.apply(ScalarFn::Select, &[mask, value, neutral]);
             let sum = &mut sums[nth * self.width];
-            *sum = b.apply(reduction(cx).func, &[*sum, value]);
+            *sum = b.apply(reduction(self.cx).func, &[*sum, value]);
         }
         sums
     }

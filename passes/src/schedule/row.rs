@@ -7,7 +7,7 @@
 
 use super::facts::{self, stride};
 use edgecc_ir::kernel::schedule::Schedule;
-use edgecc_ir::kernel::{AxisId, Kernel, Outside, Stage};
+use edgecc_ir::kernel::{AxisId, Kernel, Outside, Role, Stage};
 use edgecc_ir::target::Target;
 
 /// Vectors of accumulators, and vectors per iteration of a map.
@@ -35,9 +35,9 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     })
 }
 
-/// The maps of a kernel of several stages; reductions keep their order.
+/// The maps of a kernel whose stages share locals; reductions keep their order.
 pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule> {
-    if kernel.stages.len() < 2 {
+    if !kernel.operands.values().any(|o| o.role == Role::Local) {
         return None;
     }
     let maps = kernel.stages.iter().filter(|s| s.reduce.is_none());

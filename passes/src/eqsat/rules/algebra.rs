@@ -7,7 +7,9 @@ use crate::eqsat::sample::Sample;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Map, Op, OpTag};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::tensor::Scalar;
+use edgecc_ir::types::ElemType;
 use egg::Id;
 
 pub(crate) const RULES: &[Rule] = &[
@@ -31,6 +33,21 @@ pub(crate) const RULES: &[Rule] = &[
         apply: map_of_nothing,
         example: map_of_nothing_example,
     },
+    Rule {
+        name: "division-by-literal",
+        class: Class::Reassoc,
+        doc: "x / c = x (1 / c)",
+        root: OpTag::Map,
+        apply: division_by_literal,
+        example: |s| {
+            let x = s.input(&[3, 4]);
+            let body = ScalarExpr::build(1, |b| {
+                let (x, c) = (b.param(0), b.f32(3.0));
+                b.call(ScalarFn::Div, &[x, c])
+            });
+            s.add(Map { body }, &[x])
+        },
+    },
 ];
 
 /// All operands that are maps at once. A producer whose value is needed in memory stays apart.
@@ -48,6 +65,47 @@ fn map_of_map(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let inner = inner.collect();
     let (body, args) = compose(rw, &Source::Body(&outer.body, inner));
     (!args.is_empty()).then(|| rw.add(Map { body }, &args))
+}
+
+fn division_by_literal(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
+    let Op::Map(op) = &root.op else { return None };
+    let nodes = op.body.nodes();
+    let factor = |node: &ScalarNode| match node {
+        ScalarNode::Call(ScalarFn::Div, args) => match nodes[args[1] as usize] {
+            ScalarNode::Const(c) => reciprocal(c),
+            _ => None,
+        },
+        _ => None,
+    };
+    nodes.iter().find_map(factor)?;
+    let body = ScalarExpr::build(op.body.params(), |b| {
+        let mut map: Vec<NodeId> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let id = match (node, factor(node)) {
+                (ScalarNode::Call(_, args), Some(factor)) => {
+                    let factor = b.constant(factor);
+                    b.call(ScalarFn::Mul, &[map[args[0] as usize], factor])
+                }
+                (ScalarNode::Call(func, args), None) => {
+                    let args: Vec<NodeId> = args.iter().map(|&a| map[a as usize]).collect();
+                    b.call(*func, &args)
+                }
+                (ScalarNode::Cast(to, a), _) => b.cast(*to, map[*a as usize]),
+                (ScalarNode::Const(c), _) => b.constant(*c),
+                (ScalarNode::Param(p), _) => b.param(*p),
+            };
+            map.push(id);
+        }
+        map[op.body.root() as usize]
+    });
+    Some(rw.add(Map { body }, &root.args))
+}
+
+/// `1/c` of an `f32`, when both are normal.
+fn reciprocal(c: Scalar) -> Option<Scalar> {
+    let (value, inverse) = (c.as_f64() as f32, (1.0 / c.as_f64()) as f32);
+    let normal = c.elem() == ElemType::F32 && value.is_normal() && inverse.is_normal();
+    normal.then(|| Scalar::f32(inverse))
 }
 
 fn map_of_nothing(_rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
