@@ -223,6 +223,8 @@ impl Emit {
         match op {
             Op::MatMul(_) | Op::Conv(_) => result.saturating_mul(numel(&args[1])),
             Op::Pool(p) => p.kernel.iter().fold(result, |n, &k| n.saturating_mul(k as usize)),
+            Op::Repeat(op) => op.work(),
+            Op::If(op) => op.work(),
             _ => args.iter().map(numel).fold(result, usize::max),
         }
     }

@@ -40,6 +40,16 @@ pub enum Loc {
 }
 
 impl Loc {
+    /// The same origin in a table in which the others have these places.
+    #[must_use]
+    pub fn moved(&self, place: impl Fn(LocId) -> LocId) -> Loc {
+        match self {
+            Loc::Unknown | Loc::Source { .. } | Loc::Text { .. } => self.clone(),
+            Loc::Fused(parts) => Loc::Fused(parts.iter().map(|&part| place(part)).collect()),
+            Loc::Derived(pass, from) => Loc::Derived(pass.clone(), place(*from)),
+        }
+    }
+
     /// All model items (`Loc::Source`) that this location leads to, in order, without repeats.
     #[must_use]
     pub fn sources<'a>(&'a self, table: &'a LocTable) -> Vec<&'a Loc> {

@@ -9,7 +9,10 @@
 //! **G6** ops are pure: any op may be removed, duplicated, reordered.
 //! **G7** constants are interned by content.
 //! **G8** every op has a location.
+//!
+//! A body inside an op is a graph of its own, of which the same holds.
 
+pub mod body;
 pub mod build;
 pub mod eval;
 pub mod ops;

@@ -1,9 +1,12 @@
 //! Random op instances for tests and fuzzing: small, well-typed, the same for the same seed.
 
+use super::OpId;
+use super::body::Body;
+use super::build::GraphBuilder;
 use super::ops::{
-    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Layout, Map, MatMul,
-    NonMaxSuppression, NonZero, Op, OpTag, Pad, Pick, Pool, Quantize, Reduce, Requantize, Reshape,
-    Scatter, Slice, TopK, Transpose, Window, Zeros,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, If, Input, Layout, Map, MatMul,
+    NonMaxSuppression, NonZero, Op, OpTag, Pad, Pick, Pool, Quantize, Reduce, Repeat, Requantize,
+    Reshape, Scatter, Slice, TopK, Transpose, Window, Zeros,
 };
 use crate::kernel::ConstId;
 use crate::rng::Rng;
@@ -34,6 +37,7 @@ pub fn op_instance(tag: OpTag, rng: &mut Rng) -> (Op, Vec<Tensor>) {
         OpTag::Conv => conv(rng),
         OpTag::Dequantize => dequantize(rng),
         OpTag::Gather => gather(rng),
+        OpTag::If => choice(rng),
         OpTag::Map => map(rng),
         OpTag::MatMul => matmul(rng),
         OpTag::NonMaxSuppression => non_max_suppression(rng),
@@ -42,6 +46,7 @@ pub fn op_instance(tag: OpTag, rng: &mut Rng) -> (Op, Vec<Tensor>) {
         OpTag::Pool => pool(rng),
         OpTag::Quantize => quantize(rng),
         OpTag::Reduce => reduce(rng),
+        OpTag::Repeat => repeat(rng),
         OpTag::Requantize => requantize(rng),
         OpTag::Reshape => reshape(rng),
         OpTag::Scatter => scatter(rng),
@@ -413,6 +418,59 @@ fn non_max_suppression(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let (centred, per_class) = (rng.flip(), rng.between(1, n) as u32);
     let op = NonMaxSuppression { centred, per_class, result: rng.below(2) as u32 };
     (op.into(), [boxes, scores, count].into_iter().chain(limits).collect())
+}
+
+/// A body over these parameters: each result is a continuous function of all of them.
+///
+/// Sums of many iterations stay small since each result is half of an operand at most.
+fn body(params: &[TensorType], results: usize, rng: &mut Rng) -> Body {
+    let mut b = GraphBuilder::new("body");
+    let args: Vec<OpId> =
+        params.iter().enumerate().map(|(n, ty)| b.input(&format!("p{n}"), ty.clone())).collect();
+    for n in 0..results {
+        let func = rng.pick(&[ScalarFn::Max, ScalarFn::Min]);
+        let body = ScalarExpr::build(args.len() as u32, |b| {
+            let mut value = b.param(0);
+            for p in 1..args.len() as u32 {
+                let other = b.param(p);
+                value = b.call(func, &[value, other]);
+            }
+            let factor = b.f32(rng.pick(&[-0.5, 0.5, 1.0]));
+            b.call(ScalarFn::Mul, &[value, factor])
+        });
+        let value = b.add(Map { body }, &args).expect("a well-typed map");
+        b.output(&format!("r{n}"), value);
+    }
+    b.finish().into()
+}
+
+fn repeat(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let count = rng.between(1, 4);
+    let rank = rng.below(3);
+    let slice = TensorType { elem: ElemType::F32, shape: shape(rank, rng) };
+    let whole = TensorType::new(ElemType::F32, &[&[count], &slice.shape[..]].concat());
+    let [carried, scanned, same, stacked] = [1, 0, 0, 0].map(|least| rng.between(least, 2));
+    let mut steps = |n| (0..n).map(|_| rng.pick(&[1, -1])).collect::<Vec<i32>>();
+    let (scanned, stacked) = (steps(scanned), steps(stacked));
+    let types = [(carried, &slice), (scanned.len(), &whole), (same, &slice)];
+    let mut args = Vec::new();
+    for (n, ty) in types {
+        args.extend((0..n).map(|_| tensor(ty, rng)));
+    }
+    let results = carried + stacked.len();
+    let body = body(&vec![slice; args.len()], results, rng);
+    let (result, count, carried) = (rng.below(results) as u32, count as u32, carried as u32);
+    (Repeat { body, count, carried, scanned, stacked, conditional: false, result }.into(), args)
+}
+
+fn choice(rng: &mut Rng) -> (Op, Vec<Tensor>) {
+    let ty = TensorType { elem: ElemType::F32, shape: any_shape(rng) };
+    let types = vec![ty.clone(); rng.between(1, 2)];
+    let results = rng.between(1, 2);
+    let [then, otherwise] = [(); 2].map(|()| body(&types, results, rng));
+    let mut args = vec![Tensor::splat(&[], Scalar::bool(rng.flip()))];
+    args.extend(types.iter().map(|ty| tensor(ty, rng)));
+    (If { then, otherwise, result: rng.below(results) as u32 }.into(), args)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 /// The largest number of elements of any tensor (G3).
 const MAX_NUMEL: usize = 1 << 48;
 
-/// Checks G1 to G8 on all ops of `order`; every violation is reported.
+/// Checks G1 to G8 on all ops of `order` and of the bodies in them; every violation is reported.
 pub fn verify(graph: &Graph) -> Result<(), Vec<Violation>> {
     let mut check = Check { graph, found: Vec::new() };
     check.order();
@@ -67,6 +67,9 @@ impl Check<'_> {
         if let Err(message) = check_size(&data.ty) {
             self.report("G3", op, message);
         }
+        if self.bodies(op) > 0 {
+            return;
+        }
         let counts = operand_counts(&data.op);
         if !counts.contains(&data.args.len()) {
             let (least, found) = (counts.start(), data.args.len());
@@ -75,6 +78,16 @@ impl Check<'_> {
         if data.args.iter().all(|&arg| self.graph.ops.is_valid(arg)) {
             self.types(op);
         }
+    }
+
+    /// The number of violations in an op's bodies.
+    fn bodies(&mut self, op: OpId) -> usize {
+        let inner = self.graph.ops[op].op.bodies();
+        let found = inner.into_iter().filter_map(|body| verify(body.graph()).err()).flatten();
+        let found = found.map(|v| Violation { at: format!("{op}: {}", v.at), ..v });
+        let before = self.found.len();
+        self.found.extend(found);
+        self.found.len() - before
     }
 
     fn types(&mut self, op: OpId) {
@@ -153,7 +166,8 @@ fn operand_counts(op: &Op) -> RangeInclusive<usize> {
         Op::MatMul(matmul) => exactly((matmul.epilogue.params() as usize).max(1) + 1),
         Op::Conv(conv) => exactly((conv.epilogue.params() as usize).max(1) + 1),
         Op::Gather(gather) => exactly(1 + gather.index_dims().count()),
-        Op::Concat(_) => 1..=usize::MAX,
+        Op::Concat(_) | Op::If(_) => 1..=usize::MAX,
+        Op::Repeat(op) => exactly(op.body.params().len()),
     }
 }
 
@@ -166,12 +180,14 @@ fn shapes_like_result<'a>(op: &Op, args: &'a [&'a TensorType]) -> &'a [&'a Tenso
         | Op::Concat(_)
         | Op::Const(_)
         | Op::Gather(_)
+        | Op::If(_)
         | Op::Input(_)
         | Op::NonMaxSuppression(_)
         | Op::NonZero(_)
         | Op::Pad(_)
         | Op::Pool(_)
         | Op::Reduce(_)
+        | Op::Repeat(_)
         | Op::Reshape(_)
         | Op::Scatter(_)
         | Op::Slice(_)

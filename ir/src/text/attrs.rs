@@ -3,10 +3,13 @@
 //! `graph::ops::attrs!` derives the reader and writer of each op from its field list. A default is a
 //! function of the op's result type and is not printed.
 
+use super::PrintOptions;
 use super::cursor::{Cursor, Parse};
+use super::graph::{parse_body_graph, write_body_graph};
 use super::number::{parse_scalar, write_scalar};
 use super::scalar::{parse_lambda, write_lambda};
 use super::write::{write_brackets, write_list};
+use crate::graph::body::Body;
 use crate::graph::ops::{Layout, Pick};
 use crate::kernel::ConstId;
 use crate::scalar::ScalarExpr;
@@ -19,10 +22,19 @@ use std::fmt::{self, Write};
 /// The default of an attribute, given the type of the op's result.
 pub(crate) type Default<T> = Option<fn(&TensorType) -> T>;
 
+/// What the writer of an attribute knows of its op and of the dump.
+#[derive(Clone, Copy)]
+pub(crate) struct AttrCx<'a> {
+    /// Type of the op's result.
+    pub(crate) result: &'a TensorType,
+    /// What the dump shows.
+    pub(crate) options: &'a PrintOptions,
+}
+
 /// A type that an op's attribute can have.
 pub(crate) trait Attr: Sized + PartialEq {
-    /// Writes the value of an op with this result type.
-    fn write(&self, out: &mut String, result: &TensorType) -> fmt::Result;
+    /// Writes the value of an op's attribute.
+    fn write(&self, out: &mut String, cx: AttrCx<'_>) -> fmt::Result;
 
     /// The counterpart of `write`.
     fn parse(c: &mut Cursor<'_>, result: &TensorType) -> Parse<Self>;
@@ -31,13 +43,13 @@ pub(crate) trait Attr: Sized + PartialEq {
 /// Writes the fields of one struct.
 pub(crate) struct FieldWriter<'a> {
     out: &'a mut String,
-    result: &'a TensorType,
+    cx: AttrCx<'a>,
     separator: &'static str,
 }
 
 impl<'a> FieldWriter<'a> {
-    pub(crate) fn new(out: &'a mut String, result: &'a TensorType) -> FieldWriter<'a> {
-        FieldWriter { out, result, separator: "{" }
+    pub(crate) fn new(out: &'a mut String, cx: AttrCx<'a>) -> FieldWriter<'a> {
+        FieldWriter { out, cx, separator: "{" }
     }
 
     /// Writes a field unless it has its default.
@@ -47,12 +59,12 @@ impl<'a> FieldWriter<'a> {
         value: &T,
         default: Default<T>,
     ) -> fmt::Result {
-        if default.is_some_and(|d| d(self.result) == *value) {
+        if default.is_some_and(|d| d(self.cx.result) == *value) {
             return Ok(());
         }
         write!(self.out, "{}{name} = ", self.separator)?;
         self.separator = ", ";
-        value.write(self.out, self.result)
+        value.write(self.out, self.cx)
     }
 
     pub(crate) fn finish(self) -> fmt::Result {
@@ -111,7 +123,7 @@ pub(crate) fn take_field<T: Attr>(
 macro_rules! integers {
     ($($ty:ty),*) => {$(
         impl Attr for $ty {
-            fn write(&self, out: &mut String, _result: &TensorType) -> fmt::Result {
+            fn write(&self, out: &mut String, _cx: AttrCx<'_>) -> fmt::Result {
                 write!(out, "{self}")
             }
 
@@ -121,7 +133,7 @@ macro_rules! integers {
         }
 
         impl Attr for Vec<$ty> {
-            fn write(&self, out: &mut String, _result: &TensorType) -> fmt::Result {
+            fn write(&self, out: &mut String, _cx: AttrCx<'_>) -> fmt::Result {
                 write_brackets(out, self)
             }
 
@@ -138,7 +150,7 @@ integers!(u32, i32, i64);
 macro_rules! attr {
     ($ty:ty, |$value:ident, $out:ident| $write:expr, |$cursor:ident| $parse:expr) => {
         impl Attr for $ty {
-            fn write(&self, $out: &mut String, _result: &TensorType) -> fmt::Result {
+            fn write(&self, $out: &mut String, _cx: AttrCx<'_>) -> fmt::Result {
                 let $value = self;
                 $write
             }
@@ -179,6 +191,16 @@ fn parse_pick(c: &mut Cursor<'_>) -> Parse<Pick> {
     match c.eat("by") {
         true => Ok(Pick::Index(c.list("(", ")", Cursor::integer)?)),
         false => Ok(Pick::Dim(c.integer()?)),
+    }
+}
+
+impl Attr for Body {
+    fn write(&self, out: &mut String, cx: AttrCx<'_>) -> fmt::Result {
+        write_body_graph(out, self.graph(), cx.options)
+    }
+
+    fn parse(c: &mut Cursor<'_>, _result: &TensorType) -> Parse<Body> {
+        parse_body_graph(c).map(Body::from)
     }
 }
 

@@ -7,13 +7,18 @@
 //! }
 //! ```
 //!
+//! The graph inside an op is an attribute: `{body = { graph @b … }}`, with tables of its own.
+//!
 //! Values are numbered inputs first, then in execution order, and constants in order of first use;
 //! so a dump shows live ops only, and equal programs have equal dumps.
 
+use super::attrs::AttrCx;
 use super::cursor::{Cursor, Parse};
 use super::data::{is_short, write_data};
 use super::lex::{Kind, Token};
-use super::tables::{LocRef, Tables, parse_loc_ref, write_const, write_loc_ref, write_locs};
+use super::tables::{
+    AFTER_TABLES, LocRef, Tables, parse_loc_ref, write_const, write_loc_ref, write_locs,
+};
 use super::write::{text_of, write_list, write_string, write_symbol};
 use super::{Parsed, PrintOptions};
 use crate::graph::ops::{Const, Input, Op, OpTag};
@@ -34,7 +39,30 @@ pub fn print_graph(graph: &Graph, options: &PrintOptions) -> String {
 
 /// Parses a graph; op types and operands are as written, for `verify` to check.
 pub fn parse_graph(text: &str) -> Result<Parsed<Graph>, super::ParseError> {
-    GraphParser::default().parse(&mut Cursor::new(text))
+    let c = &mut Cursor::new(text);
+    let parsed = GraphParser::default().parse(c)?;
+    match c.at_kind(Kind::End) {
+        true => Ok(parsed),
+        false => Err(c.expected(AFTER_TABLES)),
+    }
+}
+
+/// Writes the graph inside an op, in braces and indented.
+pub(crate) fn write_body_graph(
+    out: &mut String,
+    graph: &Graph,
+    options: &PrintOptions,
+) -> fmt::Result {
+    let text = print_graph(graph, options);
+    write!(out, "{{\n    {}\n  }}", text.trim_end().replace('\n', "\n    "))
+}
+
+/// The counterpart of `write_body_graph`.
+pub(crate) fn parse_body_graph(c: &mut Cursor<'_>) -> Parse<Graph> {
+    c.expect("{")?;
+    let parsed = c.nested(|c| GraphParser::default().parse(c))?;
+    c.expect("}")?;
+    Ok(parsed.ir)
 }
 
 struct GraphWriter<'a> {
@@ -147,7 +175,8 @@ impl<'a> GraphWriter<'a> {
                 let separator = if data.args.is_empty() { "" } else { " " };
                 out.push_str(separator);
                 write_list(out, &data.args, |out, &arg| self.write_value(out, arg))?;
-                let attrs = text_of(|out| other.write(out, &data.ty));
+                let cx = AttrCx { result: &data.ty, options: self.options };
+                let attrs = text_of(|out| other.write(out, cx));
                 if attrs != "{}" {
                     write!(out, " {attrs}")?;
                 }
@@ -195,7 +224,7 @@ impl<'a> GraphParser<'a> {
         while !c.eat("}") {
             self.op(c)?;
         }
-        self.tables.parse(c)?;
+        self.tables.parse_lines(c)?;
         let output = |(value, name)| Ok(Output { name, value: self.value(value)? });
         let outputs = outputs.into_iter().map(output).collect::<Parse<_>>()?;
         let ops = self.resolve()?;

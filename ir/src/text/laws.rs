@@ -56,7 +56,8 @@ fn random_graphs_round_trip() {
 
 #[test]
 fn the_kernels_of_random_ops_round_trip() {
-    for (tag, mut rng) in instances() {
+    let bodies = |tag| matches!(tag, OpTag::Repeat | OpTag::If);
+    for (tag, mut rng) in instances().filter(|(tag, _)| !bodies(*tag)) {
         let (op, operands): (Op, _) = random::op_instance(tag, &mut rng);
         let types: Vec<&TensorType> = operands.iter().map(|t| &t.ty).collect();
         let mut kernels = Kernels {

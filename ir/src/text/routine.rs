@@ -1,5 +1,7 @@
 //! The text form of routines: `routine topk {axis = 1, k = 3}` in a kernel without stages.
 
+use super::PrintOptions;
+use super::attrs::AttrCx;
 use super::cursor::{Cursor, Parse};
 use crate::graph::ops::OpTag;
 use crate::kernel::routine::Routine;
@@ -14,7 +16,8 @@ pub(super) fn write_routine(out: &mut String, kernel: &Kernel) -> fmt::Result {
         return Ok(());
     };
     write!(out, "  routine {} ", op.tag().mnemonic())?;
-    op.write(out, &result_type(&kernel.operands))?;
+    let result = result_type(&kernel.operands);
+    op.write(out, AttrCx { result: &result, options: &PrintOptions::exact() })?;
     out.write_char('\n')
 }
 

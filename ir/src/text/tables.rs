@@ -23,6 +23,9 @@ use cranelift_entity::{EntityRef, PrimaryMap};
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
+/// What may follow a line of a table, for messages.
+pub(crate) const AFTER_TABLES: &str = "`const`, a location or the end of the text";
+
 /// The deepest chain of locations made from locations.
 const MAX_LOC_DEPTH: u32 = 64;
 
@@ -131,15 +134,22 @@ impl Tables {
 
     /// Reads all lines of both tables, to the end of the text.
     pub(crate) fn parse(&mut self, c: &mut Cursor<'_>) -> Parse<()> {
+        self.parse_lines(c)?;
+        match c.at_kind(super::lex::Kind::End) {
+            true => Ok(()),
+            false => Err(c.expected(AFTER_TABLES)),
+        }
+    }
+
+    /// Reads all lines of both tables.
+    pub(crate) fn parse_lines(&mut self, c: &mut Cursor<'_>) -> Parse<()> {
         loop {
             if c.eat("const") {
                 self.parse_const(c)?;
             } else if c.at_numbered("loc") {
                 self.parse_loc(c)?;
-            } else if c.at_kind(super::lex::Kind::End) {
-                return Ok(());
             } else {
-                return Err(c.expected("`const`, a location or the end of the text"));
+                return Ok(());
             }
         }
     }

@@ -48,6 +48,8 @@ pub(crate) fn node_cost(egraph: &EGraph, class: Id, node: &Node) -> f64 {
             let picked = args[0].read_bytes.saturating_sub(result.ty.bytes());
             traffic - picked as f64 + elements * SCALAR
         }
+        Op::Repeat(op) => traffic + op.work() as f64,
+        Op::If(op) => traffic + op.work() as f64,
         Op::Map(op) => traffic + scalar(&op.body),
         Op::Quantize(_) | Op::Dequantize(_) => traffic + elements * 4.0 * SCALAR,
         Op::Requantize(_) => traffic + elements * 8.0 * SCALAR,

@@ -83,7 +83,7 @@ impl Analysis<Node> for Facts {
             Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) => {
                 (args[0].constant, args[0].uniform, args[0].read_bytes.min(ty.bytes()))
             }
-            Op::Input(_) => (false, None, ty.bytes()),
+            Op::If(_) | Op::Input(_) | Op::Repeat(_) => (false, None, ty.bytes()),
             Op::Concat(_)
             | Op::Conv(_)
             | Op::Dequantize(_)

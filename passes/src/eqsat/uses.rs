@@ -56,6 +56,7 @@ fn is_fusible(op: &Op) -> bool {
         | Op::Const(_)
         | Op::Conv(_)
         | Op::Gather(_)
+        | Op::If(_)
         | Op::Input(_)
         | Op::MatMul(_)
         | Op::NonMaxSuppression(_)
@@ -63,6 +64,7 @@ fn is_fusible(op: &Op) -> bool {
         | Op::Pad(_)
         | Op::Pool(_)
         | Op::Reduce(_)
+        | Op::Repeat(_)
         | Op::Scatter(_)
         | Op::Slice(_)
         | Op::TopK(_) => false,

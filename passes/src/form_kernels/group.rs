@@ -12,6 +12,7 @@ use edgecc_ir::kernel::{
     Access, AxisId, BufferId, Index, Kernel, Lookup, Operand, OperandId, Outside, Role, Stage,
 };
 use edgecc_ir::loc::LocId;
+use edgecc_ir::program::Place;
 use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::{Shape, TensorType};
@@ -22,8 +23,8 @@ use smallvec::SmallVec;
 #[derive(Clone)]
 pub(super) struct Piece {
     pub(super) kernel: Kernel,
-    /// One buffer per operand that is not local.
-    pub(super) args: SmallVec<[BufferId; 6]>,
+    /// One place per operand that is not local.
+    pub(super) args: SmallVec<[Place; 6]>,
     /// Where it comes from.
     pub(super) locs: Vec<LocId>,
 }
@@ -37,11 +38,11 @@ const SHORTEST_ROW: usize = 4;
 pub(super) fn join_rows(pieces: Vec<Piece>, is_private: impl Fn(BufferId) -> bool) -> Vec<Piece> {
     let mut groups: Vec<Option<Group>> = pieces.into_iter().map(Group::new).map(Some).collect();
     for at in (0..groups.len()).rev() {
-        let Some(result) = groups[at].as_ref().and_then(Group::result) else { continue };
-        let reads = |g: &Option<Group>| g.as_ref().is_some_and(|g| g.reads(result));
+        let Some(result) = groups[at].as_ref().and_then(Group::result).cloned() else { continue };
+        let reads = |g: &Option<Group>| g.as_ref().is_some_and(|g| g.reads(&result));
         let mut readers = (at + 1..groups.len()).filter(|&n| reads(&groups[n]));
         let (Some(reader), None) = (readers.next(), readers.next()) else { continue };
-        if is_private(result)
+        if is_private(result.buffer)
             && let (Some(producer), Some(consumer)) = (&groups[at], &groups[reader])
             && let Some(joined) = consumer.with(&producer.members[0])
         {
@@ -66,15 +67,15 @@ impl Group {
         Group { members: vec![piece], shared, merged: None }
     }
 
-    /// The buffer that a single member writes.
-    fn result(&self) -> Option<BufferId> {
+    /// The place that a single member writes.
+    fn result(&self) -> Option<&Place> {
         let [only] = self.members.as_slice() else { return None };
         only.stage()?;
-        only.args.last().copied()
+        only.args.last()
     }
 
-    fn reads(&self, buffer: BufferId) -> bool {
-        self.members.iter().any(|m| m.reads(buffer))
+    fn reads(&self, place: &Place) -> bool {
+        self.members.iter().any(|m| m.reads(place))
     }
 
     fn finish(self) -> Piece {
@@ -88,7 +89,7 @@ impl Group {
         let stage = producer.stage()?;
         self.members.iter().find(|m| m.stage().is_none()).is_none().then_some(())?;
         let most = self.shared.min(producer.kernel.parallel_axes(stage).count());
-        let result = *producer.args.last()?;
+        let result = producer.args.last()?;
         let readers: Vec<&Piece> = self.members.iter().filter(|m| m.reads(result)).collect();
         let aligned =
             |&shared: &usize| readers.iter().all(|reader| producer.feeds(result, reader, shared));
@@ -111,8 +112,8 @@ impl Piece {
         }
     }
 
-    fn reads(&self, buffer: BufferId) -> bool {
-        self.args[..self.args.len() - 1].contains(&buffer)
+    fn reads(&self, place: &Place) -> bool {
+        self.args[..self.args.len() - 1].contains(place)
     }
 
     /// The same piece with its parallel axes in the order in which its result lies in memory.
@@ -127,10 +128,10 @@ impl Piece {
         piece
     }
 
-    /// The operands that are bound to a buffer.
-    fn bound_to(&self, buffer: BufferId) -> impl Iterator<Item = OperandId> + '_ {
+    /// The operands that are bound to a place.
+    fn bound_to<'p>(&'p self, place: &'p Place) -> impl Iterator<Item = OperandId> + 'p {
         let args = self.args.iter().enumerate();
-        args.filter(move |(_, b)| **b == buffer).map(|(n, _)| OperandId::new(n))
+        args.filter(move |(_, p)| *p == place).map(|(n, _)| OperandId::new(n))
     }
 
     /// The leading parallel axes.
@@ -138,9 +139,9 @@ impl Piece {
         self.stage().map_or(&[], |s| &s.axes[..shared])
     }
 
-    /// Whether, at each point of the shared axes, `reader` reads of `buffer` only what this piece
+    /// Whether, at each point of the shared axes, `reader` reads of `place` only what this piece
     /// writes there.
-    fn feeds(&self, buffer: BufferId, reader: &Piece, shared: usize) -> bool {
+    fn feeds(&self, place: &Place, reader: &Piece, shared: usize) -> bool {
         let Some(stage) = self.stage() else { return false };
         let (mine, theirs) = (self.shared_axes(shared), reader.shared_axes(shared));
         let extents = |p: &Piece, axes: &[AxisId]| -> Vec<usize> {
@@ -161,7 +162,7 @@ impl Piece {
                 access.outside == Outside::Never && inside && rows_of(&position, theirs)
             })
         };
-        let operands: Vec<OperandId> = reader.bound_to(buffer).collect();
+        let operands: Vec<OperandId> = reader.bound_to(place).collect();
         let stages = &reader.kernel.stages;
         let mut accesses = stages.iter().flat_map(Stage::all_reads);
         position(&self.kernel, &stage.write).is_some_and(|written| rows_of(&written, mine))
@@ -213,12 +214,12 @@ fn merge(members: &[Piece], shared: usize) -> Piece {
     let reduces = |m: &&Piece| m.kernel.stages.iter().any(|s| s.reduce.is_some());
     let named = members.iter().find(reduces).unwrap_or(last);
     let mut merge = Merge::new(named.kernel.name.clone(), last, shared);
-    let results: Vec<BufferId> = members.iter().filter_map(|m| m.args.last().copied()).collect();
+    let results: Vec<&Place> = members.iter().filter_map(|m| m.args.last()).collect();
     let (output, inner) = results.split_last().expect("a group has members");
     for member in members {
         merge.declare_reads(member, inner);
     }
-    merge.declare_results(members, *output);
+    merge.declare_results(members, output);
     for member in members {
         merge.stages(member, shared);
     }
@@ -228,10 +229,10 @@ fn merge(members: &[Piece], shared: usize) -> Piece {
 
 struct Merge {
     kernel: Kernel,
-    args: SmallVec<[BufferId; 6]>,
-    /// The operand of each buffer under each type.
-    known: Vec<(BufferId, TensorType, OperandId)>,
-    locals: Vec<(BufferId, OperandId)>,
+    args: SmallVec<[Place; 6]>,
+    /// The operand of each place under each type.
+    known: Vec<(Place, TensorType, OperandId)>,
+    locals: Vec<(Place, OperandId)>,
 }
 
 impl Merge {
@@ -251,39 +252,39 @@ impl Merge {
         Merge { kernel, args: SmallVec::new(), known: Vec::new(), locals: Vec::new() }
     }
 
-    fn declare_reads(&mut self, member: &Piece, inner: &[BufferId]) {
+    fn declare_reads(&mut self, member: &Piece, inner: &[&Place]) {
         let reads = member.kernel.operands.values().zip(&member.args);
-        for (operand, &buffer) in reads.filter(|(o, _)| o.role != Role::Write) {
-            let known = self.known.iter().any(|(b, ty, _)| *b == buffer && *ty == operand.ty);
-            if !known && !inner.contains(&buffer) {
-                self.declare(operand.clone(), buffer);
+        for (operand, place) in reads.filter(|(o, _)| o.role != Role::Write) {
+            let known = self.known.iter().any(|(p, ty, _)| p == place && *ty == operand.ty);
+            if !known && !inner.contains(&place) {
+                self.declare(operand.clone(), place);
             }
         }
     }
 
-    fn declare(&mut self, operand: Operand, buffer: BufferId) {
+    fn declare(&mut self, operand: Operand, place: &Place) {
         let ty = operand.ty.clone();
-        self.known.push((buffer, ty, self.kernel.operands.push(operand)));
-        self.args.push(buffer);
+        self.known.push((place.clone(), ty, self.kernel.operands.push(operand)));
+        self.args.push(place.clone());
     }
 
-    fn declare_results(&mut self, members: &[Piece], output: BufferId) {
+    fn declare_results(&mut self, members: &[Piece], output: &Place) {
         let rows: usize = self.kernel.rows.iter().map(|&a| self.kernel.extent(a)).product();
         let mut inner = Vec::new();
         for member in members {
             let written = member.kernel.operands.values().zip(&member.args);
-            for (operand, &buffer) in written.filter(|(o, _)| o.role == Role::Write) {
-                if buffer == output {
-                    self.declare(operand.clone(), buffer);
+            for (operand, place) in written.filter(|(o, _)| o.role == Role::Write) {
+                if place == output {
+                    self.declare(operand.clone(), place);
                 } else {
-                    inner.push((operand.ty.clone(), buffer));
+                    inner.push((operand.ty.clone(), place.clone()));
                 }
             }
         }
-        for (ty, buffer) in inner {
+        for (ty, place) in inner {
             let shape = Shape::new(&[ty.shape.numel() / rows]);
             let operand = Operand { ty: TensorType { elem: ty.elem, shape }, role: Role::Local };
-            self.locals.push((buffer, self.kernel.operands.push(operand)));
+            self.locals.push((place, self.kernel.operands.push(operand)));
         }
     }
 
@@ -337,9 +338,9 @@ impl Merge {
 
     /// The operand here of an operand of a member.
     fn operand(&self, member: &Piece, operand: OperandId) -> OperandId {
-        let (buffer, ty) = (member.args[operand.index()], &member.kernel.operands[operand].ty);
-        let local = self.locals.iter().find(|l| l.0 == buffer).map(|l| l.1);
-        let known = || self.known.iter().find(|(b, t, _)| *b == buffer && t == ty).map(|k| k.2);
+        let (place, ty) = (&member.args[operand.index()], &member.kernel.operands[operand].ty);
+        let local = self.locals.iter().find(|l| l.0 == *place).map(|l| l.1);
+        let known = || self.known.iter().find(|(p, t, _)| p == place && t == ty).map(|k| k.2);
         local.or_else(known).expect("every operand is declared")
     }
 }

@@ -2,12 +2,15 @@
 //!
 //! Needs: a verified graph without empty tensors. Gives: kernels interned by structure, in the
 //! canonical form of `collapse`, without schedules. Neighbours that `group` joins are one kernel. A
-//! reshape of a whole buffer is a call binding, a view that no access map can express is copied once.
+//! reshape of a whole buffer is a call binding, a view that no access map can express is copied
+//! once. Bodies of repetitions and choices become blocks of the program.
 
 mod collapse;
 mod compact;
 mod group;
 mod lift;
+mod live;
+mod region;
 mod settle;
 mod views;
 
@@ -18,49 +21,85 @@ use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::kernel::build::{KernelBuilder, access_axes};
 use edgecc_ir::kernel::{
-    Access, AxisId, Buffer, BufferId, Home, Index, Kernel, KernelId, Kernels, Operand, OperandId,
-    Port, Role, Stage,
+    Access, AxisId, Buffer, BufferId, ConstId, Home, Index, Kernel, KernelId, Kernels, Operand,
+    OperandId, Port, Role, Stage,
 };
 use edgecc_ir::loc::{Loc, LocId};
-use edgecc_ir::program::{Call, Program, Step};
+use edgecc_ir::program::{Call, Place, Program, Step};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
 use group::Piece;
 use indexmap::IndexMap;
 use smallvec::SmallVec;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 use views::View;
 
 /// Turns each op into a call of an interned kernel, or into a view.
 #[must_use]
 pub fn form_kernels(graph: &Graph) -> Kernels {
-    let mut former = Former::new(graph);
-    for &op in &graph.order {
-        let view = former.op(op);
-        former.views[op] = Some(view);
-    }
+    let mut out = Out::new(graph);
+    let mut former = Former::outermost(&mut out, graph);
+    former.run(&graph.order);
     for index in 0..graph.outputs.len() {
         former.output(index);
     }
-    former.finish()
+    former.join(&BTreeSet::new());
+    out.finish()
 }
 
-struct Former<'g> {
-    graph: &'g Graph,
-    out: Kernels,
-    views: SecondaryMap<OpId, Option<View>>,
-    pieces: Vec<Piece>,
+/// What is made.
+struct Out {
+    kernels: Kernels,
+    /// The block under construction.
+    items: Vec<Item>,
     interned: IndexMap<Kernel, KernelId>,
+}
+
+/// A part of a block.
+enum Item {
+    /// A kernel that may still be joined to others.
+    Piece(Piece),
+    Step(Step<KernelId>),
+}
+
+/// The steps of a finished block.
+fn steps(items: Vec<Item>) -> Vec<Step<KernelId>> {
+    let step = |item| match item {
+        Item::Step(step) => step,
+        Item::Piece(_) => unreachable!("a finished block has calls in place of pieces"),
+    };
+    items.into_iter().map(step).collect()
+}
+
+/// An op with bodies, its result left open, and its operands.
+type RegionKey = (Op, SmallVec<[OpId; 4]>);
+
+/// The state of one graph: the model's or a body.
+struct Former<'o, 'g> {
+    out: &'o mut Out,
+    graph: &'g Graph,
+    views: SecondaryMap<OpId, Option<View>>,
+    /// In a body, the view of each parameter that is needed.
+    params: Option<Vec<Option<View>>>,
+    /// The results of ops with bodies.
+    regions: IndexMap<RegionKey, Vec<Option<View>>>,
     /// The results of each routine and its operands; ops that are its results share one call.
     routines: IndexMap<(Kernel, Vec<OpId>), Vec<View>>,
+    /// The pools of the graph start here in the pools of the kernels.
+    first_const: usize,
+    first_loc: usize,
+    /// The first buffer that was made for this graph.
+    first_local: usize,
 }
 
-impl<'g> Former<'g> {
-    fn new(graph: &'g Graph) -> Former<'g> {
+impl Out {
+    fn new(graph: &Graph) -> Out {
         let port = |o: &edgecc_ir::graph::Output| Port {
             name: o.name.clone(),
             ty: graph.ty(o.value).clone(),
         };
-        let out = Kernels {
+        let kernels = Kernels {
             name: graph.name.clone(),
             kernels: PrimaryMap::new(),
             buffers: PrimaryMap::new(),
@@ -70,14 +109,57 @@ impl<'g> Former<'g> {
             program: Program::default(),
             locs: graph.locs.clone(),
         };
+        Out { kernels, items: Vec::new(), interned: IndexMap::new() }
+    }
+
+    fn finish(mut self) -> Kernels {
+        self.kernels.program.steps = steps(self.items);
+        compact::drop_unused_buffers(&mut self.kernels);
+        self.kernels
+    }
+}
+
+impl<'o, 'g> Former<'o, 'g> {
+    fn outermost(out: &'o mut Out, graph: &'g Graph) -> Former<'o, 'g> {
         Former {
-            graph,
             out,
+            graph,
             views: SecondaryMap::new(),
-            pieces: Vec::new(),
-            interned: IndexMap::new(),
+            params: None,
+            regions: IndexMap::new(),
             routines: IndexMap::new(),
+            first_const: 0,
+            first_loc: 0,
+            first_local: 0,
         }
+    }
+
+    /// The state of a body, whose pools are appended to those of the kernels.
+    fn inside(out: &'o mut Out, graph: &'g Graph, params: Vec<Option<View>>) -> Former<'o, 'g> {
+        let first_const = out.kernels.consts.len();
+        let first_loc = out.kernels.locs.len();
+        let first_local = out.kernels.buffers.len();
+        graph.consts.values().for_each(|tensor| {
+            out.kernels.consts.push(tensor.clone());
+        });
+        let moved = |id: LocId| LocId::new(first_loc + id.index());
+        for loc in graph.locs.values() {
+            out.kernels.locs.push(loc.moved(moved));
+        }
+        let params = Some(params);
+        Former { params, first_const, first_loc, first_local, ..Former::outermost(out, graph) }
+    }
+
+    /// Runs ops of the graph in this order.
+    fn run(&mut self, ops: &[OpId]) {
+        for &op in ops {
+            let view = self.op(op);
+            self.views[op] = Some(view);
+        }
+    }
+
+    fn push(&mut self, step: Step<KernelId>) {
+        self.out.items.push(Item::Step(step));
     }
 
     fn view(&self, op: OpId) -> &View {
@@ -85,19 +167,24 @@ impl<'g> Former<'g> {
     }
 
     fn buffer(&mut self, ty: &TensorType, home: Home) -> BufferId {
-        self.out.buffers.push(Buffer { ty: ty.clone(), home })
+        self.out.kernels.buffers.push(Buffer { ty: ty.clone(), home })
     }
 
     fn op(&mut self, id: OpId) -> View {
         let data = &self.graph.ops[id];
         match &data.op {
-            Op::Input(input) => {
-                View::whole(self.buffer(&data.ty, Home::Input(input.index)), &data.ty)
-            }
+            Op::Input(input) => match &self.params {
+                None => self.whole(&data.ty, Home::Input(input.index)),
+                Some(params) => {
+                    params[input.index as usize].clone().expect("a parameter that is read")
+                }
+            },
             Op::Const(constant) => {
-                View::whole(self.buffer(&data.ty, Home::Const(constant.id)), &data.ty)
+                let id = ConstId::new(self.first_const + constant.id.index());
+                self.whole(&data.ty, Home::Const(id))
             }
             Op::Reshape(_) => self.reshape(data.args[0], &data.ty),
+            Op::Repeat(_) | Op::If(_) => self.region(id),
             op => {
                 let types: Vec<&TensorType> = data.args.iter().map(|&a| self.graph.ty(a)).collect();
                 let kernel = op.kernel(&types);
@@ -114,6 +201,11 @@ impl<'g> Former<'g> {
         }
     }
 
+    /// A new buffer.
+    fn whole(&mut self, ty: &TensorType, home: Home) -> View {
+        View::whole(self.buffer(ty, home).into(), ty)
+    }
+
     fn reshape(&mut self, arg: OpId, ty: &TensorType) -> View {
         if let Some(view) = self.view(arg).reshaped(ty) {
             return view;
@@ -124,23 +216,30 @@ impl<'g> Former<'g> {
 
     /// Copies a view into a buffer of its own and uses that from now on.
     fn materialize(&mut self, op: OpId) {
-        let ty = self.graph.ty(op).clone();
-        let view = self.copy(op, Home::Arena, &ty);
+        let view = self.whole(self.graph.ty(op), Home::Arena);
+        self.copy_into(op, view.place.clone());
         self.views[op] = Some(view);
     }
 
-    fn copy(&mut self, op: OpId, home: Home, ty: &TensorType) -> View {
+    /// Copies a value to a place.
+    fn copy_into(&mut self, op: OpId, place: Place) {
+        let ty = self.graph.ty(op);
         let mut b = KernelBuilder::new("copy");
         let axes = b.parallel(&ty.shape);
         let read = access_axes(b.read(ty), &axes);
         let write = access_axes(b.write(ty), &axes);
         b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
-        let view = self.call(&b.finish(), &[op], ty, self.graph.ops[op].loc);
-        self.out.buffers[view.buffer].home = home;
-        view
+        self.call_into(&b.finish(), &[op], place, self.graph.ops[op].loc);
     }
 
     fn call(&mut self, kernel: &Kernel, args: &[OpId], ty: &TensorType, loc: LocId) -> View {
+        let view = self.whole(ty, Home::Arena);
+        self.call_into(kernel, args, view.place.clone(), loc);
+        view
+    }
+
+    /// A call that writes its result to a place.
+    fn call_into(&mut self, kernel: &Kernel, args: &[OpId], result: Place, loc: LocId) {
         let reads: Vec<&Access> = kernel.stages.iter().flat_map(Stage::all_reads).collect();
         for read in reads {
             let arg = args[read.operand.index()];
@@ -155,13 +254,25 @@ impl<'g> Former<'g> {
             }
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
-        let mut args: SmallVec<[BufferId; 6]> = views.iter().map(|v| v.buffer).collect();
+        let mut args: SmallVec<[Place; 6]> = views.iter().map(|v| v.place.clone()).collect();
         let mut kernel = self.bind(kernel, &views);
-        let result = self.buffer(ty, Home::Arena);
         args.push(result);
         collapse::drop_unit_axes(&mut kernel);
-        self.pieces.push(Piece { kernel, args, locs: vec![loc] });
-        View::whole(result, ty)
+        let locs = vec![LocId::new(self.first_loc + loc.index())];
+        self.out.items.push(Item::Piece(Piece { kernel, args, locs }));
+    }
+
+    /// Whether the view is a whole buffer from its first element on.
+    fn is_all_of_its_buffer(&self, view: &View) -> bool {
+        let buffer = &self.out.kernels.buffers[view.place.buffer];
+        let elements = buffer.ty.shape.numel();
+        view.is_whole() && view.place.is_start() && view.ty.shape.numel() == elements
+    }
+
+    fn is_constant(&self, view: &View) -> bool {
+        let buffer = &self.out.kernels.buffers[view.place.buffer];
+        let elements = buffer.ty.shape.numel();
+        matches!(buffer.home, Home::Const(_)) && view.ty.shape.numel() == elements
     }
 
     /// One result of a routine, which is called for the first of its results; it reads whole buffers.
@@ -177,13 +288,13 @@ impl<'g> Former<'g> {
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
         let bound = self.bind(&key.0, &views);
-        let mut buffers: SmallVec<[BufferId; 6]> = views.iter().map(|v| v.buffer).collect();
+        let mut places: SmallVec<[Place; 6]> = views.iter().map(|v| v.place.clone()).collect();
         let written = bound.operands.values().filter(|o| o.role == Role::Write);
         let types: Vec<TensorType> = written.map(|o| o.ty.clone()).collect();
-        let results = types.iter().map(|ty| View::whole(self.buffer(ty, Home::Arena), ty));
-        let results: Vec<View> = results.collect();
-        buffers.extend(results.iter().map(|view| view.buffer));
-        self.pieces.push(Piece { kernel: bound, args: buffers, locs: vec![loc] });
+        let results: Vec<View> = types.iter().map(|ty| self.whole(ty, Home::Arena)).collect();
+        places.extend(results.iter().map(|view| view.place.clone()));
+        let locs = vec![LocId::new(self.first_loc + loc.index())];
+        self.out.items.push(Item::Piece(Piece { kernel: bound, args: places, locs }));
         let view = results[result].clone();
         self.routines.insert(key, results);
         view
@@ -208,18 +319,49 @@ impl<'g> Former<'g> {
             stage.epilogue_reads = stage.epilogue_reads.iter().map(through).collect();
         }
         for (at, view) in views.iter().enumerate() {
-            let constant = matches!(self.out.buffers[view.buffer].home, Home::Const(_));
-            let role = if constant { Role::Const } else { Role::Read };
+            let role = if self.is_constant(view) { Role::Const } else { Role::Read };
             bound.operands[OperandId::new(at)] = Operand { ty: view.ty.clone(), role };
         }
         bound
     }
 
-    /// Joins pieces to rows and makes them calls of interned kernels.
-    fn finish(mut self) -> Kernels {
-        let pieces = std::mem::take(&mut self.pieces);
-        let homes = &self.out.buffers;
-        for piece in group::join_rows(pieces, |buffer| homes[buffer].home == Home::Arena) {
+    /// Joins pieces of the block to rows and makes them calls of interned kernels. What a step with
+    /// blocks uses, and what is in `kept`, stays in memory.
+    fn join(&mut self, kept: &BTreeSet<BufferId>) {
+        let mut runs: Vec<Vec<Piece>> = vec![Vec::new()];
+        let mut steps = Vec::new();
+        for item in take(&mut self.out.items) {
+            match item {
+                Item::Piece(piece) => runs.last_mut().expect("at least one run").push(piece),
+                Item::Step(step) => {
+                    steps.push(step);
+                    runs.push(Vec::new());
+                }
+            }
+        }
+        let mut users: BTreeMap<BufferId, usize> = BTreeMap::new();
+        let mut named = kept.clone();
+        for (n, run) in runs.iter().enumerate() {
+            for place in run.iter().flat_map(|piece| &piece.args) {
+                if *users.entry(place.buffer).or_insert(n) != n {
+                    named.insert(place.buffer);
+                }
+            }
+        }
+        steps.iter().for_each(|step| region::collect(step, &mut named));
+        let mut steps = steps.into_iter();
+        for run in runs {
+            self.calls(run, &named);
+            self.out.items.extend(steps.next().map(Item::Step));
+        }
+    }
+
+    /// The calls of pieces that follow one another.
+    fn calls(&mut self, run: Vec<Piece>, named: &BTreeSet<BufferId>) {
+        let buffers = &self.out.kernels.buffers;
+        let is_private =
+            |buffer: BufferId| buffers[buffer].home == Home::Arena && !named.contains(&buffer);
+        for piece in group::join_rows(run, is_private) {
             let mut kernel = piece.kernel;
             if kernel.routine.is_none() {
                 kernel = collapse::canonical(kernel);
@@ -227,24 +369,21 @@ impl<'g> Former<'g> {
             if let Some(name) = recognise::name_of(&kernel) {
                 kernel.name = name;
             }
-            let kernel = self.intern(kernel);
+            let callee = self.intern(kernel);
             let loc = match piece.locs.as_slice() {
                 [only] => *only,
-                several => self.out.locs.push(Loc::Fused(several.to_vec())),
+                several => self.out.kernels.locs.push(Loc::Fused(several.to_vec())),
             };
-            let args = piece.args.into_iter().map(Into::into).collect();
-            self.out.program.steps.push(Step::Call(Call { callee: kernel, args, loc }));
+            self.push(Step::Call(Call { callee, args: piece.args, loc }));
         }
-        compact::drop_unused_buffers(&mut self.out);
-        self.out
     }
 
     fn intern(&mut self, kernel: Kernel) -> KernelId {
-        if let Some(&known) = self.interned.get(&kernel) {
+        if let Some(&known) = self.out.interned.get(&kernel) {
             return known;
         }
-        let id = self.out.kernels.push(kernel.clone());
-        self.interned.insert(kernel, id);
+        let id = self.out.kernels.kernels.push(kernel.clone());
+        self.out.interned.insert(kernel, id);
         id
     }
 
@@ -254,14 +393,15 @@ impl<'g> Former<'g> {
         let op = self.graph.outputs[index].value;
         let ty = self.graph.ty(op).clone();
         let (view, home) = (self.view(op), Home::Output(index as u32));
-        let buffer = &self.out.buffers[view.buffer];
-        if view.is_whole() && buffer.home == Home::Arena {
-            let buffer = view.buffer;
-            self.out.buffers[buffer].home = home;
-        } else if ty.shape.numel() == 0 {
-            self.buffer(&ty, home);
+        let buffer = view.place.buffer;
+        let is_arena = self.out.kernels.buffers[buffer].home == Home::Arena;
+        if is_arena && self.is_all_of_its_buffer(view) {
+            self.out.kernels.buffers[buffer].home = home;
         } else {
-            self.copy(op, home, &ty);
+            let buffer = self.buffer(&ty, home);
+            if ty.shape.numel() > 0 {
+                self.copy_into(op, buffer.into());
+            }
         }
     }
 }

@@ -1,18 +1,19 @@
-//! Views: values that are read out of another buffer through an affine map.
+//! Views: values that are read out of a place of a buffer through an affine map.
 
 use super::{dim, dims};
 use cranelift_entity::EntityRef;
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, AxisId, BufferId, Index, Kernel, Lookup, Outside};
+use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Lookup, Outside};
+use edgecc_ir::program::Place;
 use edgecc_ir::types::{Shape, TensorType};
 
-/// A value at position `(d0, d1, …)` is the buffer's element at `index`, or `outside`.
+/// A value at position `(d0, d1, …)` is the place's element at `index`, or `outside`.
 #[derive(Clone, Debug)]
 pub(super) struct View {
     /// The value's shape.
     pub(super) shape: Shape,
     /// The storage.
-    pub(super) buffer: BufferId,
+    pub(super) place: Place,
     /// The shape under which `index` addresses it.
     pub(super) ty: TensorType,
     /// One index per dimension of `ty`, over the dimensions of the value.
@@ -31,13 +32,13 @@ pub(super) fn absorbed(kernel: &Kernel) -> Option<&Access> {
 }
 
 impl View {
-    /// A buffer under its own shape.
-    pub(super) fn whole(buffer: BufferId, ty: &TensorType) -> View {
+    /// Consecutive elements from a place on.
+    pub(super) fn whole(place: Place, ty: &TensorType) -> View {
         let (shape, index) = (ty.shape.clone(), dims(ty.shape.rank()));
-        View { shape, buffer, ty: ty.clone(), index, outside: Outside::Never }
+        View { shape, place, ty: ty.clone(), index, outside: Outside::Never }
     }
 
-    /// Whether this is a buffer under its own shape.
+    /// Whether these are consecutive elements in order.
     pub(super) fn is_whole(&self) -> bool {
         self.shape == self.ty.shape && self.index == dims(self.shape.rank())
     }
@@ -48,7 +49,7 @@ impl View {
         let Access { index, outside, .. } = self.compose(access, kernel)?;
         let index = index.into_iter().filter_map(|i| i.affine().cloned()).collect();
         let shape = kernel.axes.values().map(|a| a.extent).collect();
-        Some(View { shape, buffer: self.buffer, ty: self.ty.clone(), index, outside })
+        Some(View { shape, place: self.place.clone(), ty: self.ty.clone(), index, outside })
     }
 
     /// The lookup of an integer of this view as one of its buffer.
@@ -98,7 +99,7 @@ impl View {
     /// The same elements under the shape of `to`, when no copy is needed.
     pub(super) fn reshaped(&self, to: &TensorType) -> Option<View> {
         if self.is_whole() {
-            return Some(View::whole(self.buffer, to));
+            return Some(View::whole(self.place.clone(), to));
         }
         let kept = |s: &Shape| (0..s.rank()).filter(|&d| s[d] != 1).collect::<Vec<_>>();
         let (old, new) = (kept(&self.shape), kept(&to.shape));

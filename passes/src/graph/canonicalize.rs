@@ -40,6 +40,8 @@ pub(crate) fn canonical(new: &mut Rebuild, op: &Op, args: &[OpId]) -> OpId {
         Op::Slice(op) => slice(new, op, args[0]),
         Op::Transpose(op) => transpose(new, &op.perm, args[0]),
         Op::Const(_)
+        | Op::If(_)
+        | Op::Repeat(_)
         | Op::Input(_)
         | Op::Quantize(_)
         | Op::Dequantize(_)

@@ -28,6 +28,9 @@ pub const EXCEPT_CODES: Pass<Graph> = Pass {
 /// Results of at most this many bytes are always stored.
 const SMALL_BYTES: usize = 4096;
 
+/// Elements that a folded repetition or choice may compute.
+const MAX_WORK: usize = 1 << 20;
+
 /// Codes of one byte may become `f32`.
 const DEQUANTIZE_GROWTH: usize = 4;
 
@@ -68,6 +71,15 @@ fn may_store(new: &Rebuild, data: &OpData, leaves: &IndexSet<OpId>) -> bool {
     data.ty.bytes() <= SMALL_BYTES.max(source.saturating_mul(growth))
 }
 
+/// Whether an evaluation is known to take little time.
+fn is_cheap(op: &Op) -> bool {
+    match op {
+        Op::Repeat(op) => op.work() <= MAX_WORK,
+        Op::If(op) => op.work() <= MAX_WORK,
+        _ => true,
+    }
+}
+
 /// Constant expressions that are not stored, with the constants that they are made of.
 #[derive(Default)]
 struct Exprs {
@@ -77,7 +89,7 @@ struct Exprs {
 impl Exprs {
     /// The constants that an op depends on, when it depends on nothing else.
     fn leaves(&self, new: &Rebuild, data: &OpData, args: &[OpId]) -> Option<IndexSet<OpId>> {
-        if args.is_empty() && !matches!(data.op, Op::Const(_)) {
+        if args.is_empty() && !matches!(data.op, Op::Const(_)) || !is_cheap(&data.op) {
             return None;
         }
         let mut leaves = IndexSet::new();

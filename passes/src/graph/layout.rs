@@ -86,6 +86,8 @@ fn lay_out(new: &mut Rebuild, op: &Op, args: &[Placed]) -> Placed {
             Placed { id: new.emit(op.clone(), &operands), perm }
         }
         Op::Const(_)
+        | Op::If(_)
+        | Op::Repeat(_)
         | Op::Input(_)
         | Op::MatMul(_)
         | Op::NonMaxSuppression(_)

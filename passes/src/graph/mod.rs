@@ -7,6 +7,7 @@
 //! To add    a pass: one file with a `PASS` and one row in `PASSES`.
 //! Tests     `mod tests` in each file; `tests/passes/<pass>`.
 
+pub mod bodies;
 pub mod canonicalize;
 pub mod dce;
 pub mod fold_constants;
@@ -24,12 +25,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// The graph passes in pipeline order.
 ///
-/// Canonical forms come first since every later pass matches them only. Layout and saturation
-/// leave constant expressions behind (permuted weights, scaled filters) for the second folding; the
-/// first one leaves quantised constants alone, as saturation looks at their codes.
+/// Canonical forms come first since every later pass matches them only. Bodies come after folding,
+/// which finds the constants that move into them. Layout and saturation leave constant expressions
+/// behind (permuted weights, scaled filters) for the second folding; the first one leaves quantised
+/// constants alone, as saturation looks at their codes.
 pub const PASSES: &[Pass<Graph>] = &[
     canonicalize::PASS,
     fold_constants::EXCEPT_CODES,
+    bodies::PASS,
     layout::PASS,
     eqsat::PASS,
     fold_constants::PASS,

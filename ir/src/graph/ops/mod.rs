@@ -1,6 +1,7 @@
 //! The tensor primitives: one file and one row each.
 
 mod broadcast;
+mod choice;
 mod concat;
 mod constant;
 mod conv;
@@ -16,6 +17,7 @@ mod pool;
 mod product;
 mod quant;
 mod reduce;
+mod repeat;
 mod reshape;
 mod scatter;
 mod slice;
@@ -25,6 +27,7 @@ mod wide;
 mod window;
 
 pub use broadcast::Broadcast;
+pub use choice::If;
 pub use concat::Concat;
 pub use constant::Const;
 pub use conv::Conv;
@@ -39,6 +42,7 @@ pub use pool::Pool;
 pub use product::{Zeros, is_code, sum_elem};
 pub use quant::{Dequantize, Quantize, Requantize};
 pub use reduce::Reduce;
+pub use repeat::Repeat;
 pub use reshape::Reshape;
 pub use scatter::Scatter;
 pub use slice::Slice;
@@ -46,10 +50,11 @@ pub use topk::TopK;
 pub use transpose::Transpose;
 pub use window::{Layout, Window};
 
+use super::body::Body;
 use crate::index::{Walk, copy_box};
 use crate::kernel::Kernel;
 use crate::tensor::Tensor;
-use crate::text::attrs::Attr;
+use crate::text::attrs::{Attr, AttrCx};
 use crate::text::cursor::{Cursor, ParseError};
 use crate::types::TensorType;
 use std::fmt;
@@ -125,8 +130,8 @@ macro_rules! ops {
             }
 
             /// Writes the attributes of an op with this result type.
-            pub(crate) fn write(&self, out: &mut String, result: &TensorType) -> fmt::Result {
-                match self { $(Op::$op(op) => op.write(out, result)),* }
+            pub(crate) fn write(&self, out: &mut String, cx: AttrCx<'_>) -> fmt::Result {
+                match self { $(Op::$op(op) => op.write(out, cx)),* }
             }
 
             /// See `TensorOp::infer`.
@@ -156,8 +161,31 @@ macro_rules! ops {
 }
 
 ops! {
-    Broadcast, Concat, Const, Conv, Dequantize, Gather, Input, Map, MatMul, NonMaxSuppression, NonZero,
-    Pad, Pool, Quantize, Reduce, Requantize, Reshape, Scatter, Slice, TopK, Transpose,
+    Broadcast, Concat, Const, Conv, Dequantize, Gather, If, Input, Map, MatMul, NonMaxSuppression,
+    NonZero, Pad, Pool, Quantize, Reduce, Repeat, Requantize, Reshape, Scatter, Slice, TopK, Transpose,
+}
+
+impl Op {
+    /// The graphs inside the op.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<&Body> {
+        match self {
+            Op::Repeat(op) => vec![&op.body],
+            Op::If(op) => vec![&op.then, &op.otherwise],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Which of the results that equal ops compute together this one is, and the op that all of
+    /// them are but for that; `None` for ops with one result.
+    #[must_use]
+    pub fn shared(&self) -> Option<(Op, u32)> {
+        match self {
+            Op::Repeat(op) => Some((Repeat { result: 0, ..op.clone() }.into(), op.result)),
+            Op::If(op) => Some((If { result: 0, ..op.clone() }.into(), op.result)),
+            _ => None,
+        }
+    }
 }
 
 /// Declares an op's attributes; the one field list serves storage, printing and parsing.
@@ -172,8 +200,12 @@ macro_rules! attrs {
         pub struct $name { $($(#[$fmeta])* pub $field: $ty),* }
 
         impl $crate::text::attrs::Attr for $name {
-            fn write(&self, out: &mut String, result: &TensorType) -> std::fmt::Result {
-                let mut fields = $crate::text::attrs::FieldWriter::new(out, result);
+            fn write(
+                &self,
+                out: &mut String,
+                cx: $crate::text::attrs::AttrCx<'_>,
+            ) -> std::fmt::Result {
+                let mut fields = $crate::text::attrs::FieldWriter::new(out, cx);
                 $(fields.field(stringify!($field), &self.$field, attrs!(@ $($default)?))?;)*
                 fields.finish()
             }
@@ -247,7 +279,7 @@ mod tests {
     #[test]
     fn each_op_and_its_kernel_mean_the_same() {
         for &tag in OpTag::ALL {
-            if matches!(tag, OpTag::Input | OpTag::Const) {
+            if matches!(tag, OpTag::Input | OpTag::Const | OpTag::Repeat | OpTag::If) {
                 continue;
             }
             for seed in 0..CASES {
