@@ -129,6 +129,16 @@ impl<'a> ImportCx<'a> {
         }
     }
 
+    /// A list of strings.
+    pub(crate) fn strings(&mut self, name: &str) -> Result<Option<Vec<String>>, Diagnostic> {
+        let text = |bytes: &Vec<u8>| String::from_utf8_lossy(bytes).into_owned();
+        match self.attr(name) {
+            None => Ok(None),
+            Some(AttrValue::Strings(v)) => Ok(Some(v.iter().map(text).collect())),
+            Some(other) => Err(wrong_kind(name, "a list of strings", other)),
+        }
+    }
+
     /// A list of integers.
     pub(crate) fn ints(&mut self, name: &str) -> Result<Option<Vec<i64>>, Diagnostic> {
         match self.attr(name) {

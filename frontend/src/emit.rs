@@ -109,6 +109,22 @@ impl Emit {
         Emit { builder: GraphBuilder::new(name), counts: BTreeMap::new() }
     }
 
+    /// An empty graph for a body, its ops from where ops come now.
+    pub(crate) fn inside(&self, name: &str) -> Emit {
+        let mut emit = Emit::new(name);
+        let graph = self.builder.graph();
+        emit.set_loc(graph.locs[self.builder.loc()].clone());
+        emit
+    }
+
+    /// The n-th graph input.
+    pub(crate) fn graph_input(&self, n: usize) -> OpId {
+        let graph = self.builder.graph();
+        let is_input =
+            |id: &OpId| matches!(&graph.ops[*id].op, Op::Input(i) if i.index as usize == n);
+        graph.order.iter().copied().find(is_input).expect("inputs are added before they are used")
+    }
+
     /// The finished graph, dead ops included.
     pub(crate) fn into_graph(self) -> Graph {
         self.builder.finish()

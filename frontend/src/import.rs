@@ -1,13 +1,17 @@
 //! The walk over the nodes: looks up rows, runs them, collects every problem.
 
+mod frame;
+mod region;
+mod repeat;
+
 use crate::ImportOptions;
 use crate::code::Code;
 use crate::context::ImportCx;
 use crate::emit::Emit;
 use crate::format::{self, Format};
-use crate::grid::{Grid, Value};
+use crate::grid::Value;
 use crate::model::{GraphDef, Model, Node, TensorData, ValueInfo, ValueType};
-use crate::ops::{self, OnnxOp};
+use crate::ops::{self, Import, OnnxOp};
 use crate::order::execution_order;
 use crate::prune::prune;
 use crate::shapes::{self, Bindings};
@@ -17,6 +21,8 @@ use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::loc::Loc;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::TensorType;
+use frame::Frame;
+use region::Results;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The domain of ONNX Runtime's own operators.
@@ -27,20 +33,18 @@ type Defaults = Vec<(String, Tensor)>;
 
 /// The state of the walk.
 struct Walk<'a> {
-    emit: Emit,
+    /// The graph that nodes go into.
+    frame: Frame<'a>,
+    /// The graphs around it, the model's first.
+    outer: Vec<Frame<'a>>,
     options: &'a ImportOptions<'a>,
     functions: &'a [(String, String)],
     opsets: &'a [(String, i64)],
-    /// Names that a needed node or the graph's result reads.
-    used: BTreeSet<&'a str>,
-    /// What each name stands for; `None` when the node behind it has failed.
-    values: BTreeMap<&'a str, Option<Value>>,
-    grid: Grid,
     /// Initializers of inputs that are states.
     defaults: Defaults,
     problems: Vec<Diagnostic>,
     /// Nodes by operator without a row.
-    unsupported: BTreeMap<(&'a str, &'a str), Vec<usize>>,
+    unsupported: BTreeMap<(&'a str, &'a str), Vec<(usize, &'a Node)>>,
 }
 
 /// The graph of a model, and the values that initializers give to states; all problems are
@@ -49,38 +53,37 @@ pub(crate) fn import_model(
     mut model: Model,
     options: &ImportOptions<'_>,
 ) -> Result<(Graph, Defaults), Vec<Diagnostic>> {
-    let order = execution_order(&model.graph)?;
+    let order = execution_order(&model.graph, &|_| false)?;
     let initializers = std::mem::take(&mut model.graph.initializers);
     let names: Vec<String> = initializers.iter().map(|t| t.name.clone()).collect();
     let mut walk = Walk {
-        emit: Emit::new(&options.name),
+        frame: Frame::new(Emit::new(&options.name)),
+        outer: Vec::new(),
         options,
         functions: &model.functions,
         opsets: &model.opsets,
-        used: used_names(&model.graph, &order),
-        values: BTreeMap::new(),
-        grid: Grid::default(),
         defaults: Vec::new(),
         problems: Vec::new(),
         unsupported: BTreeMap::new(),
     };
+    walk.frame.used = used_names(&model.graph, &order);
     for name in &model.graph.sparse {
         walk.problems.push(
             Code::UnsupportedType.error(format!("the initializer {name:?} is a sparse tensor")),
         );
-        walk.values.insert(name, None);
+        walk.frame.values.insert(name, None);
     }
     walk.initializers(initializers, &names, &model.graph.inputs);
     walk.inputs(&model.graph.inputs);
     for index in order {
         walk.node(index, &model.graph.nodes[index]);
     }
-    walk.report_unsupported(&model.graph.nodes);
+    walk.report_unsupported();
     walk.outputs(&model.graph.outputs);
     if !walk.problems.is_empty() {
         return Err(walk.problems);
     }
-    Ok((prune(walk.emit.into_graph()), walk.defaults))
+    Ok((prune(walk.frame.emit.into_graph()), walk.defaults))
 }
 
 impl<'a> Walk<'a> {
@@ -107,9 +110,10 @@ impl<'a> Walk<'a> {
                 continue;
             }
             self.set_loc(index, "initializer", name);
-            let value = tensor
-                .ok()
-                .map(|(tensor, ty)| Value { op: self.emit.constant(tensor), format: ty.format });
+            let value = tensor.ok().map(|(tensor, ty)| Value {
+                op: self.frame.emit.constant(tensor),
+                format: ty.format,
+            });
             self.define(name, value);
         }
     }
@@ -117,7 +121,7 @@ impl<'a> Walk<'a> {
     /// Inputs with an initializer are constants (IR version 3 lists every weight as an input).
     fn inputs(&mut self, inputs: &'a [ValueInfo]) {
         let free: Vec<&ValueInfo> =
-            inputs.iter().filter(|i| !self.values.contains_key(i.name.as_str())).collect();
+            inputs.iter().filter(|i| !self.frame.values.contains_key(i.name.as_str())).collect();
         let bindings = Bindings {
             dims: &self.options.dims,
             shapes: &self.options.shapes,
@@ -135,7 +139,7 @@ impl<'a> Walk<'a> {
     fn input(&mut self, input: &ValueInfo, ty: TensorType) -> Option<Value> {
         let codes = self.codes(&input.name, ty)?;
         let format = narrow(&input.ty);
-        match format.map_or(Ok(codes), |f| f.decode(&mut self.emit, codes)) {
+        match format.map_or(Ok(codes), |f| f.decode(&mut self.frame.emit, codes)) {
             Ok(op) => Some(Value { op, format }),
             Err(problem) => {
                 self.problems.push(problem.at(format!("graph input {:?}", input.name)));
@@ -147,9 +151,9 @@ impl<'a> Walk<'a> {
     /// An input as the caller gives it, or the constant that the user gives for it.
     fn codes(&mut self, name: &str, ty: TensorType) -> Option<OpId> {
         let given = self.options.consts.iter().find(|(given, _)| given == name);
-        let Some((_, constant)) = given else { return Some(self.emit.input(name, ty)) };
+        let Some((_, constant)) = given else { return Some(self.frame.emit.input(name, ty)) };
         match constant.tensor(&ty) {
-            Ok(tensor) => Some(self.emit.constant(tensor)),
+            Ok(tensor) => Some(self.frame.emit.constant(tensor)),
             Err(problem) => {
                 self.problems.push(problem.at(format!("graph input {name:?}")));
                 None
@@ -158,8 +162,8 @@ impl<'a> Walk<'a> {
     }
 
     fn define(&mut self, name: &'a str, value: Option<Value>) {
-        value.into_iter().for_each(|value| self.grid.note(value));
-        self.values.insert(name, value);
+        value.into_iter().for_each(|value| self.frame.grid.note(value));
+        self.frame.values.insert(name, value);
     }
 
     fn outputs(&mut self, outputs: &[ValueInfo]) {
@@ -171,12 +175,13 @@ impl<'a> Walk<'a> {
                         .error(format!("two graph outputs have the name {:?}", output.name)),
                 );
             }
-            if let Some(&Some(value)) = self.values.get(output.name.as_str()) {
-                match value.format.map_or(Ok(value.op), |f| f.encode(&mut self.emit, value.op)) {
+            if let Some(&Some(value)) = self.frame.values.get(output.name.as_str()) {
+                let emit = &mut self.frame.emit;
+                match value.format.map_or(Ok(value.op), |f| f.encode(emit, value.op)) {
                     Ok(codes) => {
-                        self.emit.output(&output.name, codes);
-                        if let Some(count) = self.emit.count_of(value.op) {
-                            self.emit.output(&format!("{}.count", output.name), count);
+                        emit.output(&output.name, codes);
+                        if let Some(count) = emit.count_of(value.op) {
+                            emit.output(&format!("{}.count", output.name), count);
                         }
                     }
                     Err(problem) => self.problems.push(problem),
@@ -190,7 +195,11 @@ impl<'a> Walk<'a> {
 
     fn set_loc(&mut self, index: usize, kind: &str, name: &str) {
         let index = index as u32;
-        self.emit.set_loc(Loc::Source { index, kind: kind.to_owned(), name: name.to_owned() });
+        self.frame.emit.set_loc(Loc::Source {
+            index,
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+        });
     }
 
     fn opset(&self, domain: &str) -> Option<i64> {
@@ -201,22 +210,25 @@ impl<'a> Walk<'a> {
     fn node(&mut self, index: usize, node: &'a Node) {
         let results = self.try_node(index, node).unwrap_or_default();
         for (n, name) in node.outputs.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
-            self.values.insert(name, results.get(n).copied());
+            self.frame.values.insert(name, results.get(n).copied());
         }
     }
 
     fn try_node(&mut self, index: usize, node: &'a Node) -> Option<Vec<Value>> {
         let opset = self.opset(&node.domain).unwrap_or(1);
         let Some(op) = ops::find(&node.domain, &node.op_type, opset) else {
-            self.unsupported.entry((&node.domain, &node.op_type)).or_default().push(index);
+            let places = self.unsupported.entry((&node.domain, &node.op_type)).or_default();
+            if !places.iter().any(|(_, known)| std::ptr::eq(*known, node)) {
+                places.push((index, node));
+            }
             return None;
         };
         let inputs = self.operands(node)?;
         self.set_loc(index, &node.op_type, &node.name);
         match self.run(op, node, opset, &inputs) {
-            Ok(results) => Some(results),
+            Ok(results) => results,
             Err(problem) => {
-                let notes = operand_note(&self.emit, node, &inputs);
+                let notes = operand_note(&self.frame.emit, node, &inputs);
                 let place = place(index, node, opset);
                 self.problems.push(notes.into_iter().fold(problem.at(place), Diagnostic::note));
                 None
@@ -225,23 +237,24 @@ impl<'a> Walk<'a> {
     }
 
     /// The operands, or nothing when one of them is the result of a failed node.
-    fn operands(&self, node: &Node) -> Option<Vec<Option<Value>>> {
+    fn operands(&mut self, node: &'a Node) -> Option<Vec<Option<Value>>> {
         node.inputs
             .iter()
             .map(|name| match name.as_str() {
                 "" => Some(None),
-                name => self.values.get(name).copied().flatten().map(Some),
+                name => self.value(name).map(Some),
             })
             .collect()
     }
 
+    /// The results, or nothing when a node inside has failed.
     fn run(
         &mut self,
         op: &OnnxOp,
-        node: &Node,
+        node: &'a Node,
         opset: i64,
         inputs: &[Option<Value>],
-    ) -> Result<Vec<Value>, Diagnostic> {
+    ) -> Results {
         if !op.arity.contains(&inputs.len()) {
             return Err(Code::MissingInput.error(format!(
                 "{} takes {}, found {}",
@@ -251,18 +264,29 @@ impl<'a> Walk<'a> {
             )));
         }
         let count = self.operand_count(op, inputs)?;
+        if let Import::Region(region) = op.import {
+            let results = self.region(region, node, opset, inputs)?;
+            let count = results.as_ref().map_or(usize::MAX, Vec::len);
+            return self.check_surplus(op, node, count).map(|()| results);
+        }
         let external = self.options.external;
-        let mut cx = ImportCx::new(&mut self.emit, node, opset, inputs.to_vec(), external);
+        let mut cx = ImportCx::new(&mut self.frame.emit, node, opset, inputs.to_vec(), external);
         let results = ops::import(op, &mut cx)?;
         count.iter().for_each(|&count| cx.emit.state_count(results[0], count));
         let stated = cx.stated_format();
-        let surplus = node.outputs.iter().skip(results.len());
-        let surplus = surplus.map(String::as_str).position(|name| self.used.contains(name));
-        match surplus {
-            None => self.grid.settle(&mut self.emit, results, inputs, stated),
+        self.check_surplus(op, node, results.len())?;
+        let Frame { emit, grid, .. } = &mut self.frame;
+        grid.settle(emit, results, inputs, stated).map(Some)
+    }
+
+    /// Refuses a node of which more results are used than the importer knows.
+    fn check_surplus(&self, op: &OnnxOp, node: &Node, count: usize) -> Result<(), Diagnostic> {
+        let mut surplus = node.outputs.iter().skip(count).map(String::as_str);
+        match surplus.position(|name| self.frame.used.contains(name)) {
+            None => Ok(()),
             Some(n) => Err(Code::UnsupportedOutput.error(format!(
                 "result {} of {} is not supported",
-                results.len() + n,
+                count + n,
                 op.name
             ))),
         }
@@ -274,7 +298,7 @@ impl<'a> Walk<'a> {
         op: &OnnxOp,
         inputs: &[Option<Value>],
     ) -> Result<Option<OpId>, Diagnostic> {
-        let counts = inputs.iter().map(|value| self.emit.count_of((*value)?.op));
+        let counts = inputs.iter().map(|value| self.frame.emit.count_of((*value)?.op));
         let counts: Vec<Option<OpId>> = counts.collect();
         match counts.iter().position(Option::is_some) {
             Some(0) if op.keeps_count => Ok(counts[0]),
@@ -285,16 +309,16 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn report_unsupported(&mut self, nodes: &[Node]) {
+    fn report_unsupported(&mut self) {
         for ((domain, op_type), places) in std::mem::take(&mut self.unsupported) {
             let opset = self.opset(domain).unwrap_or(1);
-            let first = &nodes[places[0]];
+            let (index, first) = places[0];
             let mut problem = Code::UnsupportedOp
                 .error(format!("{} is not supported", operator(domain, op_type)))
-                .at(place(places[0], first, opset));
+                .at(place(index, first, opset));
             if places.len() > 1 {
                 let more: Vec<String> =
-                    places[1..].iter().take(4).map(|n| format!("#{n}")).collect();
+                    places[1..].iter().take(4).map(|(n, _)| format!("#{n}")).collect();
                 let rest = if places.len() > 5 { ", …" } else { "" };
                 problem = problem.note(format!(
                     "{} nodes use it, also {}{rest}",
@@ -332,7 +356,7 @@ fn narrow(ty: &ValueType) -> Option<&'static Format> {
 }
 
 fn used_names<'a>(graph: &'a GraphDef, order: &[usize]) -> BTreeSet<&'a str> {
-    let operands = order.iter().flat_map(|&n| &graph.nodes[n].inputs).map(String::as_str);
+    let operands = order.iter().flat_map(|&n| graph.nodes[n].reads());
     let outputs = graph.outputs.iter().map(|o| o.name.as_str());
     operands.chain(outputs).filter(|name| !name.is_empty()).collect()
 }

@@ -1,5 +1,9 @@
 //! The parts of an ONNX model that the importer reads, as plain data.
 
+use crate::code::Code;
+use edgecc_ir::diag::Diagnostic;
+use std::collections::BTreeSet;
+
 /// A model.
 #[derive(Debug, Default)]
 pub(crate) struct Model {
@@ -11,7 +15,7 @@ pub(crate) struct Model {
     pub graph: GraphDef,
 }
 
-/// The main graph.
+/// The main graph, or one inside a node.
 #[derive(Debug, Default)]
 pub(crate) struct GraphDef {
     pub nodes: Vec<Node>,
@@ -32,6 +36,41 @@ pub(crate) struct Node {
     pub inputs: Vec<String>,
     pub outputs: Vec<String>,
     pub attrs: Vec<Attr>,
+    /// Names of values around the node that graphs inside it read.
+    pub captured: Vec<String>,
+}
+
+impl Node {
+    /// The names of all values that the node reads; empty for operands left out.
+    pub(crate) fn reads(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().chain(&self.captured).map(String::as_str)
+    }
+
+    /// The graph in an attribute.
+    pub(crate) fn graph(&self, name: &str) -> Result<&GraphDef, Diagnostic> {
+        let attr = self.attrs.iter().find(|attr| attr.name == name);
+        match attr.map(|attr| &attr.value) {
+            Some(AttrValue::Graph(graph)) => Ok(graph),
+            Some(other) => Err(Code::BadAttribute
+                .error(format!("attribute {name:?} must be a subgraph, found {}", other.kind()))),
+            None => Err(Code::BadAttribute.error(format!("attribute {name:?} is missing"))),
+        }
+    }
+}
+
+impl GraphDef {
+    /// The names that the graph reads and does not define.
+    pub(crate) fn free_names(&self) -> Vec<String> {
+        let inputs = self.inputs.iter().map(|input| &input.name);
+        let initializers = self.initializers.iter().map(|tensor| &tensor.name);
+        let results = self.nodes.iter().flat_map(|node| &node.outputs);
+        let defined: BTreeSet<&str> =
+            inputs.chain(initializers).chain(results).map(String::as_str).collect();
+        let reads = self.nodes.iter().flat_map(Node::reads);
+        let outputs = self.outputs.iter().map(|output| output.name.as_str());
+        let free = reads.chain(outputs).filter(|n| !n.is_empty() && !defined.contains(n));
+        free.collect::<BTreeSet<&str>>().into_iter().map(str::to_owned).collect()
+    }
 }
 
 /// A named attribute.
@@ -50,6 +89,8 @@ pub(crate) enum AttrValue {
     Tensor(TensorData),
     Ints(Vec<i64>),
     Floats(Vec<f32>),
+    Strings(Vec<Vec<u8>>),
+    Graph(GraphDef),
     /// A kind that no supported operator reads.
     Other(&'static str),
 }
@@ -64,6 +105,8 @@ impl AttrValue {
             AttrValue::Tensor(_) => "a tensor",
             AttrValue::Ints(_) => "a list of integers",
             AttrValue::Floats(_) => "a list of floats",
+            AttrValue::Strings(_) => "a list of strings",
+            AttrValue::Graph(_) => "a subgraph",
             AttrValue::Other(kind) => kind,
         }
     }

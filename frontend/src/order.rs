@@ -6,12 +6,16 @@ use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::suggest;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Node positions in execution order, those that no output needs left out.
-pub(crate) fn execution_order(graph: &GraphDef) -> Result<Vec<usize>, Vec<Diagnostic>> {
+/// Node positions in execution order, those that no output needs left out; `around` tells whether
+/// the graphs around define a name.
+pub(crate) fn execution_order(
+    graph: &GraphDef,
+    around: &dyn Fn(&str) -> bool,
+) -> Result<Vec<usize>, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let producers = producers(graph, &mut problems);
     let needed = needed(graph, &producers);
-    check_defined(graph, &producers, &needed, &mut problems);
+    check_defined(graph, &producers, &needed, around, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -62,7 +66,7 @@ fn needed(graph: &GraphDef, producers: &Producers<'_>) -> Vec<bool> {
     while let Some(name) = names.pop() {
         let Some(&Some(node)) = producers.get(name) else { continue };
         if !std::mem::replace(&mut needed[node], true) {
-            names.extend(graph.nodes[node].inputs.iter().map(String::as_str));
+            names.extend(graph.nodes[node].reads());
         }
     }
     needed
@@ -72,9 +76,10 @@ fn check_defined(
     graph: &GraphDef,
     producers: &Producers<'_>,
     needed: &[bool],
+    around: &dyn Fn(&str) -> bool,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let undefined = |name: &str| !name.is_empty() && !producers.contains_key(name);
+    let undefined = |name: &str| !name.is_empty() && !producers.contains_key(name) && !around(name);
     let missing = |name: &str| {
         let known = producers.keys().copied();
         Code::MissingInitializer
@@ -82,7 +87,7 @@ fn check_defined(
             .help(suggest::help("values", name, known))
     };
     for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| needed[*index]) {
-        for name in node.inputs.iter().filter(|name| undefined(name)) {
+        for name in node.reads().filter(|name| undefined(name)) {
             problems.push(missing(name).at(describe(index, node)));
         }
     }
@@ -124,7 +129,7 @@ fn sort(
 }
 
 fn sources<'a>(node: &'a Node, producers: &'a Producers<'_>) -> impl Iterator<Item = usize> + 'a {
-    node.inputs.iter().filter_map(|name| producers.get(name.as_str()).copied().flatten())
+    node.reads().filter_map(|name| producers.get(name).copied().flatten())
 }
 
 /// Follows unfinished producers from any unfinished node until one repeats.

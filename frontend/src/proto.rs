@@ -56,13 +56,19 @@ fn convert_graph(g: GraphProto) -> GraphDef {
 }
 
 fn convert_node(n: NodeProto) -> Node {
+    let attrs: Vec<Attr> = n.attribute.into_iter().map(convert_attr).collect();
+    let captured = attrs.iter().flat_map(|attr| match &attr.value {
+        AttrValue::Graph(graph) => graph.free_names(),
+        _ => Vec::new(),
+    });
     Node {
         name: n.name,
         op_type: n.op_type,
         domain: default_domain(n.domain),
         inputs: n.input,
         outputs: n.output,
-        attrs: n.attribute.into_iter().map(convert_attr).collect(),
+        captured: captured.collect(),
+        attrs,
     }
 }
 
@@ -84,9 +90,13 @@ fn convert_attr(a: AttributeProto) -> Attr {
             Some(t) => AttrValue::Tensor(convert_tensor(t)),
             None => AttrValue::Other("a missing tensor"),
         },
-        AttributeType::STRINGS => AttrValue::Other("a list of strings"),
+        AttributeType::STRINGS => AttrValue::Strings(a.strings),
         AttributeType::TENSORS => AttrValue::Other("a list of tensors"),
-        AttributeType::GRAPH | AttributeType::GRAPHS => AttrValue::Other("a subgraph"),
+        AttributeType::GRAPH => match a.g.into_option() {
+            Some(graph) => AttrValue::Graph(convert_graph(graph)),
+            None => AttrValue::Other("a missing subgraph"),
+        },
+        AttributeType::GRAPHS => AttrValue::Other("a list of subgraphs"),
         AttributeType::SPARSE_TENSOR | AttributeType::SPARSE_TENSORS => {
             AttrValue::Other("a sparse tensor")
         }
@@ -104,6 +114,7 @@ fn guess_kind(a: &AttributeProto) -> AttributeType {
         () if !a.ints.is_empty() => AttributeType::INTS,
         () if !a.floats.is_empty() => AttributeType::FLOATS,
         () if !a.s.is_empty() => AttributeType::STRING,
+        () if !a.strings.is_empty() => AttributeType::STRINGS,
         () if a.f != 0.0 => AttributeType::FLOAT,
         () if a.i != 0 => AttributeType::INT,
         () => AttributeType::UNDEFINED,

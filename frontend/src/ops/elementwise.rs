@@ -53,7 +53,7 @@ pub(super) const OPS: &[OnnxOp] = &[
 ];
 
 /// `max(0, x)`; NaN stays NaN because it is the second operand.
-fn relu(b: &mut Body<'_>, x: NodeId) -> NodeId {
+pub(super) fn relu(b: &mut Body<'_>, x: NodeId) -> NodeId {
     let zero = b.num(0.0);
     b.f2(F::Max, zero, x)
 }
@@ -91,7 +91,7 @@ fn decay(b: &mut Body<'_>, x: NodeId) -> NodeId {
 }
 
 /// `log(1 + exp(x))` as `max(0, x) + log(1 + exp(−|x|))`.
-fn softplus(b: &mut Body<'_>, x: NodeId) -> NodeId {
+pub(super) fn softplus(b: &mut Body<'_>, x: NodeId) -> NodeId {
     let power = decay(b, x);
     let log = log_of_one_plus(b, power);
     let ramp = relu(b, x);
@@ -126,7 +126,7 @@ fn mish(b: &mut Body<'_>, x: NodeId) -> NodeId {
 }
 
 /// `x / (1 + |x|)`.
-fn softsign(b: &mut Body<'_>, x: NodeId) -> NodeId {
+pub(super) fn softsign(b: &mut Body<'_>, x: NodeId) -> NodeId {
     let (size, one) = (b.f1(F::Abs, x), b.num(1.0));
     let sum = b.sum(one, size);
     b.div(x, sum)

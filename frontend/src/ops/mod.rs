@@ -32,7 +32,9 @@ mod pool;
 mod pool_indices;
 mod positions;
 mod quant;
+mod recurrent;
 mod reduce;
+mod region;
 mod reshape;
 mod resize;
 mod roi;
@@ -67,6 +69,18 @@ pub(crate) enum Import {
     One(fn(&mut ImportCx<'_>) -> Result<OpId, Diagnostic>),
     /// Several results, in the operator's order.
     Many(fn(&mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic>),
+    /// An operator with graphs inside, which the walk over the nodes imports.
+    Region(Region),
+}
+
+/// The operators with graphs inside.
+#[derive(Clone, Copy)]
+pub(crate) enum Region {
+    If,
+    Loop,
+    Scan,
+    /// Scan of opset 8, whose operands have a batch dimension.
+    BatchedScan,
 }
 
 /// One operator from one opset on.
@@ -136,7 +150,9 @@ const FAMILIES: &[&[OnnxOp]] = &[
     pad::OPS,
     pool::OPS,
     quant::OPS,
+    recurrent::OPS,
     reduce::OPS,
+    region::OPS,
     reshape::OPS,
     resize::OPS,
     roi::OPS,
@@ -203,6 +219,7 @@ pub(crate) fn import(op: &OnnxOp, cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Di
         }
         Import::One(import) => vec![import(cx)?],
         Import::Many(import) => import(cx)?,
+        Import::Region(_) => unreachable!("the walk imports operators with graphs inside"),
     };
     cx.check_all_read()?;
     Ok(result)

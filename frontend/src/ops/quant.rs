@@ -282,18 +282,27 @@ fn qlinear_conv(cx: &mut ImportCx<'_>) -> Result<OpId, Diagnostic> {
 /// The scale of zeros alone is 1, as in onnxruntime.
 fn dynamic_quantize(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     let x = cx.input(0)?;
-    let all: Vec<usize> = (0..cx.emit.rank(x)).collect();
-    let top = cx.emit.reduce(F::Max, x, &all)?;
-    let bottom = cx.emit.reduce(F::Min, x, &all)?;
-    let (top, bottom) = (cx.emit.reshape(top, &[])?, cx.emit.reshape(bottom, &[])?);
-    let scale = cx.emit.map(&[top, bottom], |b, p| {
+    let (codes, scale, zero) = quantize_dynamically(cx.emit, x)?;
+    Ok(vec![codes, scale, zero])
+}
+
+/// Codes, scale and zero point that span the values of a tensor and 0.
+pub(super) fn quantize_dynamically(
+    emit: &mut Emit,
+    x: OpId,
+) -> Result<(OpId, OpId, OpId), Diagnostic> {
+    let all: Vec<usize> = (0..emit.rank(x)).collect();
+    let top = emit.reduce(F::Max, x, &all)?;
+    let bottom = emit.reduce(F::Min, x, &all)?;
+    let (top, bottom) = (emit.reshape(top, &[])?, emit.reshape(bottom, &[])?);
+    let scale = emit.map(&[top, bottom], |b, p| {
         let (zero, steps) = (b.num(0.0), b.num(255.0));
         let (high, low) = (b.f2(F::Max, zero, p[0]), b.f2(F::Min, zero, p[1]));
         let range = b.sub(high, low);
         let (flat, one, scale) = (b.f2(F::Eq, range, zero), b.num(1.0), b.div(range, steps));
         b.select(flat, one, scale)
     })?;
-    let zero = cx.emit.map(&[bottom, scale], |b, p| {
+    let zero = emit.map(&[bottom, scale], |b, p| {
         let (zero, steps) = (b.num(0.0), b.num(255.0));
         let low = b.f2(F::Min, zero, p[0]);
         let shift = b.div(low, p[1]);
@@ -304,6 +313,6 @@ fn dynamic_quantize(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     })?;
     let params = Params { scale, zero: Some(zero), axis: 1, block: 0, saturate: true };
     let to = DataType { elem: ElemType::U8, format: None };
-    let codes = params.quantize(cx.emit, x, to, ElemType::F32)?;
-    Ok(vec![codes, scale, zero])
+    let codes = params.quantize(emit, x, to, ElemType::F32)?;
+    Ok((codes, scale, zero))
 }

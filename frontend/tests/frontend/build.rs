@@ -153,3 +153,13 @@ pub(crate) fn value(name: &str, tensor: TensorProto) -> AttributeProto {
 pub(crate) fn subgraph(name: &str) -> AttributeProto {
     AttributeProto { g: Some(GraphProto::new()).into(), ..attribute(name, AttributeType::GRAPH) }
 }
+
+/// The graph of another model as an attribute.
+pub(crate) fn body(name: &str, model: &Model) -> AttributeProto {
+    AttributeProto { g: model.proto.graph.clone(), ..attribute(name, AttributeType::GRAPH) }
+}
+
+pub(crate) fn strings(name: &str, values: &[&str]) -> AttributeProto {
+    let strings = values.iter().map(|v| v.as_bytes().to_vec()).collect();
+    AttributeProto { strings, ..attribute(name, AttributeType::STRINGS) }
+}

@@ -8,6 +8,7 @@ mod narrow;
 mod ops_doc;
 mod options;
 mod positions;
+mod regions;
 mod resampling;
 mod routines;
 mod signal;

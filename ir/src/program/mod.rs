@@ -108,8 +108,8 @@ impl<F> Default for Program<F> {
 }
 
 impl<F> Program<F> {
-    /// All calls in the order of the text, each with how often it runs at most. A call's position
-    /// in this list is its number in profiles and reports.
+    /// All calls in the order of the text, each with how often it runs; a repetition that a test may
+    /// end counts once. A call's position in this list is its number in profiles and reports.
     #[must_use]
     pub fn calls(&self) -> Vec<(&Call<F>, u64)> {
         let mut calls = Vec::new();
@@ -122,7 +122,11 @@ impl<F> Program<F> {
             match step {
                 Step::Call(call) => calls.push((call, times)),
                 Step::Repeat(repeat) => {
-                    let times = times.saturating_mul(self.counters[repeat.counter] as u64);
+                    let iterations = match repeat.test {
+                        None => self.counters[repeat.counter] as u64,
+                        Some(_) => 1,
+                    };
+                    let times = times.saturating_mul(iterations);
                     self.collect(&repeat.body, times, calls);
                 }
                 Step::If(branch) => {
