@@ -6,8 +6,8 @@
 
 use edgecc_ir::graph::build::GraphBuilder;
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Conv, Dequantize, Gather, Layout, Map, MatMul, Op, Pad, Pick, Pool,
-    Quantize, Reduce, Reshape, Scatter, Slice, TopK, Transpose, Window,
+    Broadcast, Concat, Conv, Dequantize, Gather, If, Layout, Map, MatMul, Op, Pad, Pick, Pool,
+    Quantize, Reduce, Repeat, Reshape, Scatter, Slice, TopK, Transpose, Window,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::rng::Rng;
@@ -91,7 +91,7 @@ impl Generator<'_> {
 
     /// Adds one op over `x`; `None` when the chosen one does not fit.
     fn extend(&mut self, x: OpId) -> Option<OpId> {
-        match self.rng.below(17) {
+        match self.rng.below(19) {
             0 | 1 => self.unary(x),
             2 | 3 => self.binary(x),
             4 | 5 => self.conv(x),
@@ -105,8 +105,71 @@ impl Generator<'_> {
             13 => self.gather(x),
             14 => self.topk(x),
             15 => self.scatter(x),
+            16 => self.repeat(x),
+            17 => self.choice(x),
             _ => self.quantize_and_back(x),
         }
+    }
+
+    /// A repetition over the slices of `x`, whose state is their maximum or minimum so far, so that
+    /// it stays small.
+    fn repeat(&mut self, x: OpId) -> Option<OpId> {
+        let ty = self.ty(x);
+        let slice = TensorType::new(ty.elem, &ty.shape[1..]);
+        let first = self.data(&slice.shape);
+        let mut inner = Generator {
+            rng: &mut *self.rng,
+            b: GraphBuilder::new("body"),
+            values: Vec::new(),
+            exact: self.exact,
+        };
+        let [state, part] = ["state", "part"].map(|name| inner.b.input(name, slice.clone()));
+        let func = inner.rng.pick(&[ScalarFn::Max, ScalarFn::Min]);
+        let next = inner.add(Map { body: ScalarExpr::call(func) }, &[state, part])?;
+        inner.values = vec![state, part, next];
+        let grown = inner.extend(part).unwrap_or(state);
+        inner.b.output("next", next);
+        inner.b.output("grown", grown);
+        let op = Repeat {
+            body: inner.b.finish().into(),
+            count: ty.shape[0] as u32,
+            carried: 1,
+            scanned: vec![self.rng.pick(&[1, -1])],
+            stacked: vec![self.rng.pick(&[1, -1])],
+            conditional: false,
+            result: self.rng.below(2) as u32,
+        };
+        let first = self.b.constant(first);
+        let other = Repeat { result: 1 - op.result, ..op.clone() };
+        let value = self.add(op, &[first, x]);
+        let other = self.add(other, &[first, x]).filter(|_| self.rng.flip());
+        self.values.extend(other);
+        value
+    }
+
+    /// One of two functions of `x`, by its first element. Only where rounding cannot change that.
+    fn choice(&mut self, x: OpId) -> Option<OpId> {
+        let ty = self.ty(x);
+        if !self.exact {
+            return None;
+        }
+        let rank = ty.shape.rank();
+        let shape = Shape::new(&vec![1; rank]);
+        let first = self.add(Slice { starts: vec![0; rank], steps: vec![1; rank], shape }, &[x])?;
+        let first = self.add(Reshape { shape: Shape::new(&[]) }, &[first])?;
+        let positive = ScalarExpr::build(1, |b| {
+            let (zero, x) = (b.f32(0.0), b.param(0));
+            b.call(ScalarFn::Lt, &[zero, x])
+        });
+        let test = self.add(Map { body: positive }, &[first])?;
+        let [then, otherwise] = [(); 2].map(|()| {
+            let mut b = GraphBuilder::new("body");
+            let x = b.input("x", ty.clone());
+            let y = b.add(Map { body: self.activation() }, &[x]).expect("a function of floats");
+            b.output("y", y);
+            b.finish().into()
+        });
+        self.add(If { then, otherwise, result: 0 }, &[test, x])
     }
 
     fn unary(&mut self, x: OpId) -> Option<OpId> {

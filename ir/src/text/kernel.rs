@@ -387,7 +387,7 @@ mod tests {
         Port, Reduce, Role,
     };
     use crate::loc::{Loc, LocTable};
-    use crate::program::{Branch, Call, Place, Program, Repeat, Step};
+    use crate::program::{Call, Place, Program, Step};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
     use crate::tensor::{Scalar, Tensor};
@@ -543,34 +543,6 @@ mod tests {
         all.program.steps = vec![call(args), call(smallvec![BufferId::new(0).into()])];
         let text = check(&all);
         assert!(text.contains("call @k0 (%b0, %b1) -> (%b2) loc0\n  call @k0 (%b0) -> () loc0\n"));
-    }
-
-    #[test]
-    fn structured_programs_round_trip() {
-        let mut all = empty("m");
-        let (kernel, loc) = (all.kernels.push(row_sums()), all.locs.push(Loc::Unknown));
-        let buffer = all.buffers.push(Buffer { ty: f32s(&[40, 8]), home: Home::Arena });
-        let [outer, inner] = [5, 2].map(|extent| all.program.counters.push(extent));
-        let offset = Affine::scaled(outer, -8).plus(inner, 4).offset(32);
-        let place = Place { buffer, offset };
-        let call = Step::Call(Call { callee: kernel, args: smallvec![place.clone()], loc });
-        let body = vec![Step::Repeat(Repeat { counter: inner, test: None, body: vec![call] })];
-        let then = vec![Step::Repeat(Repeat { counter: outer, test: Some(buffer.into()), body })];
-        let choice = Branch { test: buffer.into(), then, otherwise: Vec::new() };
-        all.program.steps = vec![Step::If(choice)];
-        let program = "\
-  if %b0 {
-    repeat n0 in 0..5 while %b0 {
-      repeat n1 in 0..2 {
-        call @k0 (%b0[-n0*8+n1*4+32]) -> () loc0
-      }
-    }
-  } else {
-  }
-}
-";
-        let text = check(&all);
-        assert!(text.contains(program), "{text}");
     }
 
     #[test]

@@ -347,3 +347,49 @@ pub(crate) fn lookup<T: Copy>(names: &BTreeMap<&str, T>, token: Token<'_>) -> Pa
     let known = names.get(token.text).copied();
     known.ok_or_else(|| token.error(format!("`{}` is not defined", token.text)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{PrintOptions, parse_kernels, print_kernels};
+
+    const STRUCTURED: &str = "\
+kernels @m () -> ()
+
+kernel @k0 \"k\" (%p0: f32[2]) -> (%p1: f32[2]) {
+  axes a0:2
+    %p1[a0] = (x0 = %p0[a0]) -> x0
+}
+
+program {
+  %b0 = arena : f32[40]
+  %b1 = input 0 : bool[]
+  if %b1 {
+    repeat n0 in 0..5 while %b1 {
+      repeat n1 in 0..2 {
+        call @k0 (%b0[-n0*8+n1*4+32]) -> (%b0[2])
+      }
+    }
+  } else {
+  }
+}
+";
+
+    #[test]
+    fn structured_programs_round_trip() {
+        let parsed = parse_kernels(STRUCTURED).expect("legal text");
+        assert_eq!(print_kernels(&parsed.ir, &PrintOptions::default()), STRUCTURED);
+    }
+
+    #[test]
+    fn ill_formed_programs_are_errors() {
+        for (step, message) in [
+            ("repeat n in 1..2 {}", "2:13: a counter starts at 0"),
+            ("repeat n in 0..2 {} repeat n in 0..2 {}", "2:28: `n` is defined twice"),
+            ("if %b {}", "2:4: `%b` is not defined"),
+            ("repeat n in 0..2 { call @k () -> ()", "2:25: `@k` is not defined above"),
+        ] {
+            let text = format!("kernels @m () -> () program {{\n{step}\n}}");
+            assert_eq!(parse_kernels(&text).expect_err(step).to_string(), message);
+        }
+    }
+}
