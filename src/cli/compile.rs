@@ -4,7 +4,7 @@ use super::args::{self, Effort, Machine, Model, size};
 use super::exit::Exit;
 use super::files::{DASH, Writer, check_writable};
 use super::ui::Ui;
-use super::{Outcome, host};
+use super::{Outcome, dot, host};
 use clap::ValueEnum;
 use edgecc::driver::Ir;
 use edgecc::options::identifier;
@@ -56,7 +56,7 @@ struct Output {
     output: Option<PathBuf>,
     /// What to write, each with an optional path; `-` is standard output
     ///
-    /// Kinds: obj, header, rust, json, asm, clif, ir, so. Without this option: obj, header, rust
+    /// Kinds: obj, header, rust, json, asm, clif, ir, dot (the optimised graph), so. Without this option: obj, header, rust
     /// and json.
     #[arg(long, value_name = "KIND[=PATH]", value_delimiter = ',', value_parser = emit)]
     emit: Vec<Emit>,
@@ -74,6 +74,7 @@ enum Kind {
     Asm,
     Clif,
     Ir,
+    Dot,
     So,
 }
 
@@ -89,12 +90,13 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let planned = plan(args);
     planned.iter().try_for_each(|(_, path)| check_writable(path))?;
     let options = args::options(&args.model, args.machine.spec(), &args.effort)?;
-    let mut dump = String::new();
-    let wants_ir = planned.iter().any(|(kind, _)| *kind == Kind::Ir);
-    let mut keep_last = |_: &str, ir: Ir<'_>| {
-        if wants_ir {
-            dump = ir.to_string();
-        }
+    let mut dumps = Dumps::default();
+    let wants = |wanted: Kind| planned.iter().any(|(kind, _)| *kind == wanted);
+    let (wants_ir, wants_dot) = (wants(Kind::Ir), wants(Kind::Dot));
+    let mut keep_last = |_: &str, ir: Ir<'_>| match ir {
+        Ir::Graph(graph) if wants_dot => dumps.dot = dot::dot(graph),
+        _ if wants_ir => dumps.ir = ir.to_string(),
+        _ => {}
     };
     let compiled =
         host::observed(&args.model, &args.effort, ui, &mut keep_last, &mut |source, observe| {
@@ -104,12 +106,21 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     check_budgets(args, &compiled)?;
     let mut writer = Writer::default();
     for (kind, path) in planned {
-        writer.add(path, content(kind, &compiled, &dump)?);
+        writer.add(path, content(kind, &compiled, &dumps)?);
     }
     let paths: Vec<PathBuf> = writer.paths().map(Path::to_owned).collect();
     writer.commit()?;
     summarise(args, &compiled, &paths, ui);
     Ok(Exit::Ok)
+}
+
+/// Texts that are made on the way.
+#[derive(Default)]
+struct Dumps {
+    /// The last IR.
+    ir: String,
+    /// The last graph.
+    dot: String,
 }
 
 /// Every file that will be written.
@@ -146,11 +157,12 @@ fn extension(kind: Kind) -> &'static str {
         Kind::Asm => "s",
         Kind::Clif => "clif",
         Kind::Ir => "eir",
+        Kind::Dot => "dot",
         Kind::So => "so",
     }
 }
 
-fn content(kind: Kind, compiled: &Set, dump: &str) -> Result<Vec<u8>, Failure> {
+fn content(kind: Kind, compiled: &Set, dumps: &Dumps) -> Result<Vec<u8>, Failure> {
     Ok(match kind {
         Kind::Obj => compiled.object.to_vec(),
         Kind::Header => compiled.header.clone().into_bytes(),
@@ -161,7 +173,8 @@ fn content(kind: Kind, compiled: &Set, dump: &str) -> Result<Vec<u8>, Failure> {
         }
         Kind::Asm => listing(compiled, edgecc_backend::dump::disassembly)?,
         Kind::Clif => listing(compiled, edgecc_backend::dump::clif)?,
-        Kind::Ir => dump.as_bytes().to_vec(),
+        Kind::Ir => dumps.ir.as_bytes().to_vec(),
+        Kind::Dot => dumps.dot.as_bytes().to_vec(),
         Kind::So => edgecc_backend::link::shared_object(&compiled.object)?,
     })
 }

@@ -1,22 +1,21 @@
 //! `edgecc inspect`: what is in a model or in an object that was made from one.
 
-use super::Outcome;
+use super::arena::{self, ArenaRow};
 use super::args::{self, Effort, Machine, Model};
 use super::exit::Exit;
+use super::files::{self, Writer};
 use super::ui::Ui;
-use super::{files, host};
+use super::{Outcome, host, plot};
 use edgecc::driver::{Compiled, Ir};
 use edgecc::report::{count, size};
 use edgecc::{Code, Failure};
 use edgecc_ir::graph::Graph;
-use edgecc_ir::kernel::{BufferId, Home};
-use edgecc_ir::loops::{FuncId, Loops};
-use edgecc_ir::program::Call;
 use edgecc_rt::abi::MAGIC;
 use edgecc_rt::descriptor::{ModelView, TensorView};
 use edgecc_rt::feature;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// Show what is in a model or an object
 ///
@@ -27,6 +26,7 @@ use std::collections::BTreeMap;
 #[command(after_help = concat!(
     "Examples:\n",
     "  edgecc inspect model.onnx --target aarch64\n",
+    "  edgecc inspect model.onnx --plot arena.svg\n",
     "  edgecc inspect model.o --json",
 ))]
 pub(super) struct Args {
@@ -36,6 +36,9 @@ pub(super) struct Args {
     machine: Machine,
     #[command(flatten)]
     effort: Effort,
+    /// Draw the map of a model's workspace, as SVG
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
     /// Print the facts as JSON
     #[arg(long)]
     json: bool,
@@ -54,13 +57,21 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     };
     let options = args::options(&args.model, args.machine.spec(), &args.effort)?;
     let compiled = host::compile(&args.model, &options, &args.effort, ui, &mut keep)?;
+    let arena = arena::rows(&compiled);
+    if let Some(path) = &args.plot {
+        let report = &compiled.report;
+        let picture = plot::svg(&report.name, report.arena_bytes, report.layers.len(), &arena);
+        let mut writer = Writer::default();
+        writer.add(path.clone(), picture.into_bytes());
+        writer.commit()?;
+    }
     match args.json {
         true => ui.json(&json!({
             "report": compiled.report,
             "tensor_ops": ops,
-            "arena": arena_rows(&compiled.loops).iter().map(ArenaRow::json).collect::<Vec<_>>(),
+            "arena": arena.iter().map(ArenaRow::json).collect::<Vec<_>>(),
         })),
-        false => ui.print(&text(&compiled, &ops)),
+        false => ui.print(&text(&compiled, &ops, &arena)),
     }
     Ok(Exit::Ok)
 }
@@ -73,7 +84,7 @@ fn count_ops(graph: &Graph) -> BTreeMap<&'static str, usize> {
     counts
 }
 
-fn text(compiled: &Compiled, ops: &BTreeMap<&str, usize>) -> String {
+fn text(compiled: &Compiled, ops: &BTreeMap<&str, usize>, arena: &[ArenaRow]) -> String {
     let mut text = compiled.report.summary();
     text += "\nTensor ops after import\n ";
     ops.iter().for_each(|(name, n)| text += &format!(" {name} {n}"));
@@ -82,64 +93,7 @@ fn text(compiled: &Compiled, ops: &BTreeMap<&str, usize>) -> String {
         text += &format!("  {:>12}  {}\n", count(layer.macs), layer.title());
     }
     text += "\nWorkspace       offset         size  steps\n";
-    for row in arena_rows(&compiled.loops) {
-        text += &row.text();
-    }
-    text
-}
-
-/// A buffer of the workspace and the steps between which it is live.
-struct ArenaRow {
-    buffer: BufferId,
-    offset: usize,
-    bytes: usize,
-    first: usize,
-    last: usize,
-}
-
-impl ArenaRow {
-    fn json(&self) -> Value {
-        json!({
-            "buffer": self.buffer.to_string(),
-            "offset": self.offset,
-            "bytes": self.bytes,
-            "first_step": self.first,
-            "last_step": self.last,
-        })
-    }
-
-    fn text(&self) -> String {
-        format!(
-            "  {:<8} {:>11} {:>12}  {} to {}\n",
-            self.buffer.to_string(),
-            self.offset,
-            self.bytes,
-            self.first,
-            self.last
-        )
-    }
-}
-
-/// The workspace's slots by offset.
-fn arena_rows(loops: &Loops) -> Vec<ArenaRow> {
-    let Some(plan) = &loops.plan else { return Vec::new() };
-    let arena = loops.buffers.iter().filter(|(_, b)| b.home == Home::Arena);
-    let mut rows: Vec<ArenaRow> = arena
-        .filter_map(|(buffer, _)| {
-            let slot = plan.slots[buffer]?;
-            let (first, last) = uses(loops, buffer)?;
-            Some(ArenaRow { buffer, offset: slot.offset, bytes: slot.bytes, first, last })
-        })
-        .collect();
-    rows.sort_by_key(|r| (r.offset, r.first));
-    rows
-}
-
-fn uses(loops: &Loops, buffer: BufferId) -> Option<(usize, usize)> {
-    let calls = loops.program.calls();
-    let used = |(call, _): &(&Call<FuncId>, u64)| call.args.iter().any(|p| p.buffer == buffer);
-    let first = calls.iter().position(used)?;
-    Some((first, calls.iter().rposition(used)?))
+    arena.iter().fold(text, |text, row| text + &row.text())
 }
 
 /// A descriptor lies in the object as it is, so that it can be found by its first bytes.
@@ -165,6 +119,7 @@ fn view_text(view: &ModelView<'_>) -> String {
     let rows = [
         ("inputs", tensors(&mut view.inputs())),
         ("outputs", tensors(&mut view.outputs())),
+        ("states", tensors(&mut view.states())),
         ("multiply-adds", count(view.macs())),
         ("weights", size(view.weights_bytes())),
         ("arena", format!("{} bytes, aligned to {}", view.arena_bytes(), view.arena_align())),
@@ -173,7 +128,8 @@ fn view_text(view: &ModelView<'_>) -> String {
         ("made by", view.producer().to_owned()),
     ];
     let head = format!("{} for {}\n", view.name(), view.arch().name());
-    rows.iter().fold(head, |text, (label, value)| text + &format!("  {label:<14} {value}\n"))
+    let said = rows.iter().filter(|(_, value)| !value.is_empty());
+    said.fold(head, |text, (label, value)| text + &format!("  {label:<14} {value}\n"))
 }
 
 fn tensor_text(tensor: &TensorView<'_>) -> String {
@@ -195,6 +151,8 @@ fn view_json(view: &ModelView<'_>) -> Value {
         "features": feature::names(view.features()).collect::<Vec<_>>(),
         "inputs": view.inputs().map(tensor).collect::<Vec<_>>(),
         "outputs": view.outputs().map(tensor).collect::<Vec<_>>(),
+        "states": view.states().map(tensor).collect::<Vec<_>>(),
+        "state_bytes": view.state_bytes(),
         "macs": view.macs(),
         "weights_bytes": view.weights_bytes(),
         "arena_bytes": view.arena_bytes(),

@@ -1,10 +1,12 @@
 //! The command line: parses, dispatches to one file per subcommand, turns results to exit codes.
 
+mod arena;
 mod args;
 mod arrays;
 mod bench;
 mod compile;
 mod crash;
+mod dot;
 mod exit;
 mod explain;
 mod files;
@@ -12,6 +14,7 @@ mod host;
 mod inspect;
 mod observe;
 mod ops;
+mod plot;
 mod random;
 mod run;
 mod steps;
