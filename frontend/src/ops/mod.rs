@@ -22,6 +22,7 @@ mod gather;
 mod image;
 mod integer;
 mod inverse;
+mod linear_attention;
 mod loss;
 mod mask;
 mod matmul;
@@ -142,6 +143,7 @@ const FAMILIES: &[&[OnnxOp]] = &[
     mask::OPS,
     image::OPS,
     inverse::OPS,
+    linear_attention::OPS,
     loss::OPS,
     matmul::OPS,
     integer::OPS,

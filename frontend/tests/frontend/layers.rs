@@ -116,6 +116,26 @@ fn rotary_embeddings_turn_pairs_by_their_position() {
 }
 
 #[test]
+fn recurrent_attention_adds_to_its_state_and_corrects_it() {
+    let recur = |rule: &str, beta: &str| {
+        let mut m = Model::new(27);
+        m.f32s("k", &[1, 2, 1], &[1.0, 2.0]);
+        m.f32s("v", &[1, 2, 1], &[3.0, 5.0]);
+        m.f32s("beta", &[1, 2, 1], &[1.0, 0.5]);
+        let attributes = vec![
+            int("q_num_heads", 1),
+            int("kv_num_heads", 1),
+            float("scale", 2.0),
+            string("update_rule", rule),
+        ];
+        let q = Tensor::from_f32s(&[1, 2, 1], &[1.0, 1.0]);
+        apply(m, "LinearAttention", &["x", "k", "v", "", "", beta], attributes, &q)
+    };
+    near(&recur("linear", ""), &[1, 2, 1], &[6.0, 26.0]);
+    near(&recur("delta", "beta"), &[1, 2, 1], &[6.0, 4.0]);
+}
+
+#[test]
 fn grids_run_over_pixel_centres_or_corners() {
     let grid = |corners| {
         let mut m = Model::new(20);
