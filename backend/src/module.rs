@@ -49,7 +49,7 @@ pub(crate) fn build(
         let base = model_info(loops, target, options, layout.bytes, stack_bytes);
         let info = with_interface(base, &interface);
         descriptors.push((loops.name.as_str(), descriptor(&info)?));
-        artifacts.push(artifact(info, interface, functions));
+        artifacts.push(artifact(&info, interface, functions));
     }
     let object = module.finish(programs, &layout, &descriptors)?;
     for artifact in &mut artifacts {
@@ -67,7 +67,7 @@ fn descriptor(info: &ModelInfo) -> Result<Vec<u8>> {
 }
 
 /// An artifact whose object is not finished.
-fn artifact(info: ModelInfo, interface: Interface, functions: Vec<FunctionInfo>) -> Artifact {
+fn artifact(info: &ModelInfo, interface: Interface, functions: Vec<FunctionInfo>) -> Artifact {
     Artifact {
         object: Arc::default(),
         text_bytes: 0,

@@ -29,7 +29,7 @@ pub(crate) fn program(func: LoopFn) -> Loops {
         macs: 0,
         locs: LocTable::new(),
     };
-    let mut args = smallvec::SmallVec::new();
+    let mut args = Vec::new();
     for param in func.params.values() {
         let (ports, home): (_, fn(u32) -> Home) = match param.access {
             ParamAccess::Read => (&mut loops.inputs, Home::Input),

@@ -110,7 +110,10 @@ def wanted_constants(model, problems):
     for problem in problems:
         node, operand = re.search(r"node #(\d+)", problem["at"]), re.match(r"operand (\d+)", problem["message"])
         if problem["code"] == NOT_CONSTANT and node and operand:
-            open_names.append(graph.node[int(node[1])].input[int(operand[1])])
+            # A number may also be that of a node in a body, which has no graph inputs to bind.
+            node, operand = int(node[1]), int(operand[1])
+            inputs = graph.node[node].input if node < len(graph.node) else []
+            open_names += inputs[operand : operand + 1]
     while open_names:
         name = open_names.pop()
         open_names += sources.get(name, [])

@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn a_test_ends_a_repetition_and_chooses_a_block() {
         let mut loops = model();
-        let go = loops.buffers.keys().last().expect("three buffers");
+        let go = loops.buffers.keys().next_back().expect("three buffers");
         let Some(Step::Repeat(all)) = loops.program.steps.pop() else { panic!("a repetition") };
         let tested = Step::Repeat(Repeat { test: Some(go.into()), ..all.clone() });
         let branch =

@@ -266,7 +266,7 @@ impl<'a> Walk<'a> {
             steps: directions(&steps, sliced)?,
             out_steps: directions(&out_steps, outputs - carried)?,
         };
-        let mut front = values.clone();
+        let mut front = values;
         for (n, value) in front[carried..].iter_mut().enumerate() {
             let axis = normalise_axis(axes.get(n).copied().unwrap_or(0), self.rank(value))?;
             value.op = self.frame.emit.transpose(value.op, to_front(self.rank(value), axis))?;

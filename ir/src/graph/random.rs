@@ -465,7 +465,7 @@ fn repeat(rng: &mut Rng) -> (Op, Vec<Tensor>) {
 
 fn choice(rng: &mut Rng) -> (Op, Vec<Tensor>) {
     let ty = TensorType { elem: ElemType::F32, shape: any_shape(rng) };
-    let types = vec![ty.clone(); rng.between(1, 2)];
+    let types = vec![ty; rng.between(1, 2)];
     let results = rng.between(1, 2);
     let [then, otherwise] = [(); 2].map(|()| body(&types, results, rng));
     let mut args = vec![Tensor::splat(&[], Scalar::bool(rng.flip()))];

@@ -232,7 +232,6 @@ mod tests {
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::PrimaryMap;
-    use smallvec::smallvec;
 
     fn ty(dims: &[usize]) -> TensorType {
         TensorType::new(ElemType::F32, dims)
@@ -282,7 +281,7 @@ mod tests {
         let homes = [Home::Input(0), Home::Arena, Home::Output(0)];
         let [x, t, y] = homes.map(|home| kernels.buffers.push(Buffer { ty: ty(&[2]), home }));
         kernels.program.steps = [[x, t], [t, y]]
-            .map(|[a, b]| Call { callee: kernel, args: smallvec![a.into(), b.into()], loc })
+            .map(|[a, b]| Call { callee: kernel, args: vec![a.into(), b.into()], loc })
             .map(Step::Call)
             .into();
         let out = eval(&kernels, &[Tensor::from_f32s(&[2], &[1.0, 2.0])]);

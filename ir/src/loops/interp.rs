@@ -153,7 +153,6 @@ mod tests {
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::{PrimaryMap, SecondaryMap};
-    use smallvec::smallvec;
 
     const F32X4: VType = VType { elem: ElemType::F32, lanes: 4 };
 
@@ -255,7 +254,7 @@ mod tests {
         let mut locs = LocTable::new();
         let loc = locs.push(Loc::Unknown);
         let call = |a: BufferId, b: BufferId| {
-            Step::Call(Call { callee: func, args: smallvec![a.into(), b.into()], loc })
+            Step::Call(Call { callee: func, args: vec![a.into(), b.into()], loc })
         };
         let steps = vec![call(ids[0], ids[1]), call(ids[1], ids[2])];
         let program = Program { steps, ..Program::default() };
@@ -300,10 +299,10 @@ mod tests {
         let counter = loops.program.counters.push(rows);
         let Some(Step::Call(copy)) = loops.program.steps.pop() else { panic!("a call") };
         let row = Place { buffer: x, offset: Affine::scaled(counter, 4) };
-        let args = smallvec![row, y.into(), t.into()];
+        let args = vec![row, y.into(), t.into()];
         let next = Step::Call(Call { callee: add, args, loc: copy.loc });
-        let back = Step::Call(Call { args: smallvec![t.into(), y.into()], ..copy.clone() });
-        let clear = Step::Call(Call { args: smallvec![x.into(), y.into()], ..copy });
+        let back = Step::Call(Call { args: vec![t.into(), y.into()], ..copy });
+        let clear = Step::Call(Call { args: vec![x.into(), y.into()], ..copy });
         let body = vec![next, back];
         let test = Some(go.clone());
         let all = Step::Repeat(Repeat { counter, test, body: body.clone() });

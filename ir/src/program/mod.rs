@@ -10,7 +10,6 @@ use crate::affine::{Affine, Interval};
 use crate::kernel::BufferId;
 use crate::loc::LocId;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
-use smallvec::SmallVec;
 
 /// The counter of a `Repeat`: the number of the iteration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,7 +42,7 @@ pub struct Call<F> {
     /// What runs.
     pub callee: F,
     /// One place per operand, in operand order.
-    pub args: SmallVec<[Place; 6]>,
+    pub args: Vec<Place>,
     /// Where it comes from.
     pub loc: LocId,
 }
@@ -219,7 +218,6 @@ mod tests {
     use crate::kernel::BufferId;
     use crate::loc::LocId;
     use cranelift_entity::EntityRef;
-    use smallvec::smallvec;
 
     #[test]
     fn calls_are_counted_through_repetitions() {
@@ -227,7 +225,7 @@ mod tests {
         let [outer, inner] = [3, 4].map(|extent| program.counters.push(extent));
         let offset = Affine::scaled(outer, 8).plus(inner, 2);
         let place = Place { buffer: BufferId::new(0), offset };
-        let args = smallvec![place.clone()];
+        let args = vec![place.clone()];
         let call = Step::Call(Call { callee: 'f', args, loc: LocId::new(0) });
         let body = vec![Step::Repeat(Repeat { counter: inner, test: None, body: vec![call] })];
         program.steps = vec![Step::Repeat(Repeat { counter: outer, test: None, body })];

@@ -393,7 +393,6 @@ mod tests {
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::{EntityRef, PrimaryMap};
-    use smallvec::smallvec;
 
     fn f32s(dims: &[usize]) -> TensorType {
         TensorType::new(ElemType::F32, dims)
@@ -532,7 +531,7 @@ mod tests {
         all.consts.push(Tensor::from_f32s(&[8], &[0.5; 8]));
         all.consts.push(Tensor::from_f32s(&[17], &[f32::NAN; 17]));
         let homes = [Home::Input(0), Home::Const(ConstId::new(0)), Home::Output(0), Home::Arena];
-        let mut args = smallvec![];
+        let mut args = Vec::new();
         for (home, dims) in homes.into_iter().zip([&[4, 8][..], &[8], &[4], &[4]]) {
             args.push(Place::from(all.buffers.push(Buffer { ty: f32s(dims), home })));
         }
@@ -540,7 +539,7 @@ mod tests {
         args.truncate(3);
         let loc = all.locs.push(Loc::Unknown);
         let call = |args| Step::Call(Call { callee: kernel, args, loc });
-        all.program.steps = vec![call(args), call(smallvec![BufferId::new(0).into()])];
+        all.program.steps = vec![call(args), call(vec![BufferId::new(0).into()])];
         let text = check(&all);
         assert!(text.contains("call @k0 (%b0, %b1) -> (%b2) loc0\n  call @k0 (%b0) -> () loc0\n"));
     }

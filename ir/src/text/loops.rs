@@ -266,7 +266,7 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
             loops.buffers.push(Buffer { ty: f32s(&[4, 4]), home });
         }
         let loc = loops.locs.push(Loc::Text { line: 3, column: 4 });
-        let args = smallvec![BufferId::new(0).into(), BufferId::new(1).into()];
+        let args = vec![BufferId::new(0).into(), BufferId::new(1).into()];
         loops.program.steps.push(Step::Call(Call { callee: func, args, loc }));
         let mut slots = SecondaryMap::new();
         slots[BufferId::new(1)] = Some(Slot { offset: 0, bytes: 64 });

@@ -296,7 +296,7 @@ impl<'a, F: Copy> ParsedProgram<'a, F> {
         c.expect("->")?;
         args.extend(c.list("(", ")", |c| self.place(c))?);
         let origin = parse_loc_ref(c, line)?;
-        Ok(Call { callee: (callee, origin), args: args.into(), loc: LocId::new(0) })
+        Ok(Call { callee: (callee, origin), args, loc: LocId::new(0) })
     }
 
     fn place(&self, c: &mut Cursor<'a>) -> Parse<Place> {

@@ -16,7 +16,6 @@ use edgecc_ir::program::Place;
 use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::{Shape, TensorType};
-use smallvec::SmallVec;
 
 /// A kernel and what it is called with, before kernels are interned. The last argument of
 /// a structured kernel is its only result.
@@ -24,7 +23,7 @@ use smallvec::SmallVec;
 pub(super) struct Piece {
     pub(super) kernel: Kernel,
     /// One place per operand that is not local.
-    pub(super) args: SmallVec<[Place; 6]>,
+    pub(super) args: Vec<Place>,
     /// Where it comes from.
     pub(super) locs: Vec<LocId>,
 }
@@ -229,7 +228,7 @@ fn merge(members: &[Piece], shared: usize) -> Piece {
 
 struct Merge {
     kernel: Kernel,
-    args: SmallVec<[Place; 6]>,
+    args: Vec<Place>,
     /// The operand of each place under each type.
     known: Vec<(Place, TensorType, OperandId)>,
     locals: Vec<(Place, OperandId)>,
@@ -249,7 +248,7 @@ impl Merge {
         };
         let axes = last.shared_axes(shared).iter();
         kernel.rows = axes.map(|&a| kernel.axes.push(last.kernel.axes[a])).collect();
-        Merge { kernel, args: SmallVec::new(), known: Vec::new(), locals: Vec::new() }
+        Merge { kernel, args: Vec::new(), known: Vec::new(), locals: Vec::new() }
     }
 
     fn declare_reads(&mut self, member: &Piece, inner: &[&Place]) {

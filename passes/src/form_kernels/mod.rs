@@ -59,7 +59,7 @@ struct Out {
 /// A part of a block.
 enum Item {
     /// A kernel that may still be joined to others.
-    Piece(Piece),
+    Piece(Box<Piece>),
     Step(Step<KernelId>),
 }
 
@@ -254,12 +254,12 @@ impl<'o, 'g> Former<'o, 'g> {
             }
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
-        let mut args: SmallVec<[Place; 6]> = views.iter().map(|v| v.place.clone()).collect();
+        let mut args: Vec<Place> = views.iter().map(|v| v.place.clone()).collect();
         let mut kernel = self.bind(kernel, &views);
         args.push(result);
         collapse::drop_unit_axes(&mut kernel);
         let locs = vec![LocId::new(self.first_loc + loc.index())];
-        self.out.items.push(Item::Piece(Piece { kernel, args, locs }));
+        self.out.items.push(Item::Piece(Box::new(Piece { kernel, args, locs })));
     }
 
     /// Whether the view is a whole buffer from its first element on.
@@ -288,13 +288,14 @@ impl<'o, 'g> Former<'o, 'g> {
         }
         let views: Vec<&View> = args.iter().map(|&a| self.view(a)).collect();
         let bound = self.bind(&key.0, &views);
-        let mut places: SmallVec<[Place; 6]> = views.iter().map(|v| v.place.clone()).collect();
+        let mut places: Vec<Place> = views.iter().map(|v| v.place.clone()).collect();
         let written = bound.operands.values().filter(|o| o.role == Role::Write);
         let types: Vec<TensorType> = written.map(|o| o.ty.clone()).collect();
         let results: Vec<View> = types.iter().map(|ty| self.whole(ty, Home::Arena)).collect();
         places.extend(results.iter().map(|view| view.place.clone()));
         let locs = vec![LocId::new(self.first_loc + loc.index())];
-        self.out.items.push(Item::Piece(Piece { kernel: bound, args: places, locs }));
+        let piece = Piece { kernel: bound, args: places, locs };
+        self.out.items.push(Item::Piece(Box::new(piece)));
         let view = results[result].clone();
         self.routines.insert(key, results);
         view
@@ -332,7 +333,7 @@ impl<'o, 'g> Former<'o, 'g> {
         let mut steps = Vec::new();
         for item in take(&mut self.out.items) {
             match item {
-                Item::Piece(piece) => runs.last_mut().expect("at least one run").push(piece),
+                Item::Piece(piece) => runs.last_mut().expect("at least one run").push(*piece),
                 Item::Step(step) => {
                     steps.push(step);
                     runs.push(Vec::new());

@@ -26,7 +26,6 @@ use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
 use indexmap::IndexMap;
 use pack::Layout;
-use smallvec::SmallVec;
 
 /// Lowers every kernel and packs the constants of every call.
 #[must_use]
@@ -172,7 +171,7 @@ impl<'k> Program<'k> {
         let kernel = &self.kernels.kernels[call.callee];
         let layouts = pack::layouts(kernel);
         let bound = kernel.bound().zip(&call.args);
-        let mut args: SmallVec<[Place; 6]> =
+        let mut args: Vec<Place> =
             bound.map(|((o, _), p)| self.place(p, layouts[o].as_ref())).collect();
         let scratch = self.funcs[callee].params.values().skip(args.len());
         args.extend(scratch.map(|param| self.scratch(&param.ty)));

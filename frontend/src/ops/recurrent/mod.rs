@@ -87,13 +87,16 @@ fn import_quantized(cx: &mut ImportCx<'_>) -> Result<Vec<OpId>, Diagnostic> {
     })
 }
 
+/// The input's and the state's weights of a direction.
+type WeightsOf<'a> = dyn Fn(&mut Emit, usize) -> Result<[Weights; 2], Diagnostic> + 'a;
+
 /// `w` and `r` are the weights with one row per gate, for their extents.
 fn run(
     cx: &mut ImportCx<'_>,
     cell: &Cell,
     w: OpId,
     r: OpId,
-    weights: &dyn Fn(&mut Emit, usize) -> Result<[Weights; 2], Diagnostic>,
+    weights: &WeightsOf<'_>,
 ) -> Result<Vec<OpId>, Diagnostic> {
     let batch_first = cx.flag("layout", false)?;
     let mut x = cx.input(0)?;

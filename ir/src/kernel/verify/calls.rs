@@ -210,7 +210,6 @@ mod tests {
     use crate::scalar::func::ScalarFn;
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::{EntityRef, PrimaryMap};
-    use smallvec::smallvec;
 
     /// `y = −(−x)`; buffers x, t, y.
     fn sound() -> Kernels {
@@ -231,7 +230,7 @@ mod tests {
         let homes = [Home::Input(0), Home::Arena, Home::Output(0)];
         let [x, t, y] = homes.map(|home| kernels.buffers.push(Buffer { ty: ty.clone(), home }));
         kernels.program.steps = [[x, t], [t, y]]
-            .map(|[a, b]| Call { callee: kernel, args: smallvec![a.into(), b.into()], loc })
+            .map(|[a, b]| Call { callee: kernel, args: vec![a.into(), b.into()], loc })
             .map(Step::Call)
             .into();
         kernels
