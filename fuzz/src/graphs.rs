@@ -89,9 +89,10 @@ impl Generator<'_> {
         fits.then(|| self.b.add(op, args).expect("inferred above"))
     }
 
-    /// Adds one op over `x`; `None` when the chosen one does not fit.
+    /// Adds one op over `x`; `None` when the chosen one does not fit. A scalar gets functions only.
     fn extend(&mut self, x: OpId) -> Option<OpId> {
-        match self.rng.below(19) {
+        let kinds = if self.ty(x).shape.rank() == 0 { 2 } else { 19 };
+        match self.rng.below(kinds) {
             0 | 1 => self.unary(x),
             2 | 3 => self.binary(x),
             4 | 5 => self.conv(x),
@@ -250,6 +251,9 @@ impl Generator<'_> {
     fn matmul(&mut self, x: OpId) -> Option<OpId> {
         let ty = self.ty(x);
         let rank = ty.shape.rank();
+        if rank < 2 {
+            return None;
+        }
         let (transpose_a, transpose_b) = (self.rng.below(4) == 0, self.rng.flip());
         let k = ty.shape[if transpose_a { rank - 2 } else { rank - 1 }];
         let n = self.rng.between(1, 40);
