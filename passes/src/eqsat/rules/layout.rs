@@ -6,7 +6,9 @@ use crate::eqsat::rule::{Class, Rewriter, Rule};
 use crate::eqsat::sample::Sample;
 use crate::graph::perm;
 use edgecc_ir::graph::OpId;
-use edgecc_ir::graph::ops::{Broadcast, Dequantize, MatMul, Op, OpTag, Reshape, Slice, Transpose};
+use edgecc_ir::graph::ops::{
+    Broadcast, Dequantize, Gather, MatMul, Op, OpTag, Reshape, Slice, Transpose,
+};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::{ElemType, Shape};
 use egg::Id;
@@ -89,6 +91,19 @@ pub(crate) const RULES: &[Rule] = &[
         },
     },
     Rule {
+        name: "gather-of-dequantize",
+        class: Class::Exact,
+        doc: "gather (dequantize (q, t), i, …) = dequantize (gather (q, i, …), gather (t, i, …))",
+        root: OpTag::Gather,
+        apply: view_of_dequantize,
+        example: |s| {
+            let (q, scale) = (s.typed_constant(ElemType::I8, &[6, 4]), s.scale(&[6, 4]));
+            let x = s.add(Dequantize { zero_point: 3 }, &[q, scale]);
+            let index = s.typed_input(ElemType::I64, &[5]);
+            s.add(Gather::along(0, &Shape::new(&[6, 4]), &Shape::new(&[5])), &[x, index])
+        },
+    },
+    Rule {
         name: "quantize-of-reshape",
         class: Class::Exact,
         doc: "quantize (reshape s x, t) = reshape s (quantize (x, reshape t))",
@@ -147,15 +162,16 @@ fn reshape_of_reshape(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     Some(rw.add(outer.clone(), &inner.args))
 }
 
-/// Moves codes, which are smaller than numbers. A scale that is the same everywhere stays a
-/// broadcast.
+/// Moves codes, which are smaller than numbers, by the same further operands. A scale that is the
+/// same everywhere stays a broadcast.
 fn view_of_dequantize(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let inner = rw.node(root.args[0], OpTag::Dequantize)?;
-    let codes = rw.add(root.op.clone(), &inner.args[..1]);
+    let moved = |of: Id| [&[of], &root.args[1..]].concat();
+    let codes = rw.add(root.op.clone(), &moved(inner.args[0]));
     let shape = rw.ty(codes).shape.clone();
     let scale = match one_scale(rw, inner.args[1], &shape) {
         Some(scale) => scale,
-        None => rw.add(root.op.clone(), &inner.args[1..]),
+        None => rw.add(root.op.clone(), &moved(inner.args[1])),
     };
     Some(rw.add(inner.op, &[codes, scale]))
 }
