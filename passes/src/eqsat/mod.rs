@@ -204,11 +204,15 @@ impl Build<'_> {
 #[cfg(test)]
 mod tests {
     use super::rule::{Class, Rule};
+    use super::sample::Sample;
     use super::types::{EGraph, Origin};
     use super::{Node, Saturated, rules};
-    use edgecc_ir::graph::Graph;
     use edgecc_ir::graph::eval::eval;
+    use edgecc_ir::graph::ops::Map;
     use edgecc_ir::graph::verify::verify;
+    use edgecc_ir::graph::{Graph, OpId};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::tensor::Tensor;
     use egg::Id;
 
@@ -248,6 +252,33 @@ mod tests {
         for rule in rules() {
             (0..10).for_each(|seed| check(rule, seed));
         }
+    }
+
+    /// The rules that change `user (x / 3)`.
+    fn division_rules(
+        x: impl Fn(&mut Sample) -> OpId,
+        user: Option<ScalarFn>,
+    ) -> Vec<&'static str> {
+        let body = ScalarExpr::build(1, |b| {
+            let (x, c) = (b.param(0), b.f32(3.0));
+            let quotient = b.call(ScalarFn::Div, &[x, c]);
+            user.map_or(quotient, |func| b.call(func, &[quotient]))
+        });
+        let mut sample = Sample::new(0);
+        let x = x(&mut sample);
+        let y = sample.add(Map { body }, &[x]);
+        let (mut graph, _) = sample.finish(y);
+        let all: Vec<&Rule> = rules().collect();
+        let (saturated, _) = Saturated::new(&graph, &all, &[]);
+        saturated.extract(&mut graph, new_first).into_iter().flat_map(|d| d.rules).collect()
+    }
+
+    #[test]
+    fn divisions_stay_where_the_last_bit_decides() {
+        let input = |s: &mut Sample| s.input(&[3]);
+        assert_eq!(division_rules(input, Some(ScalarFn::Abs)), ["division-by-literal"]);
+        assert!(division_rules(input, Some(ScalarFn::Round)).is_empty());
+        assert!(division_rules(|s| s.constant(&[3]), None).is_empty());
     }
 
     #[test]

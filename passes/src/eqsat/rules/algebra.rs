@@ -36,7 +36,7 @@ pub(crate) const RULES: &[Rule] = &[
     Rule {
         name: "division-by-literal",
         class: Class::Reassoc,
-        doc: "x / c = x (1 / c)",
+        doc: "x / c = x (1 / c), x not constant, x / c not rounded to a whole number",
         root: OpTag::Map,
         apply: division_by_literal,
         example: |s| {
@@ -67,21 +67,19 @@ fn map_of_map(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     (!args.is_empty()).then(|| rw.add(Map { body }, &args))
 }
 
+/// Divisions of constants cost nothing and make the ratios of scales, which have to be exact.
 fn division_by_literal(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let Op::Map(op) = &root.op else { return None };
+    if root.args.iter().all(|&arg| rw.is_constant(arg)) {
+        return None;
+    }
     let nodes = op.body.nodes();
-    let factor = |node: &ScalarNode| match node {
-        ScalarNode::Call(ScalarFn::Div, args) => match nodes[args[1] as usize] {
-            ScalarNode::Const(c) => reciprocal(c),
-            _ => None,
-        },
-        _ => None,
-    };
-    nodes.iter().find_map(factor)?;
+    let factors: Vec<Option<Scalar>> = (0..nodes.len()).map(|id| factor(nodes, id)).collect();
+    factors.iter().find_map(|&factor| factor)?;
     let body = ScalarExpr::build(op.body.params(), |b| {
         let mut map: Vec<NodeId> = Vec::with_capacity(nodes.len());
-        for node in nodes {
-            let id = match (node, factor(node)) {
+        for (node, &factor) in nodes.iter().zip(&factors) {
+            let id = match (node, factor) {
                 (ScalarNode::Call(_, args), Some(factor)) => {
                     let factor = b.constant(factor);
                     b.call(ScalarFn::Mul, &[map[args[0] as usize], factor])
@@ -99,6 +97,25 @@ fn division_by_literal(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
         map[op.body.root() as usize]
     });
     Some(rw.add(Map { body }, &root.args))
+}
+
+/// What a node multiplies by instead, when it divides by a literal and need not be exact.
+fn factor(nodes: &[ScalarNode], id: usize) -> Option<Scalar> {
+    let ScalarNode::Call(ScalarFn::Div, args) = &nodes[id] else { return None };
+    let ScalarNode::Const(divisor) = nodes[args[1] as usize] else { return None };
+    reciprocal(divisor).filter(|_| !nodes.iter().any(|user| rounds(user, id)))
+}
+
+/// Whether a node makes another one whole, so that the last bit decides between neighbours.
+fn rounds(user: &ScalarNode, id: usize) -> bool {
+    match user {
+        ScalarNode::Call(func, args) => {
+            let whole = [ScalarFn::Floor, ScalarFn::Ceil, ScalarFn::Trunc, ScalarFn::Round];
+            whole.contains(func) && args[0] as usize == id
+        }
+        ScalarNode::Cast(to, operand) => !to.is_float() && *operand as usize == id,
+        ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+    }
 }
 
 /// `1/c` of an `f32`, when both are normal.
