@@ -50,11 +50,14 @@ impl<'a> Translator<'a> {
     fn reduce_lanes(&mut self, func: ScalarFn, vector: ValueId) -> Value {
         let ty = self.ty(vector);
         let vector = (self.value(vector), ty);
-        let first = self.extract(vector, 0);
-        (1..ty.lanes).fold(first, |sum, lane| {
-            let next = self.extract(vector, lane);
-            self.apply_scalar(func, ty.elem, &[sum, next])
-        })
+        let mut lanes: Vec<Value> = (0..ty.lanes).map(|lane| self.extract(vector, lane)).collect();
+        while lanes.len() > 1 {
+            let upper = lanes.split_off(lanes.len() / 2);
+            for (lane, upper) in lanes.iter_mut().zip(upper) {
+                *lane = self.apply_scalar(func, ty.elem, &[*lane, upper]);
+            }
+        }
+        lanes[0]
     }
 
     /// A scalar in every lane.

@@ -272,6 +272,7 @@ pub enum Expr {
     Apply(ScalarFn, SmallVec<[ValueId; 3]>),
     /// A conversion lane by lane, to the value's element type.
     Cast(ValueId),
-    /// All lanes combined from lane 0 upwards: `f(f(f(l0, l1), l2), l3)`.
+    /// All lanes combined: the upper half with the lower one, lane by lane, until one is left:
+    /// `f(f(l0, l2), f(l1, l3))`. The number of lanes is a power of two.
     ReduceLanes(ScalarFn, ValueId),
 }

@@ -142,9 +142,16 @@ impl State<'_> {
     }
 
     fn reduce(&mut self, func: ScalarFn, to: Reg, from: Reg, elem: ElemType) {
-        let lanes = (from.at..from.at + u32::from(from.lanes)).map(|at| self.scalar(at, elem));
-        let all = lanes.reduce(|a, b| eval::apply(func, &[a, b]));
-        self.words[to.at as usize] = all.expect("L1: at least one lane").bits();
+        let lanes = from.at..from.at + u32::from(from.lanes);
+        let mut lanes: SmallVec<[Scalar; 16]> = lanes.map(|at| self.scalar(at, elem)).collect();
+        while lanes.len() > 1 {
+            let half = lanes.len() / 2;
+            for lane in 0..half {
+                lanes[lane] = eval::apply(func, &[lanes[lane], lanes[lane + half]]);
+            }
+            lanes.truncate(half);
+        }
+        self.words[to.at as usize] = lanes[0].bits();
     }
 
     fn load(&mut self, to: Reg, from: &Access<'_>) {
