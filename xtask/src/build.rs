@@ -3,6 +3,7 @@
 use crate::Outcome;
 use crate::command::{command, quiet, text};
 use crate::paths;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::env;
 use std::fs;
@@ -20,7 +21,8 @@ pub(crate) struct Machine {
 }
 
 const X86_64: Machine = Machine { arch: "x86_64", gcc: "gcc", runner: &[] };
-const AARCH64: Machine = Machine {
+/// Arm, under qemu.
+pub(crate) const AARCH64: Machine = Machine {
     arch: "aarch64",
     gcc: "aarch64-linux-gnu-gcc",
     // A processor without optional features: code for the default CPU may not need any.
@@ -48,6 +50,21 @@ pub(crate) struct Report {
     pub(crate) arena_bytes: u64,
     pub(crate) arena_lower_bound: u64,
     pub(crate) stack_bytes: u64,
+}
+
+/// One step of a compiled model.
+#[derive(Deserialize)]
+pub(crate) struct Layer {
+    /// The function that it calls, without the prefix of the model's symbols.
+    pub(crate) function: String,
+    /// Multiply-adds.
+    pub(crate) macs: u64,
+}
+
+/// The steps in the compiler's report.
+#[derive(Deserialize)]
+struct Layers {
+    layers: Vec<Layer>,
 }
 
 /// The symbol name of models under test.
@@ -90,6 +107,20 @@ impl Report {
 impl Object {
     /// What the compiler says about it.
     pub(crate) fn report(&self) -> Outcome<Report> {
+        self.parse()
+    }
+
+    /// The steps of one inference; functions may occur several times.
+    pub(crate) fn layers(&self) -> Outcome<Vec<Layer>> {
+        self.parse::<Layers>().map(|parts| parts.layers)
+    }
+
+    /// The symbol of one of its functions.
+    pub(crate) fn symbol(&self, function: &str) -> String {
+        format!("edgecc_{}_{function}", self.name)
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Outcome<T> {
         let path = self.path.with_extension("json");
         let text = fs::read(&path).map_err(|e| format!("cannot read {}: {e}", path.display()))?;
         serde_json::from_slice(&text).map_err(|e| format!("{}: {e}", path.display()))
@@ -117,12 +148,23 @@ impl Machine {
 
     /// Links an object with a C source of `tests/c` or `benches`.
     pub(crate) fn link(&self, object: &Object, source: &str) -> Outcome<PathBuf> {
+        self.link_with(object, source, &[])
+    }
+
+    /// Links as `link` does, with further options.
+    pub(crate) fn link_with(
+        &self,
+        object: &Object,
+        source: &str,
+        options: &[&str],
+    ) -> Outcome<PathBuf> {
         let source = paths::file(source);
         let program = object.path.with_extension(paths::stem(&source));
         quiet(
             command(self.gcc, ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
                 .arg(paths::file("runtime-shim/include"))
                 .arg(format!("-DMODEL={}", object.name))
+                .args(options)
                 .arg(&source)
                 .arg(&object.path)
                 .arg("-o")

@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod command;
 mod conformance;
+mod count;
 mod fuzz;
 mod models;
 mod paths;
@@ -45,6 +46,8 @@ enum Task {
     Accuracy(accuracy::Args),
     /// Speed beside ONNX Runtime and the machine's peak
     Bench(bench::Args),
+    /// Instructions and estimated cycles of one inference on aarch64
+    Count(count::Args),
     /// Search for failures with new random seeds
     Fuzz(fuzz::Args),
 }
@@ -71,6 +74,7 @@ fn run(task: Task) -> Outcome {
         Task::Zoo(args) => zoo::run(&args),
         Task::Accuracy(args) => accuracy::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Count(args) => count::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),
     }
 }
