@@ -5,6 +5,7 @@ use crate::external;
 use crate::failure::Failure;
 use crate::options::{FloatMode, Options, identifier, is_identifier};
 use crate::report::Report;
+use crate::report::layer;
 use crate::states;
 use crate::target;
 use edgecc_backend::{EmitOptions, header, metadata};
@@ -91,6 +92,8 @@ pub fn compile(
 pub struct Planned {
     /// The kernels that the program was made from.
     pub kernels: Kernels,
+    /// How each of them runs, by name.
+    pub strategies: Vec<&'static str>,
     /// The planned program.
     pub loops: Loops,
     /// What the caller keeps between runs.
@@ -153,6 +156,7 @@ fn plan_graph(
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
 
+    let strategies = layer::strategies(&kernels, target, reordering(options));
     edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
     see("schedule", Ir::Kernels(&kernels));
 
@@ -170,7 +174,7 @@ fn plan_graph(
         .unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
     see("plan", Ir::Loops(&loops));
 
-    Ok(Planned { kernels, loops, states, warnings, remarks })
+    Ok(Planned { kernels, strategies, loops, states, warnings, remarks })
 }
 
 /// The last step: code, and what describes it.
@@ -191,10 +195,11 @@ pub(crate) fn describe(
     target: Target,
     code: edgecc_backend::Artifact,
 ) -> Result<Compiled, Failure> {
-    let Planned { kernels, loops, states, warnings, remarks } = planned;
+    let Planned { kernels, strategies, loops, states, warnings, remarks } = planned;
     let emit = emit_options(states);
     let (header, rust) = (header::c::header(&loops, &code)?, header::rust::module(&loops, &code)?);
-    let report = Report::new(metadata::of(&loops, &target, &emit, &code), &kernels, &loops, &code);
+    let layers = layer::layers(&kernels, &strategies, &loops);
+    let report = Report::new(metadata::of(&loops, &target, &emit, &code), layers, &loops, &code);
     Ok(Compiled { target, loops, code, header, rust, report, warnings, remarks })
 }
 

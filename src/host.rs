@@ -3,8 +3,10 @@
 use crate::code::Code;
 use crate::driver::Compiled;
 use crate::failure::Failure;
+use edgecc_backend::Artifact;
 use edgecc_backend::interface::{Interface, Passed};
 use edgecc_ir::kernel::Port;
+use edgecc_ir::loops::Loops;
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
@@ -34,13 +36,21 @@ impl Host {
     /// # Errors
     /// When the system cannot load it or the processor lacks a feature.
     pub fn load(compiled: &Compiled) -> Result<Host, Failure> {
-        let shared = edgecc_backend::link::shared_object(&compiled.code.object)?;
+        Host::load_code(&compiled.loops, &compiled.code)
+    }
+
+    /// Links and loads a program and its code.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn load_code(loops: &Loops, code: &Artifact) -> Result<Host, Failure> {
+        let shared = edgecc_backend::link::shared_object(&code.object)?;
         let library = Library::from_bytes(&shared).map_err(|e| failed(&e))?;
         let host = Host {
             library,
-            name: compiled.loops.name.clone(),
-            interface: compiled.code.interface.clone(),
-            outputs: compiled.loops.outputs.clone(),
+            name: loops.name.clone(),
+            interface: code.interface.clone(),
+            outputs: loops.outputs.clone(),
         };
         host.library.model(&host.name).map_err(|e| failed(&e))?;
         Ok(host)

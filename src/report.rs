@@ -1,12 +1,11 @@
 //! What is in a compiled model: the summary after a compilation and the metadata beside an object.
 
+pub mod layer;
+
 use edgecc_backend::Artifact;
 use edgecc_backend::metadata::{Metadata, TensorMetadata};
-use edgecc_ir::kernel::{KernelId, Kernels};
-use edgecc_ir::loc::Loc;
-use edgecc_ir::loops::{FuncId, Loops};
-use edgecc_ir::program::Call;
-use edgecc_passes::lower_to_loops::macs;
+use edgecc_ir::loops::Loops;
+use layer::Layer;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -85,25 +84,10 @@ pub struct TensorFacts {
     pub bytes: usize,
 }
 
-/// One kernel call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Layer {
-    /// The kernel's word, e.g. `conv`.
-    pub kernel: String,
-    /// The last part of its function's symbol.
-    pub function: String,
-    /// The model's nodes that it computes.
-    pub nodes: Vec<String>,
-    /// Multiply-adds of one run, in all iterations.
-    pub macs: u64,
-}
-
 impl Report {
-    /// The backend's facts, with the work of each step and the sizes that only a plan knows.
+    /// The backend's facts, with the layers and the sizes that only a plan knows.
     #[must_use]
-    pub fn new(meta: Metadata, kernels: &Kernels, loops: &Loops, code: &Artifact) -> Report {
-        let layers =
-            loops.program.calls().into_iter().map(|call| layer(kernels, loops, call)).collect();
+    pub fn new(meta: Metadata, layers: Vec<Layer>, loops: &Loops, code: &Artifact) -> Report {
         Report {
             name: meta.name,
             producer: meta.producer,
@@ -178,18 +162,6 @@ impl SizeFacts {
     }
 }
 
-impl Layer {
-    /// The nodes' names, or the kernel's word when they have none.
-    #[must_use]
-    pub fn title(&self) -> String {
-        match self.nodes.as_slice() {
-            [] => self.kernel.clone(),
-            [first] => format!("{first} ({})", self.kernel),
-            [first, rest @ ..] => format!("{first} and {} more ({})", rest.len(), self.kernel),
-        }
-    }
-}
-
 impl std::fmt::Display for TensorFacts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let dims: Vec<String> = self.shape.iter().map(ToString::to_string).collect();
@@ -204,27 +176,6 @@ fn tensor_facts(tensor: TensorMetadata) -> TensorFacts {
         elem: tensor.ty.elem.to_string(),
         shape: tensor.ty.shape.to_vec(),
         bytes: tensor.ty.bytes(),
-    }
-}
-
-/// Relies on `lower` making one function per kernel, in their order. Functions beyond those copy
-/// states.
-fn layer(kernels: &Kernels, loops: &Loops, (call, times): (&Call<FuncId>, u64)) -> Layer {
-    let kernel = kernels.kernels.get(KernelId::from_u32(call.callee.as_u32()));
-    Layer {
-        kernel: kernel.map_or("state", |kernel| &kernel.name).to_owned(),
-        function: loops.funcs[call.callee].name.clone(),
-        nodes: loops.locs[call.loc].sources(&loops.locs).into_iter().map(node_name).collect(),
-        macs: kernel.map_or(0, macs).saturating_mul(times),
-    }
-}
-
-/// A node's name, or its kind and place when it has none.
-fn node_name(loc: &Loc) -> String {
-    match loc {
-        Loc::Source { index, kind, name } if name.is_empty() => format!("{kind} #{index}"),
-        Loc::Source { name, .. } => name.clone(),
-        Loc::Unknown | Loc::Text { .. } | Loc::Fused(_) | Loc::Derived(..) => loc.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The buffers of a workspace: where they lie and when they hold data.
 
 use edgecc::driver::Compiled;
-use edgecc::report::Layer;
+use edgecc::report::layer::Layer;
 use edgecc_ir::kernel::{BufferId, Home};
 use edgecc_ir::loops::{FuncId, Loops};
 use edgecc_ir::program::Call;

@@ -7,6 +7,7 @@ use super::host;
 use super::ui::Ui;
 use edgecc::code::explanations;
 use edgecc::driver::{Ir, pass_options, reordering};
+use edgecc::report::layer::strategy;
 use edgecc::{Code, Failure, Options};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
@@ -17,7 +18,6 @@ use edgecc_passes::eqsat;
 use edgecc_passes::eqsat::explain::Derivation;
 use edgecc_passes::manager::PassCx;
 use edgecc_passes::recognise::attentions;
-use edgecc_passes::schedule::strategy_for;
 
 /// Explain an error code, or what became of a model's nodes
 ///
@@ -117,10 +117,7 @@ fn kernels_text(kernels: &Kernels, target: &Target, options: &Options, args: &Ar
     for (call, _) in kernels.program.calls() {
         if let Some(nodes) = wanted(&kernels.locs, call.loc, args) {
             let kernel = &kernels.kernels[call.callee];
-            let strategy = match kernel.routine {
-                Some(_) => "a routine",
-                None => strategy_for(kernel, target, reordering(options)).name,
-            };
+            let strategy = strategy(kernel, target, reordering(options));
             let (id, name) = (call.callee.to_string(), &kernel.name);
             text += &format!("  {id:<6} {name:<10} scheduled as {strategy:<11} {nodes}\n");
         }

@@ -60,7 +60,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let arena = arena::rows(&compiled);
     if let Some(path) = &args.plot {
         let report = &compiled.report;
-        let picture = plot::svg(&report.name, report.arena_bytes, report.layers.len(), &arena);
+        let picture =
+            plot::arena::svg(&report.name, report.arena_bytes, report.layers.len(), &arena);
         let mut writer = Writer::default();
         writer.add(path.clone(), picture.into_bytes());
         writer.commit()?;

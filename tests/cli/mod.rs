@@ -127,7 +127,7 @@ fn every_json_report_parses() {
         &[MODEL, "--json", "-o", "m.o"][..],
         &["inspect", MODEL, "--json"],
         &["inspect", "m.o", "--json"],
-        &["bench", MODEL, "--runs", "1", "--layers", "--json"],
+        &["bench", MODEL, "--runs", "1", "--profile", "--json"],
         &["targets", "--json"],
         &["ops", "--json"],
     ] {

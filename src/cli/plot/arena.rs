@@ -1,6 +1,7 @@
 //! The map of a workspace as a picture (SVG): steps from left to right, bytes from top to bottom.
 
-use super::arena::ArenaRow;
+use super::{COLOURS, LETTER, LINE, escape, open};
+use crate::cli::arena::ArenaRow;
 use edgecc::report::size;
 use std::fmt::Write;
 
@@ -12,24 +13,10 @@ const HEIGHT: f64 = 600.0;
 const LEFT: f64 = 90.0;
 const TOP: f64 = 50.0;
 
-/// Colours of Okabe and Ito, which people with any kind of colour vision tell apart and on which
-/// black text is readable.
-const COLOURS: [&str; 6] = ["#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00"];
-
-/// The least height of a rectangle with its name inside, and the width of a letter.
-const LINE: f64 = 13.0;
-const LETTER: f64 = 6.5;
-
 /// The picture of a workspace of `arena_bytes` over `steps` steps.
-pub(super) fn svg(name: &str, arena_bytes: u64, steps: usize, rows: &[ArenaRow]) -> String {
+pub(in crate::cli) fn svg(name: &str, arena_bytes: u64, steps: usize, rows: &[ArenaRow]) -> String {
     let (width, height) = (LEFT + WIDTH + 20.0, TOP + HEIGHT + 40.0);
-    let title = escape(&format!("{name}: workspace of {}", size(arena_bytes)));
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"11\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{LEFT}\" y=\"22\" font-size=\"15\">{title}</text>\n"
-    );
+    let mut svg = open(&format!("{name}: workspace of {}", size(arena_bytes)), (width, height));
     let scale = Scale { bytes: arena_bytes.max(1) as f64, steps: steps.max(1) as f64 };
     scale.axes(&mut svg);
     for (n, row) in rows.iter().enumerate() {
@@ -92,10 +79,6 @@ impl Scale {
             let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\">{}</text>", escape(&short));
         }
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

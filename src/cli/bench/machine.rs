@@ -1,0 +1,98 @@
+//! What this machine can do at most, measured by the compiler's own code.
+
+use super::clock::seconds_of;
+use edgecc::Failure;
+use edgecc::host::Host;
+use edgecc_backend::EmitOptions;
+use edgecc_ir::loops::Loops;
+use edgecc_ir::target::Target;
+use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_ir::text::parse_loops;
+use edgecc_rt::hooks::Hooks;
+use std::hint::black_box;
+
+/// Independent sums: enough to hide the latency of two units, few enough for 16 registers.
+const SUMS: usize = 12;
+
+/// Iterations of a run of the loop, and runs; the fastest counts, since anything else that runs on
+/// the machine can only slow it down.
+const STEPS: usize = 100_000;
+const ROUNDS: usize = 50;
+
+/// Memory that no second-level cache holds, and how often it is copied.
+const COPIED_BYTES: usize = 64 << 20;
+const COPIES: usize = 5;
+
+/// GFLOP/s of multiply-adds on f32 vectors of the target's width, all in registers, on one core.
+pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
+    let loops = multiply_adds(target);
+    let options = EmitOptions { producer: String::new(), states: Vec::new() };
+    let host = Host::load_code(&loops, &edgecc_backend::emit(&loops, target, &options)?)?;
+    let ports = loops.inputs.iter();
+    let halves = ports.map(|port| Tensor::splat(&port.ty.shape, Scalar::f32(0.5)));
+    let mut buffers = host.buffers(&halves.collect::<Vec<_>>())?;
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        best = best.min(seconds_of(|| host.run_with(&Hooks::NONE, &mut buffers))?);
+    }
+    Ok(2e-9 * (SUMS * STEPS) as f64 * f64::from(target.lanes(4)) / best)
+}
+
+/// GB/s of a copy, reads and writes counted.
+pub(super) fn memory_gb_per_s() -> f64 {
+    let (from, mut to) = (vec![1u8; COPIED_BYTES], vec![0u8; COPIED_BYTES]);
+    let copy = || {
+        seconds_of::<()>(|| {
+            to.copy_from_slice(black_box(&from));
+            black_box(&mut to);
+            Ok(())
+        })
+    };
+    let times = std::iter::repeat_with(copy).take(COPIES).flatten();
+    2e-9 * COPIED_BYTES as f64 / times.fold(f64::MAX, f64::min)
+}
+
+/// A program that multiplies and adds in a loop without memory.
+fn multiply_adds(target: &Target) -> Loops {
+    let text = text(target.lanes(4), target.fma);
+    parse_loops(&text).unwrap_or_else(|why| panic!("the loop is well formed: {why}\n{text}")).ir
+}
+
+/// The program in text form; the sums start at different values, so that they stay apart.
+fn text(lanes: u32, fma: bool) -> String {
+    let each = |part: &dyn Fn(usize) -> String| (0..SUMS).map(part).collect::<Vec<_>>();
+    let product = match fma {
+        true => |n| format!("    %p{n}: V = fma %i{n}, %a, %b\n"),
+        false => |n| format!("    %m{n}: V = mul %i{n}, %a\n    %p{n}: V = add %m{n}, %b\n"),
+    };
+    let inits = each(&|n| format!("  %z{n}: V = const {n}\n")).concat();
+    let carried = each(&|n| format!("%i{n}: V = %z{n}")).join(", ");
+    let products = each(&product).concat();
+    let next = each(&|n| format!("%r{n}: V = %p{n}")).join(", ");
+    let stores = each(&|n| format!("  store %r{n}, %y[{n}, 0]\n")).concat();
+    let (input, output) = (format!("f32[{lanes}]"), format!("f32[{SUMS},{lanes}]"));
+    let text = format!(
+        "loops @peak (\"x\": {input}) -> (\"y\": {output})\n\
+         func @f0 \"peak\" (%x: {input}) -> (%y: {output}) {{\n\
+         \x20 %a: V = load %x[0]\n  %b: V = add %a, %a\n{inits}\
+         \x20 for i in 0..{STEPS} carry ({carried}) {{\n{products}  }} next ({next})\n{stores}}}\n\
+         program {{\n  %x = input 0 : {input}\n  %y = output 0 : {output}\n\
+         \x20 call @f0 (%x) -> (%y)\n}}\nplan arena 0 align 64 bound 0 {{\n}}\n"
+    );
+    text.replace(": V =", &format!(": f32x{lanes} ="))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::multiply_adds;
+    use edgecc_ir::loops::verify::verify;
+    use edgecc_ir::target::{CPUS, Target};
+
+    #[test]
+    fn the_loop_is_legal_on_every_target() {
+        for cpu in CPUS {
+            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+            verify(&multiply_adds(&target), Some(&target)).expect(cpu.name);
+        }
+    }
+}
