@@ -5,7 +5,7 @@ use cranelift_codegen::CompiledCode;
 
 /// The return address and the caller's frame pointer: a call pushes the one and a prologue the
 /// other on x86-64; an AArch64 prologue stores both.
-const SETUP_BYTES: u32 = 16;
+pub(crate) const SETUP_BYTES: u32 = 16;
 
 /// Bound of the stack that a function takes by itself.
 pub(crate) fn frame_bytes(code: &CompiledCode) -> u32 {

@@ -1,7 +1,7 @@
 //! CLIF and machine code as text, for `--emit` and for tests.
 
 use crate::isa::Effort;
-use crate::{clif as translation, isa};
+use crate::{clif as translation, isa, wide};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_frontend::FunctionBuilderContext;
@@ -10,9 +10,12 @@ use edgecc_ir::loops::{LoopFn, Loops};
 use edgecc_ir::target::Target;
 use std::fmt::Write;
 
-/// The CLIF of each function of a legal program.
+/// The CLIF of each function of a legal program that Cranelift compiles.
 pub fn clif(loops: &Loops, target: &Target) -> Result<String, Vec<Diagnostic>> {
     each(loops, |func, scratch| {
+        if wide::is_wide(func, target) {
+            return Ok("; not through CLIF".to_owned());
+        }
         let isa = isa::build(target, Effort::Verbatim)?;
         let code = translation::translate(func, target, isa.frontend_config(), scratch);
         Ok(code.display().to_string())
@@ -22,6 +25,9 @@ pub fn clif(loops: &Loops, target: &Target) -> Result<String, Vec<Diagnostic>> {
 /// The machine code of each function of a legal program, with mnemonics and registers.
 pub fn disassembly(loops: &Loops, target: &Target) -> Result<String, Vec<Diagnostic>> {
     each(loops, |func, scratch| {
+        if wide::is_wide(func, target) {
+            return wide::listing(func, target).map_err(crate::error::internal);
+        }
         let isa = isa::build(target, Effort::Verbatim)?;
         let code = translation::translate(func, target, isa.frontend_config(), scratch);
         let mut context = Context::for_function(code);

@@ -2,7 +2,7 @@
 //!
 //! Purpose   turns scheduled, planned `Loops` into an object file, headers and metadata.
 //! In → Out  (&Loops, &Target) → Artifact. Pure: no files, no clock.
-//! Owns      the CLIF translation, section layout, symbol names, the generated headers.
+//! Owns      the CLIF translation, the emitter of wide vectors, section layout, symbol names, the generated headers.
 //! Never     decides: no tiling, fusing, reordering, allocation. A missing instruction is the
 //!           business of `legalize`.
 //! To add    a scalar function: one arm in `clif/scalar.rs`, one in `clif/legal.rs`. A CPU feature:
@@ -10,6 +10,7 @@
 //! Tests     `mod tests` in each file run compiled code on the host; `tests/codegen` at the top
 //!           level.
 
+mod address;
 mod bounds;
 mod clif;
 pub mod dump;
@@ -24,11 +25,12 @@ mod module;
 #[cfg(test)]
 mod testing;
 mod weights;
+mod wide;
 
 pub use error::Code;
 
 use edgecc_ir::diag::Diagnostic;
-use edgecc_ir::loops::Loops;
+use edgecc_ir::loops::{LoopFn, Loops};
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use interface::Interface;
@@ -76,6 +78,8 @@ pub struct FunctionInfo {
     pub code_bytes: u32,
     /// Bound of the stack that it takes, its return address included.
     pub frame_bytes: u32,
+    /// Moves between registers and the stack in loops without inner loops, where known.
+    pub spills: u32,
 }
 
 /// Compiles a planned program. Fails on what `legalize` should have removed (L3, L4) and on what
@@ -98,9 +102,17 @@ pub fn emit_all(
     options: &EmitOptions,
 ) -> Result<Vec<Artifact>, Vec<Diagnostic>> {
     let funcs = programs.iter().flat_map(|loops| loops.funcs.values());
-    let illegal: Vec<Diagnostic> = funcs.flat_map(|func| clif::check(func, target)).collect();
+    let illegal: Vec<Diagnostic> = funcs.flat_map(|func| check(func, target)).collect();
     match illegal.is_empty() {
         true => module::build(programs, target, options),
         false => Err(illegal),
+    }
+}
+
+/// What the emitter that compiles a function cannot express.
+fn check(func: &LoopFn, target: &Target) -> Vec<Diagnostic> {
+    match wide::is_wide(func, target) {
+        true => wide::check(func, target),
+        false => clif::check(func, target),
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Code, internal};
 use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
 use crate::weights::{self, WeightLayout};
-use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa};
+use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa, wide};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Function;
@@ -239,6 +239,9 @@ impl ModuleBuilder {
         let signature = clif::signature(func.params.len(), config.default_call_conv);
         let id = self.module.declare_function(&name, Linkage::Local, &signature);
         let id = id.map_err(internal)?;
+        if wide::is_wide(func, target) {
+            return Ok((id, self.define_wide(id, name, func, target)?));
+        }
         let code = clif::translate(func, target, config, &mut self.scratch);
         let isa = self.kernel_isa.clone();
         Ok((id, self.define(id, name, code, &*isa)?))
@@ -289,7 +292,24 @@ impl ModuleBuilder {
         self.module
             .define_function_bytes(id, u64::from(alignment), &bytes, &relocs)
             .map_err(internal)?;
-        Ok(FunctionInfo { name, code_bytes: bytes.len() as u32, frame_bytes })
+        Ok(FunctionInfo { name, code_bytes: bytes.len() as u32, frame_bytes, spills: 0 })
+    }
+
+    fn define_wide(
+        &mut self,
+        id: FuncId,
+        name: String,
+        func: &LoopFn,
+        target: &Target,
+    ) -> Result<FunctionInfo> {
+        let compiled = wide::compile(func, target);
+        let compiled = compiled.map_err(|why| internal(format!("{name}: {why}")))?;
+        let code_bytes = compiled.bytes.len() as u32;
+        self.module
+            .define_function_bytes(id, wide::ALIGNMENT, &compiled.bytes, &[])
+            .map_err(internal)?;
+        let frame_bytes = bounds::SETUP_BYTES + compiled.frame_bytes;
+        Ok(FunctionInfo { name, code_bytes, frame_bytes, spills: compiled.spills })
     }
 
     fn finish(

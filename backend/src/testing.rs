@@ -10,7 +10,7 @@ use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
-use edgecc_rt::model::Buffers;
+use edgecc_rt::model::{Buffers, Model};
 
 /// The architectures that code is made for.
 pub(crate) const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
@@ -64,6 +64,29 @@ pub(crate) fn run_with(loops: &Loops, inputs: &[Tensor], hooks: &Hooks<'_>) -> O
     let library = link::shared_object(&artifact.object).expect("the object is linkable");
     let library = Library::from_bytes(&library).expect("the library is loadable");
     let model = library.model(&loops.name).expect("the model is valid");
+    Some(call(&model, loops, &artifact, inputs, hooks))
+}
+
+/// Compiles for a machine and runs if this one has its features.
+pub(crate) fn run_for(loops: &Loops, inputs: &[Tensor], target: &Target) -> Option<Vec<Tensor>> {
+    let options = EmitOptions { producer: "edgecc test".to_owned(), states: Vec::new() };
+    let artifact = emit(loops, target, &options).expect("the program is legal");
+    if edgecc_rt::abi::Arch::host()?.name() != target.arch.name() {
+        return None;
+    }
+    let library = link::shared_object(&artifact.object).expect("the object is linkable");
+    let library = Library::from_bytes(&library).expect("the library is loadable");
+    let model = library.model(&loops.name).ok()?;
+    Some(call(&model, loops, &artifact, inputs, &Hooks::NONE))
+}
+
+fn call(
+    model: &Model<'_>,
+    loops: &Loops,
+    artifact: &Artifact,
+    inputs: &[Tensor],
+    hooks: &Hooks<'_>,
+) -> Vec<Tensor> {
     let inputs: Vec<&[u8]> = inputs.iter().map(Tensor::bytes).collect();
     let mut outputs: Vec<Vec<u8>> =
         loops.outputs.iter().map(|port| vec![0xee; port.ty.bytes()]).collect();
@@ -73,7 +96,7 @@ pub(crate) fn run_with(loops: &Loops, inputs: &[Tensor], hooks: &Hooks<'_>) -> O
     let buffers = Buffers { inputs: &inputs, outputs: &mut places, state: &mut [], workspace };
     model.run_with(hooks, buffers).expect("the model runs");
     let tensor = |(port, bytes): (&Port, Vec<u8>)| Tensor::from_bytes(port.ty.clone(), bytes);
-    Some(loops.outputs.iter().zip(outputs).map(tensor).collect())
+    loops.outputs.iter().zip(outputs).map(tensor).collect()
 }
 
 fn aligned(words: &mut [u64], align: usize) -> &mut [u8] {

@@ -24,6 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "cranelift-object",
             "edgecc-ir",
             "edgecc-rt",
+            "regalloc2",
             "target-lexicon",
         ],
     ),

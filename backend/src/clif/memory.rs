@@ -1,8 +1,8 @@
 //! Loads and stores. Nothing outside the accessed elements is touched: a partial vector moves in
 //! pieces of 8, 4, 2 and 1 bytes.
 
-use super::address::{Access, access_bytes};
 use super::{Translator, types};
+use crate::address::{Access, access_bytes};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I16, I32, I32X4, Type};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value};

@@ -5,7 +5,6 @@
 //! `bool` vector is a mask: lanes of all ones or all zeros, as wide as those it was compared from.
 //! A `bool` scalar is an `i8` of 0 or 1, an `f16` scalar an `i16` with its bits.
 
-mod address;
 mod cast;
 mod expr;
 mod half;
@@ -18,7 +17,7 @@ mod vector;
 
 pub(crate) use legal::check;
 
-use address::{AddressPlan, PointerId};
+use crate::address::{AddressPlan, PointerId};
 use cranelift_codegen::ir::{
     AbiParam, Function, InstBuilder, Signature, UserFuncName, Value, types as clif,
 };

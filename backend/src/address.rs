@@ -16,47 +16,47 @@ use std::collections::BTreeMap;
 
 /// A pointer of the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct PointerId(u32);
+pub(crate) struct PointerId(u32);
 entity_impl!(PointerId, "ptr");
 
 /// What a pointer holds; the key of the plan.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Pointer {
+pub(crate) struct Pointer {
     /// The buffer.
-    pub(super) param: ParamId,
+    pub(crate) param: ParamId,
     /// Strides in bytes, outermost index first.
-    pub(super) strides: Vec<(IndexId, i64)>,
+    pub(crate) strides: Vec<(IndexId, i64)>,
     /// Distance in bytes from the sum of the above.
-    pub(super) offset: i64,
+    pub(crate) offset: i64,
 }
 
 /// All pointers of a function.
 #[derive(Debug, Default)]
-pub(super) struct AddressPlan {
+pub(crate) struct AddressPlan {
     /// The pointers; a parent comes before its children.
-    pub(super) pointers: PrimaryMap<PointerId, Pointer>,
+    pub(crate) pointers: PrimaryMap<PointerId, Pointer>,
     /// The same buffer without the innermost stride and the offset.
-    pub(super) parents: SecondaryMap<PointerId, PackedOption<PointerId>>,
+    pub(crate) parents: SecondaryMap<PointerId, PackedOption<PointerId>>,
     /// Pointers that belong to an index.
-    pub(super) of_index: SecondaryMap<IndexId, Vec<PointerId>>,
+    pub(crate) of_index: SecondaryMap<IndexId, Vec<PointerId>>,
     /// Pointers without strides.
-    pub(super) fixed: Vec<PointerId>,
+    pub(crate) fixed: Vec<PointerId>,
     /// Whether a guard or a value reads the index.
-    pub(super) kept: SecondaryMap<IndexId, bool>,
+    pub(crate) kept: SecondaryMap<IndexId, bool>,
     ids: BTreeMap<Pointer, PointerId>,
     depths: SecondaryMap<IndexId, usize>,
 }
 
 impl AddressPlan {
     /// The pointers that a function needs on a target.
-    pub(super) fn of(func: &LoopFn, target: &Target) -> AddressPlan {
+    pub(crate) fn of(func: &LoopFn, target: &Target) -> AddressPlan {
         let mut plan = AddressPlan::default();
         plan.visit(func, target, &func.body, 0);
         plan
     }
 
     /// The pointer and displacement of an access of `bytes` bytes.
-    pub(super) fn locate(
+    pub(crate) fn locate(
         &self,
         func: &LoopFn,
         target: &Target,
@@ -138,18 +138,18 @@ impl AddressPlan {
 
 /// One load or store.
 #[derive(Clone, Copy)]
-pub(super) struct Access<'a> {
+pub(crate) struct Access<'a> {
     /// The buffer.
-    pub(super) param: ParamId,
+    pub(crate) param: ParamId,
     /// One index per dimension.
-    pub(super) index: &'a [Affine<IndexId>],
+    pub(crate) index: &'a [Affine<IndexId>],
     /// Bytes that one instruction moves.
-    pub(super) bytes: i64,
+    pub(crate) bytes: i64,
 }
 
 /// Bytes that the widest instruction of a (possibly partial) access moves: a partial access is
 /// split into pieces of powers of two, the widest first.
-pub(super) fn access_bytes(elem_bytes: usize, lanes: u8) -> i64 {
+pub(crate) fn access_bytes(elem_bytes: usize, lanes: u8) -> i64 {
     let bytes = elem_bytes * usize::from(lanes);
     1 << bytes.ilog2()
 }

@@ -1,0 +1,55 @@
+//! What the translation accepts; everything else is `legalize`'s to remove (L3, L4).
+
+use super::{has, has_avx512};
+use crate::error::Code;
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::loops::verify::legal::{applied, is_legal};
+use edgecc_ir::loops::walk::each_stmt;
+use edgecc_ir::loops::{Expr, LoopFn, Stmt, VType};
+use edgecc_ir::target::Target;
+use edgecc_ir::types::ElemType;
+
+/// Everything in a function that the translation cannot express.
+pub(crate) fn check(func: &LoopFn, target: &Target) -> Vec<Diagnostic> {
+    let mut reasons = Vec::new();
+    if !has(target, &["avx2", "fma"]) {
+        reasons.push("a vector of more than 128 bits without avx2 and fma".to_owned());
+    }
+    let strange = func.values.values().filter(|&&ty| !fits(ty, target));
+    reasons.extend(strange.map(|ty| format!("a value of {ty}")));
+    each_stmt(&func.body, &mut |stmt| reasons.extend(illegal(func, target, stmt)));
+    reasons.sort();
+    reasons.dedup();
+    let at = |reason: String| {
+        Code::NotLegal.error(format!("{reason} is not legal on {}", target.cpu)).at(&func.name)
+    };
+    reasons.into_iter().map(at).collect()
+}
+
+fn fits(ty: VType, target: &Target) -> bool {
+    let bytes = ty.elem.bytes() * usize::from(ty.lanes);
+    let limit = if has_avx512(target) { 64 } else { 32 };
+    matches!(ty.elem, ElemType::F32 | ElemType::F64) && ty.lanes.is_power_of_two() && bytes <= limit
+}
+
+fn illegal(func: &LoopFn, target: &Target, stmt: &Stmt) -> Option<String> {
+    let expr = match stmt {
+        Stmt::Let { expr, .. } => expr,
+        Stmt::Index { .. } => return Some("a computed index".to_owned()),
+        Stmt::Store { .. } | Stmt::For { .. } | Stmt::If { .. } => return None,
+    };
+    match expr {
+        Expr::Const(_) | Expr::Load { .. } | Expr::Splat(_) => None,
+        Expr::Apply(..) => {
+            let (called, elem) = applied(func, expr)?;
+            let legal = is_legal(called, elem, target);
+            (!legal).then(|| format!("`{}` on {elem}", called.info().mnemonic))
+        }
+        Expr::IndexValue(_)
+        | Expr::SplatLane(..)
+        | Expr::Extract(..)
+        | Expr::Pack(_)
+        | Expr::Cast(_)
+        | Expr::ReduceLanes(..) => Some(format!("{expr:?}")),
+    }
+}

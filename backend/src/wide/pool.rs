@@ -1,0 +1,31 @@
+//! Constants of a function, behind its code.
+
+/// Bytes that instructions read by their distance from the instruction.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    entries: Vec<(Vec<u8>, usize)>,
+    len: usize,
+}
+
+impl Pool {
+    /// The offset of `bytes`; equal constants are stored once. Each is aligned to its length, a
+    /// power of two.
+    pub(super) fn place(&mut self, bytes: &[u8]) -> i32 {
+        if let Some(&(_, offset)) = self.entries.iter().find(|(entry, _)| entry == bytes) {
+            return offset as i32;
+        }
+        let offset = self.len.next_multiple_of(bytes.len());
+        self.len = offset + bytes.len();
+        self.entries.push((bytes.to_vec(), offset));
+        offset as i32
+    }
+
+    /// The bytes of all constants.
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        let mut all = vec![0; self.len];
+        for (bytes, offset) in &self.entries {
+            all[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        all
+    }
+}

@@ -1,0 +1,181 @@
+//! Constants: in registers in front of innermost loops, in memory elsewhere.
+
+use super::float::sign_mask;
+use super::{Selector, is_vector, length};
+use crate::wide::code::Draft;
+use crate::wide::inst::{Base, Len, Mem, Rm};
+use crate::wide::row::{Op, Tuple, W};
+use edgecc_ir::loops::walk::{each_stmt, operands};
+use edgecc_ir::loops::{Block, Expr, Stmt, ValueId};
+use edgecc_ir::scalar::func::ScalarFn;
+use regalloc2::{RegClass, VReg};
+
+/// What a register may hold from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Literal {
+    /// The same bits in every lane.
+    Lanes {
+        /// The bits of a lane.
+        bits: u64,
+        /// Bytes of a lane.
+        bytes: u8,
+        /// Length of the register.
+        len: Len,
+    },
+    /// The first lanes all ones, the others zero.
+    First {
+        /// Number of lanes that are ones.
+        count: u8,
+        /// Bytes of a lane.
+        bytes: u8,
+        /// Length of the register.
+        len: Len,
+    },
+    /// An opmask.
+    Opmask(u16),
+}
+
+impl Literal {
+    fn class(self) -> RegClass {
+        match self {
+            Literal::Lanes { .. } | Literal::First { .. } => RegClass::Float,
+            Literal::Opmask(_) => RegClass::Vector,
+        }
+    }
+
+    /// The bytes of a register that holds it.
+    fn image(self) -> Vec<u8> {
+        match self {
+            Literal::Lanes { bits, bytes, len } => {
+                let lane = &bits.to_le_bytes()[..usize::from(bytes)];
+                lane.iter().copied().cycle().take(len.bytes()).collect()
+            }
+            Literal::First { count, bytes, len } => {
+                let ones = usize::from(count) * usize::from(bytes);
+                (0..len.bytes()).map(|at| if at < ones { 0xff } else { 0 }).collect()
+            }
+            Literal::Opmask(mask) => mask.to_le_bytes().to_vec(),
+        }
+    }
+}
+
+impl Selector<'_> {
+    /// The constant that a value in a vector register is.
+    pub(super) fn literal(&self, value: ValueId) -> Option<Literal> {
+        let ty = self.ty(value);
+        if !is_vector(ty) {
+            return None;
+        }
+        match self.exprs[value]? {
+            Expr::Const(scalar) => {
+                let (bits, bytes) = (scalar.bits(), ty.elem.bytes() as u8);
+                Some(Literal::Lanes { bits, bytes, len: length(ty) })
+            }
+            Expr::Splat(scalar) => match self.exprs[*scalar]? {
+                Expr::Const(scalar) => {
+                    let (bits, bytes) = (scalar.bits(), ty.elem.bytes() as u8);
+                    Some(Literal::Lanes { bits, bytes, len: length(ty) })
+                }
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// A register that holds a constant.
+    pub(super) fn literal_register(&mut self, literal: Literal) -> VReg {
+        let found = self.hoisted.iter().find(|(hoisted, _)| *hoisted == literal);
+        found.map(|&(_, reg)| reg).unwrap_or_else(|| self.materialize(literal))
+    }
+
+    /// A constant as the last operand of an instruction.
+    pub(super) fn literal_operand(&mut self, literal: Literal, op: Op) -> Rm<VReg> {
+        match self.literal_in_memory(literal, op) {
+            Some(mem) => Rm::Mem(mem),
+            None => Rm::Reg(self.literal_register(literal)),
+        }
+    }
+
+    /// Loads the constants that a loop without inner loops uses, in front of it.
+    pub(super) fn hoist_literals(&mut self, body: &Block) {
+        let mut wanted: Vec<Literal> = Vec::new();
+        each_stmt(body, &mut |stmt| self.literals_of(stmt, &mut wanted));
+        for literal in wanted {
+            if self.hoisted.iter().all(|(known, _)| *known != literal) {
+                let reg = self.materialize(literal);
+                self.hoisted.push((literal, reg));
+            }
+        }
+    }
+
+    fn literals_of(&self, stmt: &Stmt, wanted: &mut Vec<Literal>) {
+        match stmt {
+            Stmt::Let { value, .. } if self.literal(*value).is_some() => {}
+            Stmt::Let { value, expr } => {
+                let mask = match expr {
+                    Expr::Load { lanes, .. } => self.access_mask(self.ty(*value), *lanes),
+                    Expr::Apply(func @ (ScalarFn::Neg | ScalarFn::Abs), _) => {
+                        Some(sign_mask(*func, self.ty(*value)))
+                    }
+                    _ => None,
+                };
+                wanted.extend(mask);
+                wanted.extend(operands(expr).into_iter().filter_map(|v| self.literal(v)));
+            }
+            Stmt::Store { value, lanes, .. } => {
+                wanted.extend(self.access_mask(self.ty(*value), *lanes));
+                wanted.extend(self.literal(*value));
+            }
+            Stmt::For { .. } | Stmt::If { .. } | Stmt::Index { .. } => {}
+        }
+    }
+
+    /// The place of a constant in memory that an instruction can read in this form.
+    pub(super) fn literal_in_memory(&mut self, literal: Literal, op: Op) -> Option<Mem<VReg>> {
+        let Literal::Lanes { bits, bytes, .. } = literal else { return None };
+        if self.hoisted.iter().any(|(hoisted, _)| *hoisted == literal) {
+            return None;
+        }
+        let element = &bits.to_le_bytes()[..usize::from(bytes)];
+        let row = op.row();
+        let own = if row.w == W::W0 { 4 } else { 8 };
+        let (image, broadcast) = match row.tuple {
+            Tuple::Bytes(_) => (element.to_vec(), false),
+            Tuple::Part(_) if self.evex && own == bytes => (element.to_vec(), true),
+            Tuple::Part(_) => (literal.image(), false),
+        };
+        let displacement = self.pool.place(&image);
+        Some(Mem { base: Base::Pool, displacement, broadcast })
+    }
+
+    fn materialize(&mut self, literal: Literal) -> VReg {
+        let to = self.code.vreg(literal.class());
+        let draft = match literal {
+            Literal::Lanes { bits: 0, .. } => Draft::new(Op::Pxor, Len::X).cleared(to),
+            Literal::Lanes { bits, bytes, len } => {
+                let lane = bits.to_le_bytes();
+                let width = usize::from(bytes).max(4);
+                let image: Vec<u8> =
+                    lane[..usize::from(bytes)].iter().copied().cycle().take(width).collect();
+                let op = if width == 8 { Op::Broadcastq } else { Op::Broadcastss };
+                Draft::new(op, len).def(to).rm(self.pooled(&image))
+            }
+            Literal::First { len, .. } => {
+                Draft::new(Op::Movups, len).def(to).rm(self.pooled(&literal.image()))
+            }
+            Literal::Opmask(mask) => {
+                let bits = self.code.vreg(RegClass::Int);
+                let set = Draft::new(Op::MovImm, Len::X).def_rm(bits).imm(i64::from(mask));
+                self.code.add(&set);
+                Draft::new(Op::KmovFromInt, Len::X).def(to).rm(Rm::Reg(bits))
+            }
+        };
+        self.code.add(&draft);
+        to
+    }
+
+    fn pooled(&mut self, image: &[u8]) -> Rm<VReg> {
+        let displacement = self.pool.place(image);
+        Rm::Mem(Mem { base: Base::Pool, displacement, broadcast: false })
+    }
+}

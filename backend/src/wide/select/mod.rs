@@ -1,0 +1,224 @@
+//! Selection: statements become virtual instructions.
+//!
+//! Nothing is scheduled here, but three things have places of their own. A load is made where its
+//! value is first used. A constant is loaded in front of the innermost loop that uses it and read
+//! from memory elsewhere. What a loop carries out of it is copied behind it, so that the allocator
+//! keeps the copies' uses out of the loop.
+
+mod constant;
+mod expr;
+mod float;
+mod memory;
+mod stmt;
+
+use super::code::{Code, CodeBuilder, Draft, Kind};
+use super::emit::ARGUMENTS;
+use super::inst::{Base, Len, Mem, Rm};
+use super::pool::Pool;
+use super::row::Op;
+use crate::address::{AddressPlan, PointerId};
+use constant::Literal;
+use cranelift_entity::SecondaryMap;
+use edgecc_ir::loops::walk::{each_stmt, map_uses};
+use edgecc_ir::loops::{Expr, IndexId, LoopFn, ParamId, Stmt, VType, ValueId};
+use edgecc_ir::target::Target;
+use edgecc_ir::types::ElemType;
+use regalloc2::{Operand, PReg, RegClass, VReg};
+
+/// Virtual code and its constants.
+pub(super) fn select(func: &LoopFn, target: &Target, evex: bool) -> (Code, Pool) {
+    let mut selector = Selector {
+        func,
+        target,
+        evex,
+        plan: AddressPlan::of(func, target),
+        code: CodeBuilder::new(if evex { 64 } else { 32 }),
+        pool: Pool::default(),
+        exprs: SecondaryMap::new(),
+        reached: SecondaryMap::new(),
+        uses: uses(func),
+        values: SecondaryMap::new(),
+        owners: SecondaryMap::new(),
+        loops: 0,
+        current_loop: 0,
+        unsettled: Vec::new(),
+        hoisted: Vec::new(),
+        pointers: SecondaryMap::new(),
+        indices: SecondaryMap::new(),
+    };
+    selector.definitions();
+    selector.function();
+    (selector.code.finish(), selector.pool)
+}
+
+/// The state of one selection.
+struct Selector<'a> {
+    func: &'a LoopFn,
+    target: &'a Target,
+    /// Whether vectors take EVEX.
+    evex: bool,
+    plan: AddressPlan,
+    code: CodeBuilder,
+    pool: Pool,
+    /// How each `Let` value is defined.
+    exprs: SecondaryMap<ValueId, Option<&'a Expr>>,
+    /// Whether a `Let` was reached, so that its value exists from here on.
+    reached: SecondaryMap<ValueId, bool>,
+    /// Uses of each value that were not selected yet.
+    uses: SecondaryMap<ValueId, u32>,
+    /// Registers of the values that were computed.
+    values: SecondaryMap<ValueId, Option<VReg>>,
+    /// The loop in which a value got its register.
+    owners: SecondaryMap<ValueId, u32>,
+    /// Number of loops so far.
+    loops: u32,
+    current_loop: u32,
+    /// Loads that a store may change and that were not made yet.
+    unsettled: Vec<ValueId>,
+    /// Constants in registers.
+    hoisted: Vec<(Literal, VReg)>,
+    pointers: SecondaryMap<PointerId, Option<VReg>>,
+    /// Computed indices, and loop indices that guards or values read.
+    indices: SecondaryMap<IndexId, Option<VReg>>,
+}
+
+fn uses(func: &LoopFn) -> SecondaryMap<ValueId, u32> {
+    let mut uses = SecondaryMap::new();
+    each_stmt(&func.body, &mut |stmt| {
+        map_uses(&mut shallow(stmt), |value| {
+            uses[value] += 1;
+            value
+        });
+    });
+    uses
+}
+
+/// The statement without its blocks.
+fn shallow(stmt: &Stmt) -> Stmt {
+    match stmt {
+        Stmt::For { index, carried, .. } => {
+            Stmt::For { index: *index, carried: carried.clone(), body: Vec::new() }
+        }
+        Stmt::If { guards, results, .. } => {
+            Stmt::If { guards: guards.clone(), then: Vec::new(), results: results.clone() }
+        }
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => stmt.clone(),
+    }
+}
+
+impl<'a> Selector<'a> {
+    fn definitions(&mut self) {
+        let func = self.func;
+        each_stmt(&func.body, &mut |stmt| {
+            if let Stmt::Let { value, expr } = stmt {
+                self.exprs[*value] = Some(expr);
+            }
+        });
+    }
+
+    fn function(&mut self) {
+        let entry = self.code.label();
+        self.code.start(entry, Vec::new());
+        self.arguments();
+        let func = self.func;
+        self.block(&func.body);
+    }
+
+    /// Binds the pointers without strides.
+    fn arguments(&mut self) {
+        let count = self.func.params.len();
+        let registers: Vec<VReg> =
+            (0..count.min(ARGUMENTS.len())).map(|_| self.code.vreg(RegClass::Int)).collect();
+        let arrive = registers.iter().zip(ARGUMENTS);
+        let operands: Vec<Operand> = arrive
+            .map(|(&reg, number)| Operand::reg_fixed_def(reg, PReg::new(number, RegClass::Int)))
+            .collect();
+        self.code.push(Kind::Entry, &operands);
+        for pointer in self.plan.fixed.clone() {
+            let param: ParamId = self.plan.pointers[pointer].param;
+            let at = param.as_u32() as usize;
+            let start = match registers.get(at) {
+                Some(&reg) => reg,
+                None => self.argument_in_memory(at - ARGUMENTS.len()),
+            };
+            self.start_pointer(pointer, Some(start));
+        }
+    }
+
+    fn argument_in_memory(&mut self, at: usize) -> VReg {
+        let displacement = 8 * at as i32;
+        let mem = Mem { base: Base::Arguments, displacement, broadcast: false };
+        self.unary(Op::Mov, Len::X, Rm::Mem(mem), RegClass::Int)
+    }
+
+    /// Defines a pointer as its parent plus its offset; `start` stands for a missing parent.
+    fn start_pointer(&mut self, pointer: PointerId, start: Option<VReg>) {
+        let parent = self.plan.parents[pointer].expand().and_then(|p| self.pointers[p]);
+        let parent = parent.or(start).expect("a parent is placed before its children");
+        self.pointers[pointer] = Some(self.offset(parent, self.plan.pointers[pointer].offset));
+    }
+
+    /// The register of a value; it is computed when that has not happened yet.
+    fn register(&mut self, value: ValueId) -> VReg {
+        if let Some(reg) = self.values[value] {
+            return reg;
+        }
+        if let Some(literal) = self.literal(value) {
+            return self.literal_register(literal);
+        }
+        let expr = self.exprs[value].expect("L1: values are defined before their uses");
+        let reg = self.expr(value, expr);
+        self.define(value, reg);
+        reg
+    }
+
+    fn define(&mut self, value: ValueId, reg: VReg) {
+        self.values[value] = Some(reg);
+        self.owners[value] = self.current_loop;
+    }
+
+    /// One use of a value, in a register.
+    fn take(&mut self, value: ValueId) -> VReg {
+        self.uses[value] -= 1;
+        self.register(value)
+    }
+
+    /// One use of a value by an instruction of this length, in memory where that is its only use.
+    fn take_rm(&mut self, value: ValueId, op: Op, len: Len) -> Rm<VReg> {
+        match self.in_memory(value, op, len) {
+            Some(mem) => {
+                self.uses[value] -= 1;
+                Rm::Mem(mem)
+            }
+            None => Rm::Reg(self.take(value)),
+        }
+    }
+
+    fn ty(&self, value: ValueId) -> VType {
+        self.func.values[value]
+    }
+
+    /// An instruction of a result and one operand.
+    fn unary(&mut self, op: Op, len: Len, from: Rm<VReg>, class: RegClass) -> VReg {
+        let to = self.code.vreg(class);
+        self.code.add(&Draft::new(op, len).def(to).rm(from));
+        to
+    }
+
+    /// A vector instruction of a result and two operands.
+    fn binary(&mut self, op: Op, len: Len, a: VReg, b: Rm<VReg>) -> VReg {
+        let to = self.code.vreg(RegClass::Float);
+        self.code.add(&Draft::new(op, len).def(to).vvvv(a).rm(b));
+        to
+    }
+}
+
+/// The length of the registers that hold a type.
+fn length(ty: VType) -> Len {
+    Len::of(ty.elem.bytes() * usize::from(ty.lanes))
+}
+
+/// Whether values of a type are in vector registers.
+fn is_vector(ty: VType) -> bool {
+    ty.lanes > 1 || matches!(ty.elem, ElemType::F32 | ElemType::F64)
+}

@@ -1,0 +1,310 @@
+//! Statements: loops, guards, definitions, stores.
+
+use super::Selector;
+use crate::wide::code::{Cond, Draft, Kind, Label};
+use crate::wide::inst::{Base, Len, Mem, Rm};
+use crate::wide::row::Op;
+use edgecc_ir::affine::Affine;
+use edgecc_ir::loops::walk::{each_stmt, map_uses};
+use edgecc_ir::loops::{Block, Carried, Expr, Guard, IfResult, IndexId, Stmt, ValueId};
+use regalloc2::{Operand, RegClass, VReg};
+
+impl<'a> Selector<'a> {
+    pub(super) fn block(&mut self, block: &'a Block) {
+        for stmt in block {
+            self.stmt(stmt);
+        }
+    }
+
+    fn stmt(&mut self, stmt: &'a Stmt) {
+        match stmt {
+            Stmt::Let { value, expr } => self.let_value(*value, expr),
+            Stmt::Store { param, index, value, lanes } => {
+                self.settle();
+                self.store(*param, index, *value, *lanes);
+            }
+            Stmt::Index { .. } => unreachable!("`check` refuses computed indices"),
+            Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
+                self.run_once(*index, carried, body);
+            }
+            Stmt::For { index, carried, body } => self.run_loop(*index, carried, body),
+            Stmt::If { guards, then, results } => self.run_if(guards, then, results),
+        }
+    }
+
+    /// Loads, splats and constants wait for their first use.
+    fn let_value(&mut self, value: ValueId, expr: &'a Expr) {
+        self.reached[value] = true;
+        match expr {
+            _ if self.uses[value] == 0 => {}
+            Expr::Const(_) | Expr::Splat(_) => {}
+            Expr::Load { .. } if self.func.is_pure(expr) => {}
+            Expr::Load { .. } => self.unsettled.push(value),
+            _ => {
+                self.register(value);
+            }
+        }
+    }
+
+    /// Makes the loads that a later store could change.
+    fn settle(&mut self) {
+        for value in std::mem::take(&mut self.unsettled) {
+            if self.uses[value] > 0 {
+                self.register(value);
+            }
+        }
+    }
+
+    /// Computes what a nested block reads and what waits for its first use.
+    fn settle_for(&mut self, block: &Block) {
+        self.settle();
+        each_stmt(block, &mut |stmt| {
+            let mut read = Vec::new();
+            map_uses(&mut super::shallow(stmt), |value| {
+                read.push(value);
+                value
+            });
+            read.into_iter().for_each(|value| self.settle_value(value));
+        });
+    }
+
+    fn settle_value(&mut self, value: ValueId) {
+        if self.reached[value] && self.values[value].is_none() && self.literal(value).is_none() {
+            self.register(value);
+        }
+    }
+
+    fn run_once(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
+        if self.plan.kept[index] {
+            self.indices[index] = Some(self.number(0));
+        }
+        for c in carried {
+            let init = self.take(c.init);
+            self.define(c.inner, init);
+        }
+        self.block(body);
+        for c in carried {
+            let next = self.take(c.next);
+            self.define(c.result, next);
+        }
+    }
+
+    /// `header(carried, pointers, left): body; branch left - 1 != 0 to back, exit`,
+    /// `back: jump header`, `exit: results = copies`.
+    fn run_loop(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
+        let hot = !body.iter().any(contains_loop);
+        self.settle_for(body);
+        let known = self.hoisted.len();
+        if hot {
+            self.hoist_literals(body);
+        }
+        let outer = (self.current_loop, self.code.hot);
+        self.loops += 1;
+        let left = self.enter_loop(index, carried, hot);
+        self.block(body);
+        let next = self.leave_loop(index, carried, left);
+        self.unsettled.clear();
+        (self.current_loop, self.code.hot) = outer;
+        self.hoisted.truncate(known);
+        let exit = next.exit;
+        self.code.start(exit, Vec::new());
+        for (c, from) in carried.iter().zip(next.values) {
+            let to = self.code.vreg(from.class());
+            self.code.push(Kind::Copy, &[Operand::reg_def(to), Operand::reg_use(from)]);
+            self.define(c.result, to);
+        }
+    }
+
+    /// Starts pointers and counter and jumps to the header; returns how many iterations are left.
+    fn enter_loop(&mut self, index: IndexId, carried: &[Carried], hot: bool) -> Running {
+        let mut args: Vec<VReg> = carried.iter().map(|c| self.take(c.init)).collect();
+        let pointers = self.plan.of_index[index].clone();
+        for &pointer in &pointers {
+            self.start_pointer(pointer, None);
+            args.push(self.pointers[pointer].expect("just started"));
+        }
+        if self.plan.kept[index] {
+            args.push(self.number(0));
+        }
+        args.push(self.number(self.func.indices[index] as i64));
+        let header = self.code.label();
+        let params: Vec<VReg> = args.iter().map(|arg| self.code.vreg(arg.class())).collect();
+        self.code.jump(header, args);
+        (self.current_loop, self.code.hot) = (self.loops, hot);
+        self.code.start(header, params.clone());
+        if hot {
+            self.code.mark_hot_header();
+        }
+        let mut params = params.into_iter();
+        let mut next = || params.next().expect("one parameter per argument");
+        for c in carried {
+            self.define(c.inner, next());
+        }
+        for pointer in pointers {
+            self.pointers[pointer] = Some(next());
+        }
+        if self.plan.kept[index] {
+            self.indices[index] = Some(next());
+        }
+        Running { header, left: next() }
+    }
+
+    fn leave_loop(&mut self, index: IndexId, carried: &[Carried], running: Running) -> Left {
+        let values: Vec<VReg> = carried.iter().map(|c| self.take(c.next)).collect();
+        let mut args = values.clone();
+        for pointer in self.plan.of_index[index].clone() {
+            let (_, stride) = *self.plan.pointers[pointer].strides.last().expect("grows in a loop");
+            let at = self.pointers[pointer].expect("bound by the header");
+            args.push(self.advanced(at, stride));
+        }
+        if self.plan.kept[index] {
+            let at = self.indices[index].expect("bound by the header");
+            args.push(self.advanced(at, 1));
+        }
+        let left = self.code.vreg(RegClass::Int);
+        self.code.add(&Draft::new(Op::Dec, Len::X).tied_rm(left, running.left));
+        args.push(left);
+        let (back, exit) = (self.code.label(), self.code.label());
+        self.code.branch(Cond::NotEqual, back, exit);
+        self.code.start(back, Vec::new());
+        self.code.jump(running.header, args);
+        Left { exit, values }
+    }
+
+    fn run_if(&mut self, guards: &[Guard], then: &'a Block, results: &[IfResult]) {
+        self.settle_for(then);
+        let otherwise: Vec<VReg> = results.iter().map(|r| self.take(r.otherwise)).collect();
+        let exit = self.code.label();
+        let mut skips = Vec::new();
+        for guard in guards {
+            let (next, skip) = (self.code.label(), self.code.label());
+            self.compare_guard(guard);
+            self.code.branch(Cond::Below, next, skip);
+            self.code.start(next, Vec::new());
+            skips.push(skip);
+        }
+        self.block(then);
+        self.settle();
+        let values = results.iter().map(|r| self.take(r.then)).collect();
+        self.code.jump(exit, values);
+        for skip in skips {
+            self.code.start(skip, Vec::new());
+            self.code.jump(exit, otherwise.clone());
+        }
+        let params: Vec<VReg> = otherwise.iter().map(|o| self.code.vreg(o.class())).collect();
+        self.code.start(exit, params.clone());
+        for (result, param) in results.iter().zip(params) {
+            self.define(result.result, param);
+        }
+    }
+
+    /// `0 <= expr < extent` in one unsigned comparison.
+    fn compare_guard(&mut self, guard: &Guard) {
+        let value = self.affine(&guard.expr);
+        let extent = guard.extent as i64;
+        let draft = match i32::try_from(extent) {
+            Ok(_) => Draft::new(Op::CmpImm, Len::X).rm(Rm::Reg(value)).imm(extent),
+            Err(_) => {
+                let extent = self.number(extent);
+                Draft::new(Op::Cmp, Len::X).reg(value).rm(Rm::Reg(extent))
+            }
+        };
+        self.code.add(&draft);
+    }
+
+    /// An affine function of kept indices.
+    fn affine(&mut self, expr: &Affine<IndexId>) -> VReg {
+        let mut sum = None;
+        for &(index, coefficient) in expr.terms() {
+            let value = self.indices[index].expect("indices of guards and values are kept");
+            let term = self.scaled(value, coefficient);
+            sum = Some(sum.map_or(term, |sum| self.sum(sum, term)));
+        }
+        match sum {
+            Some(sum) => self.offset(sum, expr.constant),
+            None => self.number(expr.constant),
+        }
+    }
+
+    fn scaled(&mut self, value: VReg, factor: i64) -> VReg {
+        if factor == 1 {
+            return value;
+        }
+        let to = self.code.vreg(RegClass::Int);
+        let draft = match i32::try_from(factor) {
+            Ok(_) => Draft::new(Op::ImulImm, Len::X).def(to).rm(Rm::Reg(value)).imm(factor),
+            Err(_) => {
+                let factor = self.number(factor);
+                Draft::new(Op::Imul, Len::X).tied(to, factor).rm(Rm::Reg(value))
+            }
+        };
+        self.code.add(&draft);
+        to
+    }
+
+    fn sum(&mut self, a: VReg, b: VReg) -> VReg {
+        let to = self.code.vreg(RegClass::Int);
+        self.code.add(&Draft::new(Op::Add, Len::X).tied(to, a).rm(Rm::Reg(b)));
+        to
+    }
+
+    /// A number plus a distance; both stay.
+    pub(super) fn offset(&mut self, value: VReg, distance: i64) -> VReg {
+        match i32::try_from(distance) {
+            Ok(0) => value,
+            Ok(displacement) => {
+                let mem = Mem { base: Base::Reg(value), displacement, broadcast: false };
+                self.unary(Op::Lea, Len::X, Rm::Mem(mem), RegClass::Int)
+            }
+            Err(_) => {
+                let distance = self.number(distance);
+                self.sum(distance, value)
+            }
+        }
+    }
+
+    /// A number plus a distance, in the number's register.
+    fn advanced(&mut self, value: VReg, distance: i64) -> VReg {
+        if i32::try_from(distance).is_err() {
+            return self.offset(value, distance);
+        }
+        let op = if i8::try_from(distance).is_ok() { Op::AddImm8 } else { Op::AddImm };
+        let to = self.code.vreg(RegClass::Int);
+        self.code.add(&Draft::new(op, Len::X).tied_rm(to, value).imm(distance));
+        to
+    }
+
+    fn number(&mut self, value: i64) -> VReg {
+        let op = match (u32::try_from(value), i32::try_from(value)) {
+            (Ok(_), _) => Op::MovImm,
+            (_, Ok(_)) => Op::MovImmSigned,
+            _ => Op::MovImmWide,
+        };
+        let to = self.code.vreg(RegClass::Int);
+        self.code.add(&Draft::new(op, Len::X).def_rm(to).imm(value));
+        to
+    }
+}
+
+/// A loop that was entered.
+#[derive(Clone, Copy)]
+struct Running {
+    header: Label,
+    /// Iterations that are left.
+    left: VReg,
+}
+
+/// A loop that was left.
+struct Left {
+    exit: Label,
+    /// The last values of what it carries.
+    values: Vec<VReg>,
+}
+
+fn contains_loop(stmt: &Stmt) -> bool {
+    match stmt {
+        Stmt::For { .. } => true,
+        Stmt::If { then, .. } => then.iter().any(contains_loop),
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => false,
+    }
+}
