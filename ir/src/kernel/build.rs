@@ -7,7 +7,6 @@ use super::{
 use crate::affine::Affine;
 use crate::scalar::ScalarExpr;
 use crate::types::{Shape, TensorType};
-use cranelift_entity::PrimaryMap;
 
 /// Collects operands, axes and stages.
 #[derive(Debug)]
@@ -19,17 +18,7 @@ impl KernelBuilder {
     /// A kernel without operands.
     #[must_use]
     pub fn new(name: &str) -> KernelBuilder {
-        KernelBuilder {
-            kernel: Kernel {
-                name: name.to_owned(),
-                operands: PrimaryMap::new(),
-                axes: PrimaryMap::new(),
-                rows: Vec::new(),
-                stages: Vec::new(),
-                routine: None,
-                schedule: None,
-            },
-        }
+        KernelBuilder { kernel: Kernel::empty(name) }
     }
 
     /// Adds an operand that is read.

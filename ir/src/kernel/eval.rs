@@ -6,7 +6,8 @@ use super::{
 };
 use crate::affine::Affine;
 use crate::index::for_each_index;
-use crate::program::{Call, Counters, Place, Step};
+use crate::program::run::{self, Machine};
+use crate::program::{Call, Counters, Place};
 use crate::scalar::ScalarExpr;
 use crate::scalar::eval::{apply, eval as eval_scalar};
 use crate::tensor::{Scalar, Tensor};
@@ -26,7 +27,7 @@ pub fn eval(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
     };
     let values = kernels.buffers.values().map(|b| initial(b.home)).collect();
     let mut memory = Memory { kernels, values, counters: Counters::default() };
-    memory.steps(&kernels.program.steps);
+    run::run(&kernels.program, &mut memory);
     let output = |i: usize| {
         let home = Home::Output(i as u32);
         let buffer = kernels.buffers.iter().find(|(_, b)| b.home == home);
@@ -44,26 +45,9 @@ struct Memory<'a> {
     counters: Counters,
 }
 
-impl Memory<'_> {
-    fn steps(&mut self, steps: &[Step<KernelId>]) {
-        for step in steps {
-            match step {
-                Step::Call(call) => self.call(call),
-                Step::Repeat(repeat) => {
-                    for n in 0..self.kernels.program.counters[repeat.counter] {
-                        self.counters.set(repeat.counter, n);
-                        if !repeat.test.as_ref().is_none_or(|test| self.holds(test)) {
-                            break;
-                        }
-                        self.steps(&repeat.body);
-                    }
-                }
-                Step::If(branch) => {
-                    let taken = self.holds(&branch.test);
-                    self.steps(if taken { &branch.then } else { &branch.otherwise });
-                }
-            }
-        }
+impl Machine<KernelId> for Memory<'_> {
+    fn counters(&mut self) -> &mut Counters {
+        &mut self.counters
     }
 
     fn call(&mut self, call: &Call<KernelId>) {
@@ -82,7 +66,9 @@ impl Memory<'_> {
         let ty = TensorType::new(ElemType::Bool, &[]);
         self.read(test, &ty).get(0) == Scalar::bool(true)
     }
+}
 
+impl Memory<'_> {
     fn read(&self, place: &Place, ty: &TensorType) -> Tensor {
         let value = self.values[place.buffer].as_ref();
         let bytes = value.expect("K6: a buffer is written before its reads").bytes();

@@ -242,6 +242,20 @@ pub enum Outside {
 }
 
 impl Kernel {
+    /// A kernel without operands, axes and stages.
+    #[must_use]
+    pub fn empty(name: &str) -> Kernel {
+        Kernel {
+            name: name.to_owned(),
+            operands: PrimaryMap::new(),
+            axes: PrimaryMap::new(),
+            rows: Vec::new(),
+            stages: Vec::new(),
+            routine: None,
+            schedule: None,
+        }
+    }
+
     /// Extent of an axis.
     #[must_use]
     pub fn extent(&self, axis: AxisId) -> usize {

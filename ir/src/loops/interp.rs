@@ -6,7 +6,8 @@ mod machine;
 use super::{FuncId, LoopFn, Loops};
 use crate::kernel::{BufferId, Home};
 use crate::plan::Slot;
-use crate::program::{self, Call, Counters, Step};
+use crate::program::run::Machine;
+use crate::program::{self, Call, Counters};
 use crate::tensor::Tensor;
 use crate::types::{ElemType, TensorType};
 use cranelift_entity::{EntityRef, PrimaryMap};
@@ -41,7 +42,7 @@ pub fn run(loops: &Loops, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut regions = Regions::new(loops, inputs);
     let buffers = loops.buffers.keys().map(|buffer| regions.place(loops, buffer)).collect();
     let mut run = Run { loops, buffers, counters: Counters::default(), memory: regions.memory };
-    run.steps(&loops.program.steps);
+    program::run::run(&loops.program, &mut run);
     let outputs = loops.outputs.iter().zip(&run.memory[inputs.len()..]);
     outputs.map(|(port, bytes)| Tensor::from_bytes(port.ty.clone(), bytes.clone())).collect()
 }
@@ -54,26 +55,9 @@ struct Run<'a> {
     memory: Memory,
 }
 
-impl Run<'_> {
-    fn steps(&mut self, steps: &[Step<FuncId>]) {
-        for step in steps {
-            match step {
-                Step::Call(call) => self.call(call),
-                Step::Repeat(repeat) => {
-                    for n in 0..self.loops.program.counters[repeat.counter] {
-                        self.counters.set(repeat.counter, n);
-                        if !repeat.test.as_ref().is_none_or(|test| self.holds(test)) {
-                            break;
-                        }
-                        self.steps(&repeat.body);
-                    }
-                }
-                Step::If(branch) => {
-                    let taken = self.holds(&branch.test);
-                    self.steps(if taken { &branch.then } else { &branch.otherwise });
-                }
-            }
-        }
+impl Machine<FuncId> for Run<'_> {
+    fn counters(&mut self) -> &mut Counters {
+        &mut self.counters
     }
 
     fn call(&mut self, call: &Call<FuncId>) {
@@ -87,7 +71,9 @@ impl Run<'_> {
         let place = self.place(test, &TensorType::new(ElemType::Bool, &[]));
         self.memory[place.region][place.offset] != 0
     }
+}
 
+impl Run<'_> {
     fn place(&self, arg: &program::Place, ty: &TensorType) -> Place {
         let Place { region, offset, len } = self.buffers[arg.buffer];
         let skipped = self.counters.element(arg) * ty.elem.bytes();

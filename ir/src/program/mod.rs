@@ -4,6 +4,7 @@
 //! A program has no other control flow than counted repetition, which a test may end early, and
 //! the choice between two blocks.
 
+pub(crate) mod run;
 pub mod verify;
 
 use crate::affine::{Affine, Interval};

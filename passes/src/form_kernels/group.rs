@@ -6,7 +6,7 @@
 //! in a cache. Softmax, layer normalisation and a map after a pool are cases of this.
 
 use super::settle::settle;
-use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
+use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::affine::{Affine, Interval};
 use edgecc_ir::kernel::{
     Access, AxisId, BufferId, Index, Kernel, Lookup, Operand, OperandId, Outside, Role, Stage,
@@ -212,7 +212,7 @@ fn merge(members: &[Piece], shared: usize) -> Piece {
     let last = members.last().expect("a group has members");
     let reduces = |m: &&Piece| m.kernel.stages.iter().any(|s| s.reduce.is_some());
     let named = members.iter().find(reduces).unwrap_or(last);
-    let mut merge = Merge::new(named.kernel.name.clone(), last, shared);
+    let mut merge = Merge::new(&named.kernel.name, last, shared);
     let results: Vec<&Place> = members.iter().filter_map(|m| m.args.last()).collect();
     let (output, inner) = results.split_last().expect("a group has members");
     for member in members {
@@ -236,16 +236,8 @@ struct Merge {
 
 impl Merge {
     /// A kernel with the row axes of its last member.
-    fn new(name: String, last: &Piece, shared: usize) -> Merge {
-        let mut kernel = Kernel {
-            name,
-            operands: PrimaryMap::new(),
-            axes: PrimaryMap::new(),
-            rows: Vec::new(),
-            stages: Vec::new(),
-            routine: None,
-            schedule: None,
-        };
+    fn new(name: &str, last: &Piece, shared: usize) -> Merge {
+        let mut kernel = Kernel::empty(name);
         let axes = last.shared_axes(shared).iter();
         kernel.rows = axes.map(|&a| kernel.axes.push(last.kernel.axes[a])).collect();
         Merge { kernel, args: Vec::new(), known: Vec::new(), locals: Vec::new() }
