@@ -7,6 +7,7 @@ use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I32, I32X4, I64, I64X
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use edgecc_ir::loops::{Expr, ValueId};
 use edgecc_ir::scalar::func::{Class, ScalarFn};
+use edgecc_ir::target::Arch;
 use edgecc_ir::types::ElemType;
 
 impl Translator<'_> {
@@ -18,6 +19,9 @@ impl Translator<'_> {
         if last.lanes == 1 {
             return self.apply_scalar(func, last.elem, &values);
         }
+        if let Some(bounded) = self.bounded(func, args) {
+            return bounded;
+        }
         match func {
             ScalarFn::Shl | ScalarFn::Shr => match self.uniform(args[1]) {
                 Some(amount) => self.shift(func, last.elem, values[0], amount),
@@ -26,6 +30,23 @@ impl Translator<'_> {
             ScalarFn::Div if last.elem.is_int() => self.through_scalars(func, &typed),
             ScalarFn::Mul if last.elem.bytes() == 1 => self.through_scalars(func, &typed),
             _ => self.apply_either(func, last.elem, &values),
+        }
+    }
+
+    /// `min` or `max` of a literal and a vector of floats as one instruction of AArch64. It gives a
+    /// NaN if either operand is one, as the function does when the first operand is a number.
+    fn bounded(&mut self, func: ScalarFn, args: &[ValueId]) -> Option<Value> {
+        let &[bound, value] = args else { return None };
+        let Some(Expr::Const(literal)) = self.exprs[bound] else { return None };
+        let is_number = literal.elem() == ElemType::F32 && !literal.as_f64().is_nan();
+        if self.target.arch != Arch::Aarch64 || !is_number {
+            return None;
+        }
+        let (bound, value) = (self.value(bound), self.value(value));
+        match func {
+            ScalarFn::Min => Some(self.builder.ins().fmin(bound, value)),
+            ScalarFn::Max => Some(self.builder.ins().fmax(bound, value)),
+            _ => None,
         }
     }
 

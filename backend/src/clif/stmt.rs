@@ -6,6 +6,7 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block as ClifBlock, BlockArg, InstBuilder, Value};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::{Block, Carried, Guard, IfResult, IndexId, Stmt, ValueId};
+use edgecc_ir::target::Arch;
 use edgecc_ir::types::ElemType;
 
 impl<'a> Translator<'a> {
@@ -62,11 +63,37 @@ impl<'a> Translator<'a> {
         carried.iter().for_each(|c| self.values[c.result] = self.values[c.next]);
     }
 
+    fn run_loop(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
+        match self.target.arch {
+            Arch::X86_64 => self.run_tested_at_top(index, carried, body),
+            Arch::Aarch64 => self.run_tested_at_bottom(index, carried, body),
+        }
+    }
+
+    /// `header(carried, pointers, left): body; …; if left == 1 goto exit else header(…)`.
+    fn run_tested_at_bottom(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
+        let header = self.builder.create_block();
+        let exit = self.builder.create_block();
+        self.enter_loop(index, carried, header);
+
+        self.builder.switch_to_block(header);
+        let left = self.bind_loop(index, carried, header);
+        self.block(body);
+        let next = self.next_iteration(index, carried, left);
+        let left = next.last().and_then(BlockArg::as_value).expect("the counter comes last");
+        self.builder.ins().brif(left, header, &next, exit, &[]);
+
+        self.builder.switch_to_block(exit);
+        for (c, arg) in carried.iter().zip(next) {
+            self.values[c.result] = arg.as_value().expect("only values are passed").into();
+        }
+    }
+
     /// `header(carried, pointers, left): if left == 0 goto exit else body; …; jump header(…)`.
     ///
-    /// The loop is tested at its top: a value that lived on both edges of a bottom test would be
-    /// copied in each iteration.
-    fn run_loop(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
+    /// A value that lived on both edges of a bottom test would be copied in each iteration, where
+    /// a multiply-add does not overwrite the accumulator.
+    fn run_tested_at_top(&mut self, index: IndexId, carried: &[Carried], body: &'a Block) {
         let header = self.builder.create_block();
         let inside = self.builder.create_block();
         let exit = self.builder.create_block();

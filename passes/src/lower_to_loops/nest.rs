@@ -38,6 +38,11 @@ impl Point {
         point
     }
 
+    /// The distance from the tile's origin along an axis.
+    pub(super) fn offset(&self, axis: AxisId) -> usize {
+        self.offsets.iter().find(|o| o.0 == axis).map_or(0, |o| o.1)
+    }
+
     /// The same point with this many lanes in the domain.
     pub(super) fn with_lanes(&self, active: u8) -> Point {
         Point { active, ..self.clone() }
@@ -71,8 +76,7 @@ impl Env {
     /// The place of `point` along an axis.
     pub(super) fn at(&self, axis: AxisId, point: &Point) -> Affine<IndexId> {
         let origin = self.origin[axis].clone().expect("axes are bound before they are used");
-        let offset = point.offsets.iter().find(|o| o.0 == axis).map_or(0, |o| o.1);
-        origin.offset(offset as i64)
+        origin.offset(point.offset(axis) as i64)
     }
 }
 

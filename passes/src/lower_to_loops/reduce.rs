@@ -147,16 +147,26 @@ fn accumulate(
     points: &[Point],
     sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
-    let mut next = Vec::with_capacity(sums.len());
-    for (point, sum) in points.iter().zip(sums) {
-        next.push(if is_outside(b, cx, env, point) {
-            sum
-        } else {
+    let mut next = sums;
+    for nth in order(cx, points) {
+        let point = &points[nth];
+        if !is_outside(b, cx, env, point) {
             let args = read::read_all(b, cache, cx, env, point, &cx.stage.reads);
-            combine(b, cx, &args, sum)
-        });
+            next[nth] = combine(b, cx, &args, next[nth]);
+        }
     }
     next
+}
+
+/// The order in which the points of a tile are computed. Where multiply-adds take lanes, the rows'
+/// factors stay in registers for several steps; points of the same vector are neighbours then, so
+/// that a single vector of the other factor has to be there.
+fn order(cx: &Cx<'_>, points: &[Point]) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..points.len()).collect();
+    if let Some((axis, _)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
+        all.sort_by_key(|&nth| points[nth].offset(axis));
+    }
+    all
 }
 
 /// Whether a point certainly reads a pad that adds nothing.

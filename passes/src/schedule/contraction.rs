@@ -14,9 +14,11 @@ use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
 use edgecc_ir::target::Target;
 
-/// Reduction loops up to this extent are unrolled completely, longer ones by `UNROLL`.
+/// Reduction loops up to this extent are unrolled completely, longer ones by `UNROLL`, or by
+/// `UNROLL_BY_LANE` where one load serves several steps.
 const SHORT: usize = 8;
 const UNROLL: u32 = 4;
+const UNROLL_BY_LANE: u32 = 8;
 /// Bytes of an element; vector stages compute in 32 bits.
 const ELEMENT: usize = 4;
 
@@ -41,7 +43,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
     schedule.order = order(kernel, &roles, vector, tile, target);
     schedule.unroll = facts::innermost_reduce(kernel, stage)
-        .map(|k| (k, unroll(kernel.extent(k))))
+        .map(|k| (k, unroll(kernel.extent(k), target)))
         .into_iter()
         .collect();
     schedule.peel = row_axis
@@ -96,6 +98,10 @@ fn roles<'k>(
     Some(Roles { weights, activations, shared, rows })
 }
 
-fn unroll(extent: usize) -> u32 {
-    if extent <= SHORT { extent as u32 } else { UNROLL }
+fn unroll(extent: usize, target: &Target) -> u32 {
+    match extent {
+        0..=SHORT => extent as u32,
+        _ if target.fma_by_lane => UNROLL_BY_LANE,
+        _ => UNROLL,
+    }
 }

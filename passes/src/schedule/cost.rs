@@ -30,9 +30,11 @@ impl Tile {
     }
 
     /// Whether the tile and its operands fit the registers: all accumulators, the vectors of one
-    /// step and a broadcast (or, by lane, a vector) per row, with two to spare. A fuller tile spills.
+    /// step and a broadcast per row, with two to spare; by lane a vector of steps per row stays, and
+    /// the vectors of a step come one after the other. A fuller tile spills.
     fn fits(self, target: &Target) -> bool {
-        self.rows * self.vectors + self.vectors + self.rows + 2 <= target.vector_regs
+        let vectors = if target.fma_by_lane { 0 } else { self.vectors };
+        self.rows * self.vectors + vectors + self.rows + 2 <= target.vector_regs
     }
 
     /// Cycles of one reduction step.
