@@ -10,9 +10,12 @@ mod compact;
 mod group;
 mod lift;
 mod live;
+mod merge;
+mod piece;
 mod region;
 mod settle;
 mod views;
+mod write_through;
 
 use crate::recognise;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
@@ -28,8 +31,8 @@ use edgecc_ir::loc::{Loc, LocId};
 use edgecc_ir::program::{Call, Place, Program, Step};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
-use group::Piece;
 use indexmap::IndexMap;
+use piece::Piece;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;
@@ -362,7 +365,8 @@ impl<'o, 'g> Former<'o, 'g> {
         let buffers = &self.out.kernels.buffers;
         let is_private =
             |buffer: BufferId| buffers[buffer].home == Home::Arena && !named.contains(&buffer);
-        for piece in group::join_rows(run, is_private) {
+        let joined = group::join_rows(run, is_private);
+        for piece in write_through::write_through(joined, is_private) {
             let mut kernel = piece.kernel;
             if kernel.routine.is_none() {
                 kernel = collapse::canonical(kernel);

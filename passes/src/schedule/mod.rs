@@ -8,6 +8,7 @@ mod cost;
 mod elementwise;
 mod facts;
 mod row;
+mod stages;
 mod window;
 
 use crate::eqsat::rule::Class;
@@ -41,6 +42,12 @@ pub const STRATEGIES: &[Strategy] = &[
         doc: "reductions and maps over rows, each reduction in its order",
         class: Class::Exact,
         plan: row::plan_in_order,
+    },
+    Strategy {
+        name: "stages",
+        doc: "stages without locals, each as it would run alone",
+        class: Class::Exact,
+        plan: stages::plan,
     },
     Strategy {
         name: "contraction",
