@@ -177,3 +177,27 @@ fn displacement(target: &Target, constant: i64, bytes: i64) -> i32 {
     };
     i32::try_from(within).expect("a displacement is smaller than its window")
 }
+
+/// Offsets and sizes of the pieces of an access, the widest first.
+pub(crate) fn pieces(bytes: i32) -> impl Iterator<Item = (i32, i32)> {
+    let sizes = [8, 4, 2, 1].into_iter().filter(move |size| bytes & size != 0);
+    sizes.scan(0, |at, size| {
+        let piece = (*at, size);
+        *at += size;
+        Some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pieces;
+
+    #[test]
+    fn pieces_cover_the_access_and_are_aligned_to_their_size() {
+        for bytes in 1..16 {
+            let all: Vec<_> = pieces(bytes).collect();
+            assert_eq!(all.iter().map(|p| p.1).sum::<i32>(), bytes);
+            assert!(all.iter().all(|&(at, size)| at % size == 0), "{bytes}");
+        }
+    }
+}

@@ -25,6 +25,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "edgecc-ir",
             "edgecc-rt",
             "regalloc2",
+            "smallvec",
             "target-lexicon",
         ],
     ),

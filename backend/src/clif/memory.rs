@@ -2,7 +2,7 @@
 //! pieces of 8, 4, 2 and 1 bytes.
 
 use super::{Translator, types};
-use crate::address::{Access, access_bytes};
+use crate::address::{Access, access_bytes, pieces};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F32X4, F64, F64X2, I8, I8X16, I16, I32, I32X4, Type};
 use cranelift_codegen::ir::{Endianness, InstBuilder, MemFlagsData, Value};
@@ -155,28 +155,4 @@ impl Translator<'_> {
 
 fn bytes(elem: ElemType, lanes: u8) -> i32 {
     elem.bytes() as i32 * i32::from(lanes)
-}
-
-/// Offsets and sizes of the pieces of an access, the widest first.
-fn pieces(bytes: i32) -> impl Iterator<Item = (i32, i32)> {
-    let sizes = [8, 4, 2, 1].into_iter().filter(move |size| bytes & size != 0);
-    sizes.scan(0, |at, size| {
-        let piece = (*at, size);
-        *at += size;
-        Some(piece)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pieces;
-
-    #[test]
-    fn pieces_cover_the_access_and_are_aligned_to_their_size() {
-        for bytes in 1..16 {
-            let all: Vec<_> = pieces(bytes).collect();
-            assert_eq!(all.iter().map(|p| p.1).sum::<i32>(), bytes);
-            assert!(all.iter().all(|&(at, size)| at % size == 0), "{bytes}");
-        }
-    }
 }

@@ -3,7 +3,7 @@
 use super::inst::{Inst, Len, Rm};
 use super::row::Op;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
-use regalloc2::{Block, InstRange, Operand, PRegSet, RegClass, VReg};
+use regalloc2::{Block, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
 
 /// A block that may not be placed yet.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -200,6 +200,26 @@ impl Draft {
         let at = self.operands.len();
         self.inst.rm = Rm::Reg(self.operand(Operand::reg_reuse_def(to, at + 1)));
         self.operand(Operand::reg_use(from));
+        self
+    }
+
+    /// The `vvvv` field is the result.
+    pub(super) fn def_vvvv(mut self, to: VReg) -> Draft {
+        self.inst.vvvv = Some(self.operand(Operand::reg_def(to)));
+        self
+    }
+
+    /// A machine register that is read without a field.
+    pub(super) fn fixed(mut self, from: VReg, number: usize) -> Draft {
+        let register = PReg::new(number, RegClass::Int);
+        self.operand(Operand::reg_fixed_use(from, register));
+        self
+    }
+
+    /// A machine register that is written without a field.
+    pub(super) fn fixed_def(mut self, to: VReg, number: usize) -> Draft {
+        let register = PReg::new(number, RegClass::Int);
+        self.operand(Operand::reg_fixed_def(to, register));
         self
     }
 

@@ -30,7 +30,7 @@ pub(super) fn encode(inst: &Machine, evex: bool, out: &mut Vec<u8>) -> Option<Po
     let row = inst.op.row();
     let fields = Fields::of(inst, row);
     let scale = match row.family {
-        Family::Legacy | Family::LegacyByte | Family::Short => {
+        Family::Legacy | Family::LegacyByte | Family::Short | Family::Bare => {
             legacy(row, &fields, out);
             1
         }
@@ -53,6 +53,9 @@ pub(super) fn encode(inst: &Machine, evex: bool, out: &mut Vec<u8>) -> Option<Po
         return None;
     }
     out.push(row.opcode);
+    if row.family == Family::Bare {
+        return None;
+    }
     let at = operand(inst, &fields, scale, out);
     match (row.family, inst.mask) {
         (Family::Vector, Some(fourth)) if !evex => out.push((fourth.hw_enc() as u8) << 4),

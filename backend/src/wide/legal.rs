@@ -27,29 +27,27 @@ pub(crate) fn check(func: &LoopFn, target: &Target) -> Vec<Diagnostic> {
 }
 
 fn fits(ty: VType, target: &Target) -> bool {
-    let bytes = ty.elem.bytes() * usize::from(ty.lanes);
+    let bytes = match ty.elem {
+        ElemType::Bool => 1,
+        elem => elem.bytes(),
+    } * usize::from(ty.lanes);
     let limit = if has_avx512(target) { 64 } else { 32 };
-    matches!(ty.elem, ElemType::F32 | ElemType::F64) && ty.lanes.is_power_of_two() && bytes <= limit
+    ty.lanes.is_power_of_two() && ty.lanes <= 16 && bytes <= limit
 }
 
 fn illegal(func: &LoopFn, target: &Target, stmt: &Stmt) -> Option<String> {
-    let expr = match stmt {
-        Stmt::Let { expr, .. } => expr,
-        Stmt::Index { .. } => return Some("a computed index".to_owned()),
-        Stmt::Store { .. } | Stmt::For { .. } | Stmt::If { .. } => return None,
-    };
+    let Stmt::Let { value, expr } = stmt else { return None };
     match expr {
-        Expr::Const(_) | Expr::Load { .. } | Expr::Splat(_) => None,
-        Expr::Apply(..) => {
+        Expr::Cast(from) => {
+            let types = [func.values[*value].elem, func.values[*from].elem];
+            let halves = types.contains(&ElemType::F16) && types[0] != types[1];
+            let has_halves = has_avx512(target) || has(target, &["f16c"]);
+            (halves && !has_halves).then(|| "a conversion of f16".to_owned())
+        }
+        _ => {
             let (called, elem) = applied(func, expr)?;
             let legal = is_legal(called, elem, target);
             (!legal).then(|| format!("`{}` on {elem}", called.info().mnemonic))
         }
-        Expr::IndexValue(_)
-        | Expr::SplatLane(..)
-        | Expr::Extract(..)
-        | Expr::Pack(_)
-        | Expr::Cast(_)
-        | Expr::ReduceLanes(..) => Some(format!("{expr:?}")),
     }
 }

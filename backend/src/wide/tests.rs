@@ -1,5 +1,7 @@
 //! Runs wide functions on this machine and compares them with the interpreter, bit by bit.
 
+mod functions;
+
 use crate::testing::{program, run_for};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::build::LoopBuilder;
@@ -30,21 +32,45 @@ fn noise(ty: &TensorType) -> Tensor {
     })
 }
 
-/// Runs on every target that this machine has; NaN equals NaN.
+/// Runs on every target that this machine has.
 fn check(make: impl Fn(&Target) -> LoopFn) {
     for target in targets() {
-        let loops = program(make(&target));
-        let inputs: Vec<Tensor> = loops.inputs.iter().map(|port| noise(&port.ty)).collect();
-        let expected = interp::run(&loops, &inputs);
-        let Some(outputs) = run_for(&loops, &inputs, &target) else { continue };
-        for (expected, found) in expected.iter().zip(&outputs) {
-            for i in 0..expected.numel() {
-                let (e, f) = (expected.get(i), found.get(i));
-                let both_nan = e.elem().is_float() && e.as_f64().is_nan() && f.as_f64().is_nan();
-                assert!(e == f || both_nan, "{}: element {i}: {e:?}, compiled {f:?}", target.cpu);
-            }
+        check_with(&target, make(&target), |ty, _| noise(ty));
+    }
+}
+
+/// Runs where this machine has the target; `input` makes the content of each input. NaN equals NaN.
+fn check_with(target: &Target, func: LoopFn, input: impl Fn(&TensorType, usize) -> Tensor) {
+    assert!(super::is_wide(&func, target));
+    let loops = program(func);
+    let ports = loops.inputs.iter().enumerate();
+    let inputs: Vec<Tensor> = ports.map(|(n, port)| input(&port.ty, n)).collect();
+    let expected = interp::run(&loops, &inputs);
+    let Some(outputs) = run_for(&loops, &inputs, target) else { return };
+    for (expected, found) in expected.iter().zip(&outputs) {
+        for i in 0..expected.numel() {
+            let (e, f) = (expected.get(i), found.get(i));
+            let both_nan = e.elem().is_float() && e.as_f64().is_nan() && f.as_f64().is_nan();
+            assert!(
+                e == f || both_nan,
+                "{}: element {i}: {e:?}, compiled {f:?}\n{:?}",
+                target.cpu,
+                loops.funcs.values().next()
+            );
         }
     }
+}
+
+/// A vector of 128 bits.
+const NARROW: VType = VType { elem: ElemType::F32, lanes: 4 };
+
+/// Adds a vector of 256 bits to the function.
+fn widen(b: &mut LoopBuilder) {
+    let x = param(b, ElemType::F32, &[8], ParamAccess::Read);
+    let y = param(b, ElemType::F32, &[8], ParamAccess::Write);
+    let at = vec![Affine::constant(0)];
+    let value = b.load(VType { elem: ElemType::F32, lanes: 8 }, x, at.clone(), 8);
+    b.store(y, at, value, 8);
 }
 
 fn param(b: &mut LoopBuilder, elem: ElemType, dims: &[usize], access: ParamAccess) -> ParamId {

@@ -1,14 +1,17 @@
 //! Constants: in registers in front of innermost loops, in memory elsewhere.
 
 use super::float::sign_mask;
-use super::{Selector, is_vector, length};
+use super::mask::default_bytes;
+use super::{Arg, Selector, is_float, is_vector, length};
 use crate::wide::code::Draft;
 use crate::wide::inst::{Base, Len, Mem, Rm};
 use crate::wide::row::{Op, Tuple, W};
 use edgecc_ir::loops::walk::{each_stmt, operands};
 use edgecc_ir::loops::{Block, Expr, Stmt, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::types::ElemType;
 use regalloc2::{RegClass, VReg};
+use smallvec::SmallVec;
 
 /// What a register may hold from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,23 +66,17 @@ impl Selector<'_> {
     /// The constant that a value in a vector register is.
     pub(super) fn literal(&self, value: ValueId) -> Option<Literal> {
         let ty = self.ty(value);
-        if !is_vector(ty) {
-            return None;
+        let bits = self.literal_bits(Arg::Value(value)).filter(|_| is_vector(ty))?;
+        if ty.elem != ElemType::Bool {
+            return Some(Literal::Lanes { bits, bytes: ty.elem.bytes() as u8, len: length(ty) });
         }
-        match self.exprs[value]? {
-            Expr::Const(scalar) => {
-                let (bits, bytes) = (scalar.bits(), ty.elem.bytes() as u8);
-                Some(Literal::Lanes { bits, bytes, len: length(ty) })
-            }
-            Expr::Splat(scalar) => match self.exprs[*scalar]? {
-                Expr::Const(scalar) => {
-                    let (bits, bytes) = (scalar.bits(), ty.elem.bytes() as u8);
-                    Some(Literal::Lanes { bits, bytes, len: length(ty) })
-                }
-                _ => None,
-            },
-            _ => None,
+        if self.evex {
+            return Some(Literal::Opmask(if bits == 0 { 0 } else { u16::MAX }));
         }
+        let bytes = default_bytes(ty.lanes);
+        let ones = u64::MAX >> (64 - 8 * bytes);
+        let len = Len::of(bytes * usize::from(ty.lanes));
+        Some(Literal::Lanes { bits: if bits == 0 { 0 } else { ones }, bytes: bytes as u8, len })
     }
 
     /// A register that holds a constant.
@@ -114,13 +111,22 @@ impl Selector<'_> {
             Stmt::Let { value, expr } => {
                 let mask = match expr {
                     Expr::Load { lanes, .. } => self.access_mask(self.ty(*value), *lanes),
-                    Expr::Apply(func @ (ScalarFn::Neg | ScalarFn::Abs), _) => {
+                    Expr::Apply(func @ (ScalarFn::Neg | ScalarFn::Abs), _)
+                        if is_float(self.ty(*value).elem) =>
+                    {
                         Some(sign_mask(*func, self.ty(*value)))
                     }
                     _ => None,
                 };
                 wanted.extend(mask);
-                wanted.extend(operands(expr).into_iter().filter_map(|v| self.literal(v)));
+                let read = match expr {
+                    // Amounts of shifts are parts of instructions.
+                    Expr::Apply(ScalarFn::Shl | ScalarFn::Shr, args) => {
+                        SmallVec::from_slice(&args[..1])
+                    }
+                    _ => operands(expr),
+                };
+                wanted.extend(read.into_iter().filter_map(|v| self.literal(v)));
             }
             Stmt::Store { value, lanes, .. } => {
                 wanted.extend(self.access_mask(self.ty(*value), *lanes));
@@ -140,9 +146,10 @@ impl Selector<'_> {
         let row = op.row();
         let own = if row.w == W::W0 { 4 } else { 8 };
         let (image, broadcast) = match row.tuple {
-            Tuple::Bytes(_) => (element.to_vec(), false),
-            Tuple::Part(_) if self.evex && own == bytes => (element.to_vec(), true),
-            Tuple::Part(_) => (literal.image(), false),
+            Tuple::Bytes(n) if n == bytes => (element.to_vec(), false),
+            Tuple::Part(1) if self.evex && own == bytes => (element.to_vec(), true),
+            Tuple::Part(1) => (literal.image(), false),
+            Tuple::Bytes(_) | Tuple::Part(_) => return None,
         };
         let displacement = self.pool.place(&image);
         Some(Mem { base: Base::Pool, displacement, broadcast })
@@ -157,7 +164,7 @@ impl Selector<'_> {
                 let width = usize::from(bytes).max(4);
                 let image: Vec<u8> =
                     lane[..usize::from(bytes)].iter().copied().cycle().take(width).collect();
-                let op = if width == 8 { Op::Broadcastq } else { Op::Broadcastss };
+                let op = if width == 8 { Op::Pbroadcastq } else { Op::Broadcastss };
                 Draft::new(op, len).def(to).rm(self.pooled(&image))
             }
             Literal::First { len, .. } => {
@@ -174,7 +181,7 @@ impl Selector<'_> {
         to
     }
 
-    fn pooled(&mut self, image: &[u8]) -> Rm<VReg> {
+    pub(super) fn pooled(&mut self, image: &[u8]) -> Rm<VReg> {
         let displacement = self.pool.place(image);
         Rm::Mem(Mem { base: Base::Pool, displacement, broadcast: false })
     }

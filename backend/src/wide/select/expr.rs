@@ -1,39 +1,43 @@
 //! Expressions: where the definition of a value goes.
 
-use super::{Selector, length};
-use crate::wide::inst::Rm;
-use crate::wide::row::Op;
-use edgecc_ir::loops::{Expr, VType, ValueId};
-use edgecc_ir::types::ElemType;
-use regalloc2::{RegClass, VReg};
+use super::{Arg, Selector};
+use edgecc_ir::loops::{Expr, ValueId};
+use regalloc2::VReg;
 
 impl<'a> Selector<'a> {
     /// Computes the definition of a value.
     pub(super) fn expr(&mut self, value: ValueId, expr: &'a Expr) -> VReg {
         let ty = self.ty(value);
         match expr {
+            Expr::Const(scalar) => self.scalar_literal(scalar.bits(), ty.elem),
             Expr::Load { param, index, lanes } => self.load(ty, *param, index, *lanes),
+            Expr::IndexValue(of) => self.affine(of),
             Expr::Splat(scalar) => self.splat(ty, *scalar),
-            Expr::Apply(func, args) => self.float(*func, ty, args),
-            Expr::Const(_)
-            | Expr::IndexValue(_)
-            | Expr::SplatLane(..)
-            | Expr::Extract(..)
-            | Expr::Pack(_)
-            | Expr::Cast(_)
-            | Expr::ReduceLanes(..) => unreachable!("`check` refuses {expr:?}"),
-        }
-    }
-
-    fn splat(&mut self, ty: VType, scalar: ValueId) -> VReg {
-        let op = if ty.elem == ElemType::F64 { Op::Broadcastq } else { Op::Broadcastss };
-        let from = match self.lone_load(scalar) {
-            Some(mem) => {
-                self.uses[scalar] -= 1;
-                Rm::Mem(mem)
+            Expr::SplatLane(vector, lane) => {
+                let from = self.ty(*vector);
+                let vector = self.take(*vector);
+                self.splat_lane(vector, from, *lane)
             }
-            None => Rm::Reg(self.take(scalar)),
-        };
-        self.unary(op, length(ty), from, RegClass::Float)
+            Expr::Extract(vector, lane) => {
+                let from = self.ty(*vector);
+                let vector = self.take(*vector);
+                self.extract(vector, from, *lane)
+            }
+            Expr::Pack(scalars) => {
+                let scalars: Vec<Arg> = scalars.iter().map(|&s| Arg::Value(s)).collect();
+                self.pack(ty, &scalars)
+            }
+            Expr::Apply(func, args) => {
+                let last = self.ty(*args.last().expect("every function has an operand"));
+                let args: Vec<Arg> = args.iter().map(|&arg| Arg::Value(arg)).collect();
+                self.apply(*func, last, &args)
+            }
+            Expr::Cast(from) => self.cast(self.ty(*from), ty.elem, Arg::Value(*from)),
+            Expr::ReduceLanes(func, vector) => {
+                let from = self.ty(*vector);
+                let vector = self.take(*vector);
+                self.reduce(*func, from, vector)
+            }
+        }
     }
 }

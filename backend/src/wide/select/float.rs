@@ -1,11 +1,11 @@
 //! Functions of `f32` and `f64`, for scalars and for vectors.
 
 use super::constant::Literal;
-use super::{Selector, length};
+use super::{Arg, Selector, length};
 use crate::wide::code::Draft;
 use crate::wide::inst::{Len, Rm};
 use crate::wide::row::Op;
-use edgecc_ir::loops::{VType, ValueId};
+use edgecc_ir::loops::VType;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::ElemType;
 use regalloc2::{RegClass, VReg};
@@ -51,7 +51,7 @@ pub(super) fn sign_mask(func: ScalarFn, ty: VType) -> Literal {
 
 impl Selector<'_> {
     /// A function of floats; all operands have the type `ty`.
-    pub(super) fn float(&mut self, func: ScalarFn, ty: VType, args: &[ValueId]) -> VReg {
+    pub(super) fn float(&mut self, func: ScalarFn, ty: VType, args: &[Arg]) -> VReg {
         if let Some(forms) = two_operands(func) {
             return self.float_pair(func, form(forms, ty), length(ty), [args[0], args[1]]);
         }
@@ -62,34 +62,29 @@ impl Selector<'_> {
             ScalarFn::Ceil => self.of_one(ROUND, ty, args[0], UP),
             ScalarFn::Trunc => self.of_one(ROUND, ty, args[0], TOWARDS_ZERO),
             ScalarFn::Round => self.of_one(ROUND, ty, args[0], NEAREST),
-            ScalarFn::Neg => self.with_sign(func, [Op::Pxor, Op::PxorQ], ty, args[0]),
-            ScalarFn::Abs => self.with_sign(func, [Op::Pand, Op::PandQ], ty, args[0]),
+            ScalarFn::Neg => self.with_sign(func, [Op::Pxor, Op::Pxorq], ty, args[0]),
+            ScalarFn::Abs => self.with_sign(func, [Op::Pand, Op::Pandq], ty, args[0]),
             other => unreachable!("{other:?} is no legal function of floats"),
         }
     }
 
-    fn float_pair(&mut self, func: ScalarFn, op: Op, len: Len, args: [ValueId; 2]) -> VReg {
+    fn float_pair(&mut self, func: ScalarFn, op: Op, len: Len, args: [Arg; 2]) -> VReg {
         let [mut a, mut b] = args;
         if func.info().commutative && self.is_pending(a) && !self.is_pending(b) {
             (a, b) = (b, a);
         }
-        let a = self.take(a);
+        let a = self.take_arg(a);
         let b = self.take_rm(b, op, len);
         self.binary(op, len, a, b)
     }
 
-    /// Whether a value has no register yet, so that it may be read from memory.
-    fn is_pending(&self, value: ValueId) -> bool {
-        self.values[value].is_none()
-    }
-
-    fn of_one(&mut self, forms: Forms, ty: VType, arg: ValueId, imm: i64) -> VReg {
+    fn of_one(&mut self, forms: Forms, ty: VType, arg: Arg, imm: i64) -> VReg {
         let (op, len) = (form(forms, ty), length(ty));
         let to = self.code.vreg(RegClass::Float);
         let draft = Draft::new(op, len).def(to).imm(imm);
         let draft = if ty.lanes == 1 {
             // The upper lanes of a scalar's result come from the second field.
-            let from = self.take(arg);
+            let from = self.take_arg(arg);
             draft.vvvv(from).rm(Rm::Reg(from))
         } else {
             draft.rm(self.take_rm(arg, op, len))
@@ -99,16 +94,16 @@ impl Selector<'_> {
     }
 
     /// Flips or clears the sign by a bitwise instruction for lanes of 4 or 8 bytes.
-    fn with_sign(&mut self, func: ScalarFn, ops: [Op; 2], ty: VType, arg: ValueId) -> VReg {
+    fn with_sign(&mut self, func: ScalarFn, ops: [Op; 2], ty: VType, arg: Arg) -> VReg {
         let op = ops[usize::from(ty.elem == ElemType::F64)];
-        let from = self.take(arg);
+        let from = self.take_arg(arg);
         let mask = self.literal_operand(sign_mask(func, ty), op);
         self.binary(op, length(ty), from, mask)
     }
 
     /// `a·b + c` in the form that overwrites an operand without later uses: the sum of a
     /// contraction, the running value of a polynomial.
-    fn fma(&mut self, ty: VType, [a, b, c]: [ValueId; 3]) -> VReg {
+    fn fma(&mut self, ty: VType, [a, b, c]: [Arg; 3]) -> VReg {
         let tied = [c, a, b].into_iter().find(|&v| self.is_last_use(v, &[a, b, c]));
         match tied.unwrap_or(c) {
             sum if sum == c => self.fma_into_sum(ty, [a, b], c),
@@ -117,19 +112,19 @@ impl Selector<'_> {
         }
     }
 
-    fn fma_into_sum(&mut self, ty: VType, [a, b]: [ValueId; 2], c: ValueId) -> VReg {
+    fn fma_into_sum(&mut self, ty: VType, [a, b]: [Arg; 2], c: Arg) -> VReg {
         let (op, len) = (form(FMA231, ty), length(ty));
         let (a, b) = if self.is_pending(a) && !self.is_pending(b) { (b, a) } else { (a, b) };
-        let sum = self.take(c);
-        let a = self.take(a);
+        let sum = self.take_arg(c);
+        let a = self.take_arg(a);
         let b = self.take_rm(b, op, len);
         self.three(op, len, sum, a, b)
     }
 
-    fn fma_into_factor(&mut self, ty: VType, tied: ValueId, factor: ValueId, c: ValueId) -> VReg {
+    fn fma_into_factor(&mut self, ty: VType, tied: Arg, factor: Arg, c: Arg) -> VReg {
         let (op, len) = (form(FMA213, ty), length(ty));
-        let tied = self.take(tied);
-        let factor = self.take(factor);
+        let tied = self.take_arg(tied);
+        let factor = self.take_arg(factor);
         let c = self.take_rm(c, op, len);
         self.three(op, len, tied, factor, c)
     }
@@ -140,9 +135,10 @@ impl Selector<'_> {
         to
     }
 
-    /// Whether an instruction with these operands is the last to read a value that has a register.
-    fn is_last_use(&self, value: ValueId, args: &[ValueId]) -> bool {
-        let here = args.iter().filter(|&&arg| arg == value).count() as u32;
+    /// Whether an instruction with these operands is the last to read one that has a register.
+    fn is_last_use(&self, arg: Arg, args: &[Arg]) -> bool {
+        let Arg::Value(value) = arg else { return true };
+        let here = args.iter().filter(|&&other| other == arg).count() as u32;
         self.values[value].is_some()
             && self.uses[value] == here
             && self.owners[value] == self.current_loop

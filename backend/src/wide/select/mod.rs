@@ -5,10 +5,20 @@
 //! from memory elsewhere. What a loop carries out of it is copied behind it, so that the allocator
 //! keeps the copies' uses out of the loop.
 
+mod apply;
+mod cast;
+mod compare;
 mod constant;
 mod expr;
 mod float;
+mod index;
+mod int;
+mod lanes;
+mod mask;
 mod memory;
+mod number;
+mod resize;
+mod scalar;
 mod stmt;
 
 use super::code::{Code, CodeBuilder, Draft, Kind};
@@ -24,6 +34,7 @@ use edgecc_ir::loops::{Expr, IndexId, LoopFn, ParamId, Stmt, VType, ValueId};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 use regalloc2::{Operand, PReg, RegClass, VReg};
+use std::collections::BTreeMap;
 
 /// Virtual code and its constants.
 pub(super) fn select(func: &LoopFn, target: &Target, evex: bool) -> (Code, Pool) {
@@ -45,6 +56,7 @@ pub(super) fn select(func: &LoopFn, target: &Target, evex: bool) -> (Code, Pool)
         hoisted: Vec::new(),
         pointers: SecondaryMap::new(),
         indices: SecondaryMap::new(),
+        mask_bytes: BTreeMap::new(),
     };
     selector.definitions();
     selector.function();
@@ -80,6 +92,15 @@ struct Selector<'a> {
     pointers: SecondaryMap<PointerId, Option<VReg>>,
     /// Computed indices, and loop indices that guards or values read.
     indices: SecondaryMap<IndexId, Option<VReg>>,
+    /// Bytes of the lanes of masks in vector registers, by number of the register.
+    mask_bytes: BTreeMap<usize, u8>,
+}
+
+/// An operand: a value of the function, which may still wait for its first use, or a register.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arg {
+    Value(ValueId),
+    Reg(VReg),
 }
 
 fn uses(func: &LoopFn) -> SecondaryMap<ValueId, u32> {
@@ -148,7 +169,7 @@ impl<'a> Selector<'a> {
     fn argument_in_memory(&mut self, at: usize) -> VReg {
         let displacement = 8 * at as i32;
         let mem = Mem { base: Base::Arguments, displacement, broadcast: false };
-        self.unary(Op::Mov, Len::X, Rm::Mem(mem), RegClass::Int)
+        self.unary_int(Op::Mov, Rm::Mem(mem))
     }
 
     /// Defines a pointer as its parent plus its offset; `start` stands for a missing parent.
@@ -164,7 +185,9 @@ impl<'a> Selector<'a> {
             return reg;
         }
         if let Some(literal) = self.literal(value) {
-            return self.literal_register(literal);
+            let reg = self.literal_register(literal);
+            self.note_mask(reg, self.ty(value));
+            return reg;
         }
         let expr = self.exprs[value].expect("L1: values are defined before their uses");
         let reg = self.expr(value, expr);
@@ -183,8 +206,20 @@ impl<'a> Selector<'a> {
         self.register(value)
     }
 
-    /// One use of a value by an instruction of this length, in memory where that is its only use.
-    fn take_rm(&mut self, value: ValueId, op: Op, len: Len) -> Rm<VReg> {
+    /// An operand in a register.
+    fn take_arg(&mut self, arg: Arg) -> VReg {
+        match arg {
+            Arg::Value(value) => self.take(value),
+            Arg::Reg(reg) => reg,
+        }
+    }
+
+    /// An operand of an instruction of this length, in memory where that is its only use.
+    fn take_rm(&mut self, arg: Arg, op: Op, len: Len) -> Rm<VReg> {
+        let value = match arg {
+            Arg::Value(value) => value,
+            Arg::Reg(reg) => return Rm::Reg(reg),
+        };
         match self.in_memory(value, op, len) {
             Some(mem) => {
                 self.uses[value] -= 1;
@@ -194,14 +229,26 @@ impl<'a> Selector<'a> {
         }
     }
 
+    /// Whether an operand has no register yet, so that it may be read from memory.
+    fn is_pending(&self, arg: Arg) -> bool {
+        matches!(arg, Arg::Value(value) if self.values[value].is_none())
+    }
+
     fn ty(&self, value: ValueId) -> VType {
         self.func.values[value]
     }
 
-    /// An instruction of a result and one operand.
-    fn unary(&mut self, op: Op, len: Len, from: Rm<VReg>, class: RegClass) -> VReg {
-        let to = self.code.vreg(class);
+    /// A vector instruction of a result and one operand.
+    fn unary(&mut self, op: Op, len: Len, from: Rm<VReg>) -> VReg {
+        let to = self.code.vreg(RegClass::Float);
         self.code.add(&Draft::new(op, len).def(to).rm(from));
+        to
+    }
+
+    /// An instruction of an integer result and one operand.
+    fn unary_int(&mut self, op: Op, from: Rm<VReg>) -> VReg {
+        let to = self.code.vreg(RegClass::Int);
+        self.code.add(&Draft::new(op, Len::X).def(to).rm(from));
         to
     }
 
@@ -218,7 +265,17 @@ fn length(ty: VType) -> Len {
     Len::of(ty.elem.bytes() * usize::from(ty.lanes))
 }
 
-/// Whether values of a type are in vector registers.
+/// Whether values of a type are in vector or mask registers.
 fn is_vector(ty: VType) -> bool {
-    ty.lanes > 1 || matches!(ty.elem, ElemType::F32 | ElemType::F64)
+    ty.lanes > 1 || is_float(ty.elem)
+}
+
+/// Whether scalars of a type are in vector registers.
+fn is_float(elem: ElemType) -> bool {
+    matches!(elem, ElemType::F32 | ElemType::F64)
+}
+
+/// 0 to 3 for elements of 1 to 8 bytes.
+fn width(elem: ElemType) -> usize {
+    elem.bytes().ilog2() as usize
 }

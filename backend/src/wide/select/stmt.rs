@@ -1,13 +1,12 @@
 //! Statements: loops, guards, definitions, stores.
 
 use super::Selector;
-use crate::wide::code::{Cond, Draft, Kind, Label};
-use crate::wide::inst::{Base, Len, Mem, Rm};
+use crate::wide::code::{Cond, Kind, Label};
 use crate::wide::row::Op;
-use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::walk::{each_stmt, map_uses};
 use edgecc_ir::loops::{Block, Carried, Expr, Guard, IfResult, IndexId, Stmt, ValueId};
-use regalloc2::{Operand, RegClass, VReg};
+use edgecc_ir::types::ElemType;
+use regalloc2::{Operand, VReg};
 
 impl<'a> Selector<'a> {
     pub(super) fn block(&mut self, block: &'a Block) {
@@ -23,7 +22,7 @@ impl<'a> Selector<'a> {
                 self.settle();
                 self.store(*param, index, *value, *lanes);
             }
-            Stmt::Index { .. } => unreachable!("`check` refuses computed indices"),
+            Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
                 self.run_once(*index, carried, body);
             }
@@ -109,7 +108,7 @@ impl<'a> Selector<'a> {
         let exit = next.exit;
         self.code.start(exit, Vec::new());
         for (c, from) in carried.iter().zip(next.values) {
-            let to = self.code.vreg(from.class());
+            let to = self.another(from);
             self.code.push(Kind::Copy, &[Operand::reg_def(to), Operand::reg_use(from)]);
             self.define(c.result, to);
         }
@@ -128,7 +127,7 @@ impl<'a> Selector<'a> {
         }
         args.push(self.number(self.func.indices[index] as i64));
         let header = self.code.label();
-        let params: Vec<VReg> = args.iter().map(|arg| self.code.vreg(arg.class())).collect();
+        let params: Vec<VReg> = args.iter().map(|&arg| self.another(arg)).collect();
         self.code.jump(header, args);
         (self.current_loop, self.code.hot) = (self.loops, hot);
         self.code.start(header, params.clone());
@@ -150,7 +149,11 @@ impl<'a> Selector<'a> {
     }
 
     fn leave_loop(&mut self, index: IndexId, carried: &[Carried], running: Running) -> Left {
-        let values: Vec<VReg> = carried.iter().map(|c| self.take(c.next)).collect();
+        let next = |c: &Carried| {
+            let inner = self.values[c.inner].expect("bound by the header");
+            self.take_like(c.next, inner)
+        };
+        let values: Vec<VReg> = carried.iter().map(next).collect();
         let mut args = values.clone();
         for pointer in self.plan.of_index[index].clone() {
             let (_, stride) = *self.plan.pointers[pointer].strides.last().expect("grows in a loop");
@@ -161,8 +164,7 @@ impl<'a> Selector<'a> {
             let at = self.indices[index].expect("bound by the header");
             args.push(self.advanced(at, 1));
         }
-        let left = self.code.vreg(RegClass::Int);
-        self.code.add(&Draft::new(Op::Dec, Len::X).tied_rm(left, running.left));
+        let left = self.tied_imm(Op::Dec, running.left, 0);
         args.push(left);
         let (back, exit) = (self.code.label(), self.code.label());
         self.code.branch(Cond::NotEqual, back, exit);
@@ -185,104 +187,36 @@ impl<'a> Selector<'a> {
         }
         self.block(then);
         self.settle();
-        let values = results.iter().map(|r| self.take(r.then)).collect();
+        let pairs = results.iter().zip(&otherwise);
+        let values = pairs.map(|(r, &otherwise)| self.take_like(r.then, otherwise)).collect();
         self.code.jump(exit, values);
         for skip in skips {
             self.code.start(skip, Vec::new());
             self.code.jump(exit, otherwise.clone());
         }
-        let params: Vec<VReg> = otherwise.iter().map(|o| self.code.vreg(o.class())).collect();
+        let params: Vec<VReg> = otherwise.iter().map(|&o| self.another(o)).collect();
         self.code.start(exit, params.clone());
         for (result, param) in results.iter().zip(params) {
             self.define(result.result, param);
         }
     }
 
-    /// `0 <= expr < extent` in one unsigned comparison.
-    fn compare_guard(&mut self, guard: &Guard) {
-        let value = self.affine(&guard.expr);
-        let extent = guard.extent as i64;
-        let draft = match i32::try_from(extent) {
-            Ok(_) => Draft::new(Op::CmpImm, Len::X).rm(Rm::Reg(value)).imm(extent),
-            Err(_) => {
-                let extent = self.number(extent);
-                Draft::new(Op::Cmp, Len::X).reg(value).rm(Rm::Reg(extent))
-            }
-        };
-        self.code.add(&draft);
-    }
-
-    /// An affine function of kept indices.
-    fn affine(&mut self, expr: &Affine<IndexId>) -> VReg {
-        let mut sum = None;
-        for &(index, coefficient) in expr.terms() {
-            let value = self.indices[index].expect("indices of guards and values are kept");
-            let term = self.scaled(value, coefficient);
-            sum = Some(sum.map_or(term, |sum| self.sum(sum, term)));
+    /// A new register for the same kind of content.
+    fn another(&mut self, like: VReg) -> VReg {
+        let reg = self.code.vreg(like.class());
+        if let Some(&bytes) = self.mask_bytes.get(&like.vreg()) {
+            self.mask_bytes.insert(reg.vreg(), bytes);
         }
-        match sum {
-            Some(sum) => self.offset(sum, expr.constant),
-            None => self.number(expr.constant),
+        reg
+    }
+
+    /// One use of a value in the form of the one that it replaces.
+    fn take_like(&mut self, value: ValueId, like: VReg) -> VReg {
+        let (reg, ty) = (self.take(value), self.ty(value));
+        match ty.elem {
+            ElemType::Bool if ty.lanes > 1 => self.mask_like(reg, like, ty.lanes),
+            _ => reg,
         }
-    }
-
-    fn scaled(&mut self, value: VReg, factor: i64) -> VReg {
-        if factor == 1 {
-            return value;
-        }
-        let to = self.code.vreg(RegClass::Int);
-        let draft = match i32::try_from(factor) {
-            Ok(_) => Draft::new(Op::ImulImm, Len::X).def(to).rm(Rm::Reg(value)).imm(factor),
-            Err(_) => {
-                let factor = self.number(factor);
-                Draft::new(Op::Imul, Len::X).tied(to, factor).rm(Rm::Reg(value))
-            }
-        };
-        self.code.add(&draft);
-        to
-    }
-
-    fn sum(&mut self, a: VReg, b: VReg) -> VReg {
-        let to = self.code.vreg(RegClass::Int);
-        self.code.add(&Draft::new(Op::Add, Len::X).tied(to, a).rm(Rm::Reg(b)));
-        to
-    }
-
-    /// A number plus a distance; both stay.
-    pub(super) fn offset(&mut self, value: VReg, distance: i64) -> VReg {
-        match i32::try_from(distance) {
-            Ok(0) => value,
-            Ok(displacement) => {
-                let mem = Mem { base: Base::Reg(value), displacement, broadcast: false };
-                self.unary(Op::Lea, Len::X, Rm::Mem(mem), RegClass::Int)
-            }
-            Err(_) => {
-                let distance = self.number(distance);
-                self.sum(distance, value)
-            }
-        }
-    }
-
-    /// A number plus a distance, in the number's register.
-    fn advanced(&mut self, value: VReg, distance: i64) -> VReg {
-        if i32::try_from(distance).is_err() {
-            return self.offset(value, distance);
-        }
-        let op = if i8::try_from(distance).is_ok() { Op::AddImm8 } else { Op::AddImm };
-        let to = self.code.vreg(RegClass::Int);
-        self.code.add(&Draft::new(op, Len::X).tied_rm(to, value).imm(distance));
-        to
-    }
-
-    fn number(&mut self, value: i64) -> VReg {
-        let op = match (u32::try_from(value), i32::try_from(value)) {
-            (Ok(_), _) => Op::MovImm,
-            (_, Ok(_)) => Op::MovImmSigned,
-            _ => Op::MovImmWide,
-        };
-        let to = self.code.vreg(RegClass::Int);
-        self.code.add(&Draft::new(op, Len::X).def_rm(to).imm(value));
-        to
     }
 }
 
