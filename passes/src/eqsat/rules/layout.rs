@@ -150,16 +150,21 @@ pub(crate) const RULES: &[Rule] = &[
     },
 ];
 
+/// Every reshape of the operand tells of an equal value; one that was told before is passed over.
 fn reshape_of_reshape(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let Op::Reshape(outer) = &root.op else { return None };
     if rw.ty(root.args[0]).shape == outer.shape {
         return Some(root.args[0]);
     }
-    let inner = rw.node(root.args[0], OpTag::Reshape)?;
-    if rw.ty(inner.args[0]).shape == outer.shape {
-        return Some(inner.args[0]);
+    let own = rw.add(outer.clone(), &root.args);
+    let inner = rw.nodes(root.args[0], OpTag::Reshape);
+    let whole = inner.iter().map(|node| node.args[0]);
+    let mut equal = whole.filter(|&x| rw.ty(x).shape == outer.shape && !rw.same(x, own));
+    if let Some(x) = equal.next() {
+        return Some(x);
     }
-    Some(rw.add(outer.clone(), &inner.args))
+    let first = inner.first().filter(|node| rw.ty(node.args[0]).shape != outer.shape)?;
+    Some(rw.add(outer.clone(), &first.args))
 }
 
 /// Moves codes, which are smaller than numbers, by the same further operands. A scale that is the
@@ -194,7 +199,7 @@ fn elementwise_of_reshape(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
 }
 
 /// A reshape that costs nothing after fusion: of a constant or of a broadcast.
-fn reshape_view(rw: &mut Rewriter<'_>, x: Id, shape: &Shape) -> Option<Id> {
+pub(super) fn reshape_view(rw: &mut Rewriter<'_>, x: Id, shape: &Shape) -> Option<Id> {
     if let Some(node) = rw.node(x, OpTag::Broadcast)
         && let Op::Broadcast(op) = &node.op
         && let Some(dims) = moved_dims(op, shape)

@@ -4,6 +4,7 @@ mod algebra;
 mod codes;
 mod dissolve;
 mod epilogue;
+mod gates;
 mod layout;
 mod quant;
 mod weights;
@@ -21,6 +22,7 @@ pub(crate) fn on_codes() -> impl Iterator<Item = &'static Rule> {
         algebra::RULES,
         epilogue::RULES,
         weights::RULES,
+        gates::RULES,
         layout::RULES,
         quant::RULES,
         codes::RULES,
