@@ -1,13 +1,14 @@
-/* Times a compiled model: edgecc INPUTS OUTPUTS RUNS
+/* Times a compiled model: edgecc INPUTS OUTPUTS META RUNS SECONDS THREADS
  *
- * Compile with -DMODEL=name and link with the model's object. Reads raw inputs, warms up, times
- * each run on its own and prints the median in seconds; writes the last run's outputs. */
+ * Compile with -DMODEL=name and link with the model's object and the C library of the ABI. Does
+ * what benches/peers/common.py says of every adapter; META is not read, a model describes itself. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "edgecc.h"
+#include "memory.h"
 
 #define DECLARE(name) EDGECC_DECLARE_MODEL(name)
 #define JOIN3(a, b, c) a##b##c
@@ -17,7 +18,8 @@ DECLARE(MODEL);
 #define RUN SYMBOL(MODEL, _run)
 
 #define MAX_TENSORS 64
-#define WARM_UP 5
+#define MAX_RUNS 1000000
+#define WARM_UP 0.2
 
 static void *aligned(size_t size) { return aligned_alloc(64, (size + 64) / 64 * 64); }
 
@@ -28,6 +30,22 @@ static FILE *numbered(const char *folder, uint32_t number, const char *mode) {
     if (!file)
         exit(2);
     return file;
+}
+
+static void *read_input(const char *folder, uint32_t number) {
+    size_t size = edgecc_model_input(INFO, number)->size_bytes;
+    void *data = aligned(size);
+    FILE *file = numbered(folder, number, "rb");
+    if (fread(data, 1, size, file) != size)
+        exit(2);
+    fclose(file);
+    return data;
+}
+
+static void write_output(const char *folder, uint32_t number, const void *data) {
+    FILE *file = numbered(folder, number, "wb");
+    fwrite(data, 1, edgecc_model_output(INFO, number)->size_bytes, file);
+    fclose(file);
 }
 
 static double now(void) {
@@ -41,22 +59,38 @@ static int ascending(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static void run(const edgecc_call *call) {
+    if (RUN(call))
+        exit(1);
+}
+
+/* Runs at least so often and so long; gives the number of runs. */
+static int repeat(const edgecc_call *call, double *times, int runs, double seconds) {
+    double end = now() + seconds;
+    int count = 0;
+    while (count < MAX_RUNS && (count < runs || now() < end)) {
+        double start = now();
+        run(call);
+        times[count++] = now() - start;
+    }
+    return count;
+}
+
 int main(int argc, char **argv) {
+    static double times[MAX_RUNS];
     const void *inputs[MAX_TENSORS];
     void *outputs[MAX_TENSORS];
-    if (argc != 4 || INFO->n_inputs > MAX_TENSORS || INFO->n_outputs > MAX_TENSORS)
+    if (argc != 7 || INFO->n_inputs > MAX_TENSORS || INFO->n_outputs > MAX_TENSORS)
         return 2;
-    for (uint32_t i = 0; i < INFO->n_inputs; i++) {
-        size_t size = edgecc_model_input(INFO, i)->size_bytes;
-        void *data = aligned(size);
-        FILE *file = numbered(argv[1], i, "rb");
-        if (fread(data, 1, size, file) != size)
-            return 2;
-        fclose(file);
-        inputs[i] = data;
-    }
+    int runs = atoi(argv[4]), threads = atoi(argv[6]);
+    double seconds = atof(argv[5]);
+    for (uint32_t i = 0; i < INFO->n_inputs; i++)
+        inputs[i] = read_input(argv[1], i);
     for (uint32_t i = 0; i < INFO->n_outputs; i++)
         outputs[i] = aligned(edgecc_model_output(INFO, i)->size_bytes);
+    edgecc_services services;
+    if (threads > 1)
+        services = edgecc_pool_services(edgecc_pool_create((uint32_t)threads));
     const edgecc_call call = {
         .abi_version = EDGECC_ABI_VERSION,
         .n_inputs = INFO->n_inputs,
@@ -65,23 +99,17 @@ int main(int argc, char **argv) {
         .outputs = outputs,
         .workspace = aligned(INFO->arena_bytes),
         .workspace_size = INFO->arena_bytes,
+        .services = threads > 1 ? &services : NULL,
     };
-    int runs = atoi(argv[3]);
-    double *times = calloc((size_t)runs, sizeof *times);
-    for (int i = -WARM_UP; i < runs; i++) {
-        double start = now();
-        int32_t status = RUN(&call);
-        if (status)
-            return 1;
-        if (i >= 0)
-            times[i] = now() - start;
-    }
-    qsort(times, (size_t)runs, sizeof *times, ascending);
-    for (uint32_t i = 0; i < INFO->n_outputs; i++) {
-        FILE *file = numbered(argv[2], i, "wb");
-        fwrite(outputs[i], 1, edgecc_model_output(INFO, i)->size_bytes, file);
-        fclose(file);
-    }
-    printf("%.9f\n", times[runs / 2]);
+    run(&call);
+    print_memory();
+    if (!runs)
+        return 0;
+    repeat(&call, times, 1, WARM_UP * seconds);
+    int count = repeat(&call, times, runs, seconds);
+    qsort(times, (size_t)count, sizeof *times, ascending);
+    for (uint32_t i = 0; i < INFO->n_outputs; i++)
+        write_output(argv[2], i, outputs[i]);
+    printf("{\"seconds\": %.9f, \"runs\": %d}\n", times[count / 2], count);
     return 0;
 }

@@ -159,7 +159,8 @@ def main():
     wanted = oracle.run(None, feeds)
     store(args.folder / "want", wanted)
     graph = onnx.load(args.model, load_external_data=False).graph
-    outputs = [{**describe(array), "step": step} for array, step in zip(wanted, steps(graph))]
+    ports = zip(graph.output, wanted, steps(graph))
+    outputs = [{"name": port.name, **describe(array), "step": step} for port, array, step in ports]
     quantised = not QUANTISED.isdisjoint(node.op_type for node in graph.node)
     if quantised:
         plain = session(args.model, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)

@@ -151,7 +151,7 @@ impl Machine {
         self.link_with(object, source, &[])
     }
 
-    /// Links as `link` does, with further options.
+    /// Links as `link` does, with further options, libraries among them.
     pub(crate) fn link_with(
         &self,
         object: &Object,
@@ -164,9 +164,9 @@ impl Machine {
             command(self.gcc, ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-I"])
                 .arg(paths::file("runtime-shim/include"))
                 .arg(format!("-DMODEL={}", object.name))
-                .args(options)
                 .arg(&source)
                 .arg(&object.path)
+                .args(options)
                 .arg("-o")
                 .arg(&program),
         )?;

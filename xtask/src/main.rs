@@ -44,7 +44,7 @@ enum Task {
     Zoo(zoo::Args),
     /// Accuracy on the CIFAR-10 test images, beside ONNX Runtime's
     Accuracy(accuracy::Args),
-    /// Speed beside ONNX Runtime and the machine's peak
+    /// Speed, start and memory beside other runtimes
     Bench(bench::Args),
     /// Instructions and estimated cycles of one inference on aarch64
     Count(count::Args),

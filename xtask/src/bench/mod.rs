@@ -1,106 +1,137 @@
-//! `cargo xtask bench`: compiled models beside ONNX Runtime on one thread, products beside the
-//! machine's peak, and the time that compiling takes.
+//! `cargo xtask bench`: compiled models beside the peers of `benches/peers`.
 //!
-//! Every measurement is a process of its own on one processor; peers take turns; the median of
-//! each process and the median of the rounds count. Quote ratios, never times: both are of one
-//! run on one machine. An idle machine is the caller's business.
+//! Every measurement is a process of its own, pinned to its processors, on one thread in real time
+//! where the system permits; peers take turns; each process gives a median and the median of the rounds
+//! counts. Peers get what is best for them: inputs in their own layout, nothing copied, and a
+//! converter where they need one. A time counts when the outputs are ONNX Runtime's. Quote ratios,
+//! never times: both are of one run on one machine.
 
-mod peak;
-mod timing;
+mod environment;
+mod measure;
+mod peers;
+mod results;
+mod rows;
+mod start;
+mod subject;
+mod table;
 
-use crate::build::{MACHINES, cargo};
-use crate::command::{command, quiet};
-use crate::setup::MODELS;
+use crate::setup::PEERS;
 use crate::{Outcome, paths};
-use std::path::{Path, PathBuf};
-use timing::{Bench, Subject};
+use measure::Pace;
+use peers::{PEERS as TABLE, Peer};
+use results::Results;
+use std::fs;
+use std::path::PathBuf;
+use subject::Toolchain;
 
 /// What to measure.
 #[derive(clap::Args)]
+#[command(after_help = concat!(
+    "Examples:\n",
+    "  cargo xtask bench --rounds 1 --models kws            quick\n",
+    "  cargo xtask bench --models resnet --peers litert,ncnn --threads 2\n",
+    "  cargo xtask bench --out benches/RESULTS.md           everything, some half an hour\n\n",
+    "The models are those of benches/models/models.txt; the first run installs the peers.",
+))]
 pub(crate) struct Args {
-    /// A model [default: the pinned ones]
-    #[arg(long)]
+    /// Only models whose names contain this
+    #[arg(long, value_name = "FILTER", default_value = "")]
+    models: String,
+    /// This model instead; may be repeated
+    #[arg(long, value_name = "FILE.onnx")]
     model: Vec<PathBuf>,
+    /// Only these peers
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    peers: Vec<String>,
+    /// Numbers of threads
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 2])]
+    threads: Vec<usize>,
     /// Rounds in which peers take turns
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
-    /// Runs in each process, after warm-up
-    #[arg(long, default_value_t = 30)]
+    /// The least runs in each process, after warm-up
+    #[arg(long, value_name = "N", default_value_t = 30)]
     runs: usize,
-    /// The processor that everything is pinned to
-    #[arg(long, default_value_t = 1)]
-    processor: usize,
-    /// The CPU that edgecc compiles for [default: the architecture's default]
+    /// The least time of the runs in each process
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.5)]
+    seconds: f64,
+    /// The processors to use, in this order
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_values_t = [1, 0])]
+    processors: Vec<usize>,
+    /// The CPU that edgecc compiles for
+    #[arg(long, value_name = "NAME", default_value = "native")]
+    cpu: String,
+    /// Use this compiler instead of building one
+    #[arg(long, value_name = "FILE")]
+    edgecc: Option<PathBuf>,
+    /// Leave out the time to the first output and the memory
     #[arg(long)]
-    cpu: Option<String>,
-    /// Leave out the models, measure products only
+    no_start: bool,
+    /// Print JSON instead of Markdown
     #[arg(long)]
-    contractions: bool,
+    json: bool,
+    /// Write the result to this file too
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
-/// Products that occur in image classifiers and transformers, as M, N, K.
-const CONTRACTIONS: [[usize; 3]; 3] = [[256, 256, 256], [3136, 64, 64], [784, 128, 32]];
-
-/// Measures everything and prints a line for each.
+/// Measures everything and prints the tables.
 pub(crate) fn run(args: &Args) -> Outcome {
-    let bench = prepare(args)?;
-    contractions(&bench)?;
-    if args.contractions { Ok(()) } else { models(args, &bench) }
-}
-
-/// A release build: its speed is part of the result.
-fn prepare(args: &Args) -> Outcome<Bench> {
-    quiet(&mut cargo(&["build", "--quiet", "--release", "--package", "edgecc"]))?;
-    let [machine, _] = MACHINES;
-    Ok(Bench {
-        machine,
-        edgecc: paths::target().join("release/edgecc"),
-        cpu: args.cpu.clone(),
-        processor: args.processor.to_string(),
-        rounds: args.rounds,
-        runs: args.runs.to_string(),
-        folder: paths::scratch("bench")?,
-    })
-}
-
-fn contractions(bench: &Bench) -> Outcome {
-    println!("{:28} {:>10} {:>12} {:>16}", "product", "GFLOP/s", "of the peak", "ONNX Runtime/us");
-    for [m, n, k] in CONTRACTIONS {
-        let file = bench.folder.join("contraction.onnx");
-        let sizes = [m, n, k].map(|size| size.to_string());
-        let script = paths::file("benches/contraction.py");
-        quiet(command(paths::python(), [script]).args(&sizes).arg(&file))?;
-        let subject = bench.subject(&file, &[])?;
-        let (peak, times) = (peak::measure(bench)?, subject.times(bench)?);
-        let rate = 2e-9 * (m * n * k) as f64 / times.ours;
-        let share = 100.0 * rate / peak;
-        let title = sizes.join(" x ");
-        println!("{title:28} {rate:>10.1} {share:>10.0} % {:>16.2}", times.ratio());
+    let peers = chosen(&args.peers)?;
+    PEERS.install()?;
+    let pace = Pace::new(args)?;
+    let tools = Toolchain::new(args)?;
+    let mut results = Results::new(environment::facts(&tools, &pace, &peers)?);
+    for model in rows::models(args)? {
+        eprintln!("{}", model.name);
+        let subject = subject::prepare(&tools, &model, &peers)?;
+        for &threads in &args.threads {
+            results.speed.push(measure::speed(&subject, &pace, threads)?);
+        }
+        if !args.no_start {
+            results.start.push(start::measure(&tools, &subject, &pace)?);
+        }
     }
-    Ok(())
-}
-
-fn models(args: &Args, bench: &Bench) -> Outcome {
-    println!("{:28} {:>10} {:>12} {:>16}", "model", "ms", "compile s", "ONNX Runtime/us");
-    for (path, shape) in chosen(args)? {
-        let subject = bench.subject(&path, &shape)?;
-        report(&path, &subject, bench)?;
+    results.environment.finish()?;
+    let text = if args.json { table::json(&results) } else { table::markdown(&results) };
+    println!("{text}");
+    match &args.out {
+        None => Ok(()),
+        Some(path) => fs::write(path, text + "\n")
+            .map_err(|e| format!("cannot write {}: {e}", path.display())),
     }
-    Ok(())
 }
 
-fn chosen(args: &Args) -> Outcome<Vec<(PathBuf, Vec<String>)>> {
-    if !args.model.is_empty() {
-        return Ok(args.model.iter().map(|path| (path.clone(), Vec::new())).collect());
+/// The peers with these names; all, if there are none.
+fn chosen(names: &[String]) -> Outcome<Vec<&'static Peer>> {
+    if names.is_empty() {
+        return Ok(TABLE.iter().collect());
     }
-    let owned = |args: &[&str]| args.iter().map(|&a| a.to_owned()).collect();
-    MODELS.iter().map(|pinned| Ok((pinned.path()?, owned(pinned.args)))).collect()
+    let find = |name: &String| {
+        let known = || TABLE.iter().map(|p| p.name).collect::<Vec<_>>().join(", ");
+        let found = TABLE.iter().find(|peer| peer.name == name);
+        found.ok_or_else(|| format!("no peer is called {name:?}; there are {}", known()))
+    };
+    names.iter().map(find).collect()
 }
 
-fn report(path: &Path, subject: &Subject, bench: &Bench) -> Outcome {
-    let (compile, times) = (subject.compile_time(bench)?, subject.times(bench)?);
-    let name = paths::stem(path);
-    let ms = 1e3 * times.ours;
-    println!("{name:28} {ms:>10.3} {compile:>12.2} {:>16.2}", times.ratio());
-    Ok(())
+/// A folder of this task that is empty.
+fn scratch(name: &str) -> Outcome<PathBuf> {
+    paths::scratch(&format!("bench/{name}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chosen;
+
+    #[test]
+    fn peers_are_chosen_by_name() {
+        let names = |names: &[&str]| {
+            let owned: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
+            chosen(&owned).map(|peers| peers.iter().map(|p| p.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names(&["ncnn"]), Ok(vec!["ncnn"]));
+        assert!(names(&[]).expect("all").len() > 3);
+        assert!(names(&["caffe"]).expect_err("unknown").contains("openvino"));
+    }
 }

@@ -2,6 +2,7 @@
 //! compares with ONNX Runtime.
 
 pub(crate) mod check;
+pub(crate) mod line;
 pub(crate) mod oracle;
 pub(crate) mod table;
 

@@ -39,8 +39,13 @@ pub(crate) fn reference(model: &Path, args: &[String], folder: &Path) -> Outcome
 /// Compares the outputs in `folder/name` with those expected: the largest error as a part of the
 /// largest expected value.
 pub(crate) fn compare(folder: &Path, meta: &str, name: &str) -> Outcome<f64> {
+    compare_within(folder, meta, name, "1")
+}
+
+/// As `compare`, with so many times the tolerance.
+pub(crate) fn compare_within(folder: &Path, meta: &str, name: &str, times: &str) -> Outcome<f64> {
     let script = paths::file("tests/python/compare.py");
-    let args = [text(&script), text(folder), meta, name];
+    let args = [text(&script), text(folder), meta, name, times];
     let comparison: Comparison = parse(&capture(&mut command(paths::python(), args))?)?;
     comparison.why.map_or(Ok(comparison.error), Err)
 }

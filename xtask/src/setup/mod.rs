@@ -7,12 +7,13 @@ mod package;
 mod python;
 
 pub(crate) use package::{CIFAR, MODELS, Pinned};
+pub(crate) use python::PEERS;
 
 use crate::Outcome;
 
 /// Installs everything that is missing.
 pub(crate) fn run() -> Outcome {
     apt::install()?;
-    python::install()?;
+    python::ORACLES.install()?;
     package::fetch_all()
 }

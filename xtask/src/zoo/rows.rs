@@ -1,5 +1,6 @@
 //! The models: one line of `tests/zoo/models.txt` each, and those of a folder.
 
+use crate::models::line::{Line, parse};
 use crate::models::{Model, in_folder};
 use crate::setup::archive;
 use crate::{Outcome, paths};
@@ -11,20 +12,11 @@ const TABLE: &str = "tests/zoo/models.txt";
 /// The archive that stands for the folder of `--dir`.
 const FOLDER: &str = "dir";
 
-/// A line of the table.
-#[derive(Debug, PartialEq, Eq)]
-struct Line<'a> {
-    name: &'a str,
-    archive: &'a str,
-    path: &'a str,
-    args: Vec<String>,
-}
-
 /// The models of the table and of the folder whose names contain `filter`. A file of the folder
 /// has the name and the arguments of its line, if there is one.
 pub(super) fn models(folder: Option<&Path>, filter: &str) -> Outcome<Vec<Model>> {
     let text = fs::read_to_string(paths::file(TABLE)).map_err(|e| format!("{TABLE}: {e}"))?;
-    let lines = parse(&text)?;
+    let lines = parse(TABLE, &text)?;
     let mut models = Vec::new();
     for line in &lines {
         if line.archive != FOLDER && line.name.contains(filter) {
@@ -46,34 +38,20 @@ fn describe(model: Model, lines: &[Line<'_>]) -> Model {
     }
 }
 
-fn parse(text: &str) -> Outcome<Vec<Line<'_>>> {
-    text.lines().filter(|line| !line.starts_with('#')).map(line).collect()
-}
-
-fn line(text: &str) -> Outcome<Line<'_>> {
-    let mut words = text.split_whitespace();
-    let (name, origin) = (words.next(), words.next().and_then(|origin| origin.split_once(':')));
-    match (name, origin) {
-        (Some(name), Some((archive, path))) => {
-            Ok(Line { name, archive, path, args: words.map(str::to_owned).collect() })
-        }
-        _ => Err(format!("{TABLE}: no name and origin in {text:?}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{describe, parse};
+    use super::describe;
     use crate::models::Model;
+    use crate::models::line::parse;
 
     #[test]
     fn a_file_gets_the_arguments_of_its_line() {
-        let lines = parse("# note\na  dir:b.onnx  --low 1\nc pip:d/e.onnx\n").expect("two lines");
+        let lines =
+            parse("a table", "a  dir:b.onnx  --low 1\nc pip:d/e.onnx\n").expect("two lines");
         let file =
             |name: &str| Model { name: name.to_owned(), path: "/b.onnx".into(), args: Vec::new() };
         let known = describe(file("b"), &lines);
         assert_eq!((known.name.as_str(), known.args.len()), ("a", 2));
         assert_eq!(describe(file("e"), &lines).name, "e");
-        assert!(parse("alone").is_err());
     }
 }

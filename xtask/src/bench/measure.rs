@@ -1,0 +1,159 @@
+//! Processes that are measured: how they run and what they print.
+
+use super::Args;
+use super::results::{Entry, Speed};
+use super::subject::{Contender, OURS, Subject, last_line};
+use crate::Outcome;
+use crate::command::{capture, command, quiet};
+use crate::models::oracle;
+use serde::Deserialize;
+use std::process::Command;
+
+/// How everything is measured.
+pub(super) struct Pace {
+    pub(super) rounds: usize,
+    pub(super) runs: usize,
+    pub(super) seconds: f64,
+    processors: Vec<usize>,
+    /// Whether the system lets processes run before all others.
+    pub(super) is_realtime: bool,
+}
+
+/// Real time for one thread: nothing else runs on its processor while it can. Several threads would
+/// stand in each other's way, as some runtimes let them wait for each other without sleeping.
+const REALTIME: [&str; 3] = ["chrt", "-r", "1"];
+
+/// No process takes this long; one that waits for itself on one processor never ends.
+const SECONDS_AT_MOST: &str = "300";
+
+/// How many times the tolerance of compiled models the peers may be off: some multiply fewer times
+/// by transforming convolutions, which rounds more.
+const TOLERANCE_OF_PEERS: &str = "10";
+
+/// What an adapter prints at last.
+#[derive(Deserialize)]
+struct Timed {
+    seconds: f64,
+}
+
+impl Pace {
+    pub(super) fn new(args: &Args) -> Outcome<Pace> {
+        let most = args.threads.iter().copied().max().unwrap_or(1);
+        if args.processors.len() < most {
+            return Err(format!("{most} threads need as many --processors"));
+        }
+        let [program, rest @ ..] = REALTIME;
+        Ok(Pace {
+            rounds: args.rounds.max(1),
+            runs: args.runs.max(1),
+            seconds: args.seconds,
+            processors: args.processors.clone(),
+            is_realtime: quiet(command(program, rest).arg("true")).is_ok(),
+        })
+    }
+
+    /// The start of a command on so many processors.
+    pub(super) fn command(&self, threads: usize) -> Command {
+        let pinned = list(&self.processors[..threads]);
+        let realtime: &[&str] = if self.is_realtime && threads == 1 { &REALTIME } else { &[] };
+        let words = [&["timeout", SECONDS_AT_MOST], realtime, &["taskset", "-c", &pinned]].concat();
+        command(words[0], &words[1..])
+    }
+}
+
+impl Contender {
+    /// The command that runs a model so often; `None` when the contender cannot.
+    pub(super) fn command(
+        &self,
+        subject: &Subject,
+        pace: &Pace,
+        runs: usize,
+        threads: usize,
+    ) -> Outcome<Command> {
+        let words = self.words.as_ref().map_err(Clone::clone)?;
+        let mut command = pace.command(threads);
+        command.args(words).arg(subject.folder.join("in")).arg(subject.folder.join(self.name));
+        command.arg(&subject.meta).arg(runs.to_string());
+        command.arg(pace.seconds.to_string()).arg(threads.to_string());
+        Ok(command)
+    }
+
+    /// The median seconds of one process.
+    fn seconds(&self, subject: &Subject, pace: &Pace, threads: usize) -> Outcome<f64> {
+        let printed = capture(&mut self.command(subject, pace, pace.runs, threads)?)?;
+        Ok(oracle::parse::<Timed>(last_line(&printed))?.seconds)
+    }
+}
+
+/// Every contender's median, taking turns; what fails once is left out.
+pub(super) fn speed(subject: &Subject, pace: &Pace, threads: usize) -> Outcome<Speed> {
+    let able = subject.contenders.iter().filter(|c| c.most_threads >= threads);
+    let mut samples: Vec<(&Contender, Outcome<Vec<f64>>)> =
+        able.map(|contender| (contender, Ok(Vec::new()))).collect();
+    for _ in 0..pace.rounds {
+        for (contender, times) in &mut samples {
+            let Ok(so_far) = times else { continue };
+            match contender.seconds(subject, pace, threads) {
+                Ok(seconds) => so_far.push(seconds),
+                Err(why) => *times = Err(why),
+            }
+        }
+    }
+    let entries = samples.into_iter().map(|(contender, times)| {
+        let checked = times.and_then(|times| Ok((median(times), check(subject, contender.name)?)));
+        Entry::new(contender.name, checked.map_err(|why| last_line(&why).to_owned()))
+    });
+    let speed = Speed {
+        model: subject.name.clone(),
+        threads,
+        macs: subject.macs,
+        compile_seconds: subject.compile_seconds,
+        entries: entries.collect(),
+    };
+    match &speed.entries[0].why {
+        Some(why) => Err(format!("{}: {why}", subject.name)),
+        None => Ok(speed),
+    }
+}
+
+/// The error of the outputs that a contender has written.
+fn check(subject: &Subject, name: &str) -> Outcome<f64> {
+    let times = if name == OURS { "1" } else { TOLERANCE_OF_PEERS };
+    oracle::compare_within(&subject.folder, &subject.meta, name, times)
+        .map_err(|why| format!("the result is wrong: {why}"))
+}
+
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+fn list(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pace, median};
+
+    #[test]
+    fn medians_ignore_outliers() {
+        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
+    }
+
+    #[test]
+    fn processes_are_pinned_to_as_many_processors_as_threads() {
+        let mut pace = Pace {
+            rounds: 1,
+            runs: 1,
+            seconds: 0.0,
+            processors: vec![3, 1, 2],
+            is_realtime: false,
+        };
+        let words = |pace: &Pace, threads| format!("{:?}", pace.command(threads));
+        assert!(words(&pace, 2).ends_with("\"taskset\" \"-c\" \"3,1\""));
+        pace.is_realtime = true;
+        assert!(words(&pace, 1).contains("\"chrt\" \"-r\""));
+        assert!(!words(&pace, 2).contains("\"chrt\""));
+    }
+}

@@ -1,0 +1,105 @@
+//! How long a new process takes to its first output, and the memory that it needs until then.
+//!
+//! Both are beyond those of a process of the same kind that does nothing: a C program, or an
+//! interpreter with NumPy.
+
+use super::measure::{Pace, median};
+use super::results::{Footprint, Start};
+use super::subject::{Contender, Subject, Toolchain, last_line};
+use crate::models::oracle;
+use crate::setup::PEERS;
+use crate::{Outcome, paths};
+use serde::Deserialize;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// What an adapter prints after the first output.
+#[derive(Deserialize)]
+struct First {
+    memory: f64,
+}
+
+/// Every contender's first output on one thread, taking turns.
+pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outcome<Start> {
+    let mut samples: Vec<(&Contender, Outcome<Vec<[f64; 2]>>)> =
+        subject.contenders.iter().map(|c| (c, Ok(Vec::new()))).collect();
+    for _ in 0..pace.rounds {
+        let nothing = [first(&mut empty_c(tools, pace))?, first(&mut empty_python(pace))?];
+        for (contender, values) in &mut samples {
+            let Ok(so_far) = values else { continue };
+            let empty = nothing[usize::from(contender.is_python)];
+            match beyond(contender, subject, pace, empty) {
+                Ok(value) => so_far.push(value),
+                Err(why) => *values = Err(last_line(&why).to_owned()),
+            }
+        }
+    }
+    let entries = samples.into_iter().map(|(contender, values)| {
+        let column = |values: &[[f64; 2]], n: usize| median(values.iter().map(|v| v[n]).collect());
+        Footprint {
+            name: contender.name,
+            seconds: values.as_deref().ok().map(|v| column(v, 0)),
+            bytes: values.as_deref().ok().map(|v| column(v, 1)),
+        }
+    });
+    Ok(Start { model: subject.name.clone(), entries: entries.collect() })
+}
+
+/// Seconds and bytes of a contender's first output, less those of an empty process.
+fn beyond(
+    contender: &Contender,
+    subject: &Subject,
+    pace: &Pace,
+    empty: [f64; 2],
+) -> Outcome<[f64; 2]> {
+    let mut command = contender.command(subject, pace, 0, 1)?;
+    let [seconds, bytes] = first(&mut command)?;
+    Ok([(seconds - empty[0]).max(0.0), (bytes - empty[1]).max(0.0)])
+}
+
+fn empty_c(tools: &Toolchain, pace: &Pace) -> Command {
+    let mut command = pace.command(1);
+    command.arg(&tools.empty);
+    command
+}
+
+fn empty_python(pace: &Pace) -> Command {
+    let mut command = pace.command(1);
+    command.arg(PEERS.python()).arg("-B").arg(paths::file("benches/peers/common.py"));
+    command
+}
+
+/// Seconds until a program prints its first line, and the memory that the line tells of.
+fn first(command: &mut Command) -> Outcome<[f64; 2]> {
+    let start = Instant::now();
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| format!("cannot start {command:?}: {e}"))?;
+    let mut line = String::new();
+    let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe"));
+    let read = lines.read_line(&mut line);
+    let seconds = start.elapsed().as_secs_f64();
+    let status = child.wait().map_err(|e| e.to_string())?;
+    read.map_err(|e| e.to_string())?;
+    if !status.success() {
+        return Err(format!("the first run fails: {status}"));
+    }
+    Ok([seconds, oracle::parse::<First>(line.trim())?.memory])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first;
+    use crate::command::command;
+
+    #[test]
+    fn the_first_line_counts() {
+        let script = "echo '{\"memory\": 7}'; echo more";
+        let [seconds, bytes] = first(&mut command("sh", ["-c", script])).expect("a line");
+        assert!(seconds > 0.0 && bytes == 7.0);
+        assert!(first(&mut command("false", [""; 0])).is_err());
+    }
+}
