@@ -264,7 +264,8 @@ pub fn reordering(options: &Options) -> Class {
     }
 }
 
-/// The target as the lowering of sums may see it: strict float does not fuse their products.
+/// The target as the lowering of sums may see it: strict float does not fuse their products, and
+/// keeps their first term.
 fn contracting(target: &Target, options: &Options) -> Target {
     Target { fma: target.fma && options.float_mode == FloatMode::Relaxed, ..target.clone() }
 }

@@ -10,6 +10,7 @@ mod pack;
 mod read;
 mod reduce;
 mod rows;
+mod seed;
 mod segment;
 
 use crate::library;

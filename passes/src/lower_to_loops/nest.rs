@@ -1,6 +1,7 @@
 //! The loops over the tiles of the parallel axes, and the points inside one tile.
 
 use super::read::Cache;
+use super::seed::{Seed, seed};
 use super::segment::{Segment, segments};
 use super::{Cx, expr, lanes, read, reduce, rows};
 use cranelift_entity::SecondaryMap;
@@ -8,6 +9,7 @@ use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{IndexId, ValueId};
+use edgecc_ir::scalar::ScalarExpr;
 use smallvec::SmallVec;
 
 /// Where the lowering is: the first point of the current tile along each bound axis.
@@ -131,6 +133,7 @@ fn each_value(
 ) {
     let mut cache = Cache::default();
     if cx.stage.reduce.is_some() {
+        let first = if cx.reduced_lanes().is_none() { seed(cx) } else { None };
         let (points, sums, cx) = match cx.reduced_lanes() {
             Some(along) => {
                 let points = points(&cx.one_lane(), env);
@@ -139,12 +142,14 @@ fn each_value(
             }
             None => {
                 let points = points(cx, env);
-                let sums = reduce::reduce(b, &mut cache, cx, env, &points);
+                let init = initial(b, &mut cache, cx, env, &points, first.as_ref());
+                let sums = reduce::reduce(b, &mut cache, cx, env, &points, init);
                 (points, sums, cx)
             }
         };
+        let epilogue = first.as_ref().map_or(&cx.stage.epilogue, |seed| &seed.epilogue);
         for (point, sum) in points.iter().zip(sums) {
-            let value = finish(b, &mut cache, cx, env, point, sum);
+            let value = finish(b, &mut cache, cx, env, point, (sum, epilogue));
             then(b, point, value);
         }
     } else {
@@ -156,6 +161,23 @@ fn each_value(
     }
 }
 
+/// What the reduction of each point starts at.
+fn initial(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+    seed: Option<&Seed<'_>>,
+) -> Vec<ValueId> {
+    let Some(Seed { read, .. }) = seed else {
+        let init = b.constant(reduce::reduction(cx).init, cx.lanes());
+        return vec![init; points.len()];
+    };
+    let read = std::slice::from_ref(*read);
+    points.iter().map(|point| read::read_all(b, cache, cx, env, point, read)[0]).collect()
+}
+
 /// The epilogue of a reduced value.
 fn finish(
     b: &mut LoopBuilder,
@@ -163,11 +185,11 @@ fn finish(
     cx: &Cx<'_>,
     env: &Env,
     point: &Point,
-    sum: ValueId,
+    (sum, epilogue): (ValueId, &ScalarExpr),
 ) -> ValueId {
     let mut args = vec![sum];
     args.extend(read::read_all(b, cache, cx, env, point, &cx.stage.epilogue_reads));
-    expr::emit(b, &cx.stage.epilogue, &args, cx.lanes())
+    expr::emit(b, epilogue, &args, cx.lanes())
 }
 
 fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {

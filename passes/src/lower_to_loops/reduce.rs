@@ -15,17 +15,17 @@ use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
 
-/// The reduced value of each point.
+/// The reduced value of each point, starting at `init`.
 pub(super) fn reduce(
     b: &mut LoopBuilder,
     cache: &mut Cache,
     cx: &Cx<'_>,
     env: &Env,
     points: &[Point],
+    init: Vec<ValueId>,
 ) -> Vec<ValueId> {
-    let init = b.constant(reduction(cx).init, cx.lanes());
     let axes: Vec<AxisId> = cx.kernel.reduce_axes(cx.stage).collect();
-    nest(b, cache, cx, env, points, &axes, vec![init; points.len()])
+    nest(b, cache, cx, env, points, &axes, init)
 }
 
 /// The stage's reduction.

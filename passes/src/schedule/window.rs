@@ -3,22 +3,91 @@
 //!
 //! Each accumulator is a vector of neighbouring channels. Where the window slides along a row, a
 //! tile of neighbouring outputs shares the loads of overlapping taps, which needs the taps along
-//! the row unrolled. Otherwise several vectors of channels hide the latency of the addition.
+//! the row unrolled. If the weights of all taps fit the registers, all taps are unrolled and all
+//! borders peeled, so that the weights stay in registers along the row. Otherwise several vectors
+//! of channels hide the latency of the addition.
 
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{AxisId, Index, Kernel, Stage};
+use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Stage};
 use edgecc_ir::target::Target;
 
 /// Taps up to this extent are unrolled.
 const SHORT: usize = 7;
+/// Taps of the whole window up to this number are unrolled.
+const FEW: usize = 16;
 /// Vectors of channels in a tile that shares no loads.
 const VECTORS: u32 = 4;
+/// Registers for what the epilogue needs.
+const EPILOGUE: usize = 3;
+/// The most outputs of a tile whose weights stay in registers.
+const LONGEST: usize = 9;
+/// Instructions of a tile beside its loads and multiply-adds.
+const ENTRY: usize = 5;
+/// Bytes that a cache moves at once.
+const LINE: usize = 64;
 
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let [stage] = kernel.stages.as_slice() else { return None };
     stage.reduce.as_ref()?;
     let (vector, lanes) = facts::vector_axis(kernel, stage, target)?;
+    let mut schedule = resident(kernel, stage, (vector, lanes), target)
+        .or_else(|| streaming(kernel, stage, (vector, lanes), target))?;
+    let packed = stage
+        .reads
+        .iter()
+        .filter(|r| facts::is_const(kernel, r) && facts::follows(kernel, r, vector));
+    let block = schedule.tile_of(vector);
+    schedule.pack = packed.map(|r| Pack { operand: r.operand, axis: vector, block }).collect();
+    schedule.vector = vec![(vector, lanes)];
+    Some(schedule)
+}
+
+/// The weights of all taps stay in registers while the tile moves along the row.
+fn resident(
+    kernel: &Kernel,
+    stage: &Stage,
+    (vector, lanes): (AxisId, u32),
+    target: &Target,
+) -> Option<Schedule> {
+    let tap = facts::innermost_reduce(kernel, stage)?;
+    let row = sliding_row(kernel, stage, vector, tap)?;
+    let taps = facts::reduce_points(kernel, stage);
+    let is_weight = |r: &&Access| facts::is_const(kernel, r) && facts::follows(kernel, r, vector);
+    let weights = taps * stage.reads.iter().filter(is_weight).count();
+    let slide = Slide::of(kernel, stage, row, tap)?;
+    let held = weights + slide.overlap() + EPILOGUE;
+    let longest = (target.vector_regs as usize).checked_sub(held)? / 2;
+    if taps > FEW || longest < 2 {
+        return None;
+    }
+    let others = facts::other_parallel(kernel, stage, vector);
+    let padded = |&a: &AxisId| facts::is_padded_along(stage, a);
+    let border = if padded(&row) { slide.overlap() } else { 0 };
+    let points = slide.best_tile(kernel.extent(row) - border.min(kernel.extent(row) - 1), longest);
+    let outside: Vec<AxisId> = others.iter().copied().filter(|&a| a != row).collect();
+    let image: usize = others.iter().map(|&a| kernel.extent(a)).product();
+    // The vectors of a line are computed after each other while the line stays in the cache.
+    let order = match image * slide.step as usize * LINE <= target.l1_bytes / 2 {
+        true => [vector].into_iter().chain(outside).chain([row]).collect(),
+        false => outside.into_iter().chain([vector, row]).collect(),
+    };
+    Some(Schedule {
+        tile: vec![(row, points as u32), (vector, lanes)],
+        order,
+        unroll: kernel.reduce_axes(stage).map(|a| (a, kernel.extent(a) as u32)).collect(),
+        peel: others.into_iter().filter(padded).collect(),
+        ..Schedule::default()
+    })
+}
+
+/// Weights are loaded for each tile.
+fn streaming(
+    kernel: &Kernel,
+    stage: &Stage,
+    (vector, lanes): (AxisId, u32),
+    target: &Target,
+) -> Option<Schedule> {
     let tap = facts::innermost_reduce(kernel, stage);
     let row = tap.and_then(|tap| sliding_row(kernel, stage, vector, tap));
     let (rows, vectors) = match row {
@@ -26,21 +95,58 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         None => (1, VECTORS),
     };
     let vectors = vectors.min(kernel.extent(vector).div_ceil(lanes as usize) as u32);
-    let block = vectors * lanes;
     let short = |&a: &AxisId| row.is_some() && Some(a) == tap && kernel.extent(a) <= SHORT;
-    let packed = stage
-        .reads
-        .iter()
-        .filter(|r| facts::is_const(kernel, r) && facts::follows(kernel, r, vector));
-    let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
-    schedule.tile = row.map(|r| (r, rows)).into_iter().chain([(vector, block)]).collect();
-    schedule.order =
-        [vector].into_iter().chain(facts::other_parallel(kernel, stage, vector)).collect();
-    schedule.unroll = tap.filter(short).map(|a| (a, kernel.extent(a) as u32)).into_iter().collect();
-    schedule.peel =
-        row.filter(|&a| rows > 1 && facts::is_padded_along(stage, a)).into_iter().collect();
-    schedule.pack = packed.map(|r| Pack { operand: r.operand, axis: vector, block }).collect();
-    Some(schedule)
+    Some(Schedule {
+        tile: row.map(|r| (r, rows)).into_iter().chain([(vector, vectors * lanes)]).collect(),
+        order: [vector].into_iter().chain(facts::other_parallel(kernel, stage, vector)).collect(),
+        unroll: tap.filter(short).map(|a| (a, kernel.extent(a) as u32)).into_iter().collect(),
+        peel: row.filter(|&a| rows > 1 && facts::is_padded_along(stage, a)).into_iter().collect(),
+        ..Schedule::default()
+    })
+}
+
+/// How a window slides along a row.
+struct Slide {
+    /// Taps of the whole window, and those along the row.
+    taps: usize,
+    along: usize,
+    /// Distance of neighbouring outputs and of neighbouring taps, in elements of the row.
+    step: i64,
+    dilation: i64,
+}
+
+impl Slide {
+    fn of(kernel: &Kernel, stage: &Stage, row: AxisId, tap: AxisId) -> Option<Slide> {
+        let mut dims = stage.reads.iter().flat_map(|r| &r.index).filter_map(Index::affine);
+        let dim = dims.find(|i| i.coefficient(row) > 0 && i.coefficient(tap) > 0)?;
+        Some(Slide {
+            taps: facts::reduce_points(kernel, stage),
+            along: kernel.extent(tap),
+            step: dim.coefficient(row),
+            dilation: dim.coefficient(tap),
+        })
+    }
+
+    /// Outputs by which a window reaches into that of others.
+    fn overlap(&self) -> usize {
+        ((self.along as i64 - 1) * self.dilation / self.step) as usize
+    }
+
+    /// The tile of up to `longest` outputs with the fewest instructions for `extent` of them.
+    fn best_tile(&self, extent: usize, longest: usize) -> usize {
+        let cost = |&points: &usize| {
+            let (full, rest) = (extent / points, extent % points);
+            full * self.instructions(points) + if rest > 0 { self.instructions(rest) } else { 0 }
+        };
+        (1..=longest.min(LONGEST).min(extent)).min_by_key(cost).unwrap_or(1)
+    }
+
+    fn instructions(&self, points: usize) -> usize {
+        let (step, dilation) = (self.step as usize, self.dilation as usize);
+        let span = step * (points - 1) + dilation * (self.along - 1) + 1;
+        let lines = self.taps / self.along;
+        lines * span.min(points * self.along) + self.taps * points + ENTRY
+    }
 }
 
 /// The parallel axis along which neighbouring outputs read overlapping inputs: some dimension of a

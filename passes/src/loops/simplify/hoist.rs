@@ -1,28 +1,47 @@
-//! Moves invariant values and indices in front of innermost loops.
+//! Moves invariant values and indices in front of loops.
 //!
-//! A loop around other loops keeps its values: in front of it they would occupy registers during
-//! the inner loops. For the same reason only the first few values of a loop move: the others stay
-//! beside their uses, where a load costs less than a spill. Loops run at least once (L1) and read
-//! parameters are never stored to, so their loads may move as well.
+//! Values that move occupy registers during the whole loop, so the caller limits their number: the
+//! others stay beside their uses, where a load costs less than a spill. Loops run at least once (L1)
+//! and read parameters are never stored to, so their loads may move as well.
 
 use edgecc_ir::loops::walk::{each_index_used, inner_block, inner_block_mut, operands};
 use edgecc_ir::loops::{Block, Carried, IndexId, LoopFn, Stmt, ValueId};
 use std::collections::BTreeSet;
 
-/// Moves up to `limit` values in front of each innermost loop.
-pub(super) fn hoist(func: &mut LoopFn, limit: usize) {
+/// Moves values in front of loops, of each as many as `limit` says of the statement.
+pub(super) fn hoist(func: &mut LoopFn, limit: impl Fn(&LoopFn, &Stmt) -> usize) {
     let body = std::mem::take(&mut func.body);
-    func.body = block(func, body, limit);
+    func.body = block(func, body, &limit);
 }
 
-fn block(func: &LoopFn, stmts: Block, limit: usize) -> Block {
+/// Loops that are nested in a statement, itself included.
+pub(super) fn height(stmt: &Stmt) -> usize {
+    let inner = inner_block(stmt).map_or(0, |block| block.iter().map(height).max().unwrap_or(0));
+    inner + usize::from(matches!(stmt, Stmt::For { .. }))
+}
+
+/// The values that could move in front of a loop; of other statements none.
+pub(super) fn invariants(func: &LoopFn, stmt: &Stmt) -> BTreeSet<ValueId> {
+    let Stmt::For { index, carried, body } = stmt else { return BTreeSet::new() };
+    let mut inside = Inside::of(*index, carried, body);
+    let before = inside.values.clone();
+    for stmt in body {
+        if inside.is_invariant(func, stmt) {
+            inside.leave(stmt);
+        }
+    }
+    before.difference(&inside.values).copied().collect()
+}
+
+fn block(func: &LoopFn, stmts: Block, limit: &impl Fn(&LoopFn, &Stmt) -> usize) -> Block {
     let mut out = Block::with_capacity(stmts.len());
     for mut stmt in stmts {
         if let Some(inner) = inner_block_mut(&mut stmt) {
             *inner = block(func, std::mem::take(inner), limit);
         }
+        let limit = limit(func, &stmt);
         if let Stmt::For { index, carried, body } = &mut stmt
-            && !contains_loop(body)
+            && limit > 0
         {
             let mut inside = Inside::of(*index, carried, body);
             let (invariant, rest) = std::mem::take(body).into_iter().partition(|stmt| {
@@ -38,12 +57,6 @@ fn block(func: &LoopFn, stmts: Block, limit: usize) -> Block {
         out.push(stmt);
     }
     out
-}
-
-fn contains_loop(block: &Block) -> bool {
-    block.iter().any(|stmt| {
-        matches!(stmt, Stmt::For { .. }) || inner_block(stmt).is_some_and(contains_loop)
-    })
 }
 
 /// What a loop's body defines.

@@ -1,24 +1,51 @@
-//! Less work for the same stores: invariant values leave innermost loops, equal values of a block
-//! become one, dead values disappear.
+//! Less work for the same stores: invariant values leave loops, equal values of a block become one,
+//! dead values disappear.
 
 mod cse;
 mod dead;
 mod hoist;
+mod pressure;
 
-use edgecc_ir::loops::LoopFn;
+use edgecc_ir::loops::{LoopFn, Stmt};
 use edgecc_ir::target::Target;
+use std::collections::BTreeSet;
 
-/// Invariant values may take one in so many registers.
+/// Where operands may be memory, invariant values may take one in so many registers.
 const HOISTED_SHARE: usize = 4;
+/// Registers that nothing invariant takes.
+const SPARE: usize = 1;
 
 /// The simplified function; its values are numbered in the order of their definitions.
 #[must_use]
 pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
     cse::share_equal_values(&mut func, target);
-    hoist::hoist(&mut func, target.vector_regs as usize / HOISTED_SHARE);
-    cse::share_equal_values(&mut func, target);
+    match target.fma_by_lane {
+        true => hoist_everywhere(&mut func, target),
+        false => {
+            let limit = target.vector_regs as usize / HOISTED_SHARE;
+            // In front of outer loops values would occupy registers during the inner ones.
+            let innermost = |_: &LoopFn, s: &Stmt| if hoist::height(s) == 1 { limit } else { 0 };
+            hoist::hoist(&mut func, innermost);
+            cse::share_equal_values(&mut func, target);
+        }
+    }
     dead::remove_dead_values(&mut func);
     func
+}
+
+/// Moves values out of the innermost loops, then out of those around them, while registers are free.
+fn hoist_everywhere(func: &mut LoopFn, target: &Target) {
+    let heights = func.body.iter().map(hoist::height).max().unwrap_or(0);
+    for height in 1..=heights {
+        let free = |func: &LoopFn, stmt: &Stmt| {
+            let moving = hoist::invariants(func, stmt);
+            let one = std::slice::from_ref(stmt);
+            let others = pressure::peak(func, one, &moving, &mut BTreeSet::new());
+            (target.vector_regs as usize).saturating_sub(others + SPARE)
+        };
+        hoist::hoist(func, |f, s| if hoist::height(s) == height { free(f, s) } else { 0 });
+        cse::share_equal_values(func, target);
+    }
 }
 
 #[cfg(test)]
@@ -60,9 +87,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn constants_and_invariant_loads_leave_the_innermost_loop_only() {
-        let func = simplified(Arch::Aarch64, |b, x, y| {
+    /// `y[j] = 1 + x[i]` for each `i` and `j`.
+    fn nested(arch: Arch) -> LoopFn {
+        simplified(arch, |b, x, y| {
             b.for_each(8, |b, i| {
                 b.for_each(8, |b, j| {
                     let one = b.constant(Scalar::f32(1.0), 1);
@@ -71,9 +98,23 @@ mod tests {
                     b.store(y, vec![Affine::var(j)], sum, 1);
                 });
             });
-        });
+        })
+    }
+
+    #[test]
+    fn constants_and_invariant_loads_leave_the_innermost_loop() {
+        let func = nested(Arch::X86_64);
         let [Stmt::For { body, .. }] = func.body.as_slice() else { panic!("one loop: {func:?}") };
         assert_eq!(body.len(), 4, "{body:?}");
+    }
+
+    #[test]
+    fn by_lane_constants_leave_all_loops() {
+        let func = nested(Arch::Aarch64);
+        let [Stmt::Let { .. }, Stmt::For { body, .. }] = func.body.as_slice() else {
+            panic!("a constant, a loop: {func:?}")
+        };
+        assert_eq!(body.len(), 3, "{body:?}");
     }
 
     #[test]

@@ -1,0 +1,110 @@
+//! Sums that start at a term of the epilogue instead of at zero: the bias of a convolution costs
+//! nothing then. Like contraction, this changes the order of a sum.
+
+use super::Cx;
+use super::reduce::reduction;
+use edgecc_ir::kernel::{Access, Outside};
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::types::ElemType;
+
+/// The first term of a sum, and the epilogue without it.
+pub(super) struct Seed<'k> {
+    /// What is read.
+    pub(super) read: &'k Access,
+    /// The rest of the epilogue, of the same parameters.
+    pub(super) epilogue: ScalarExpr,
+}
+
+/// The seed of a stage that may have one: a sum of floats to which the epilogue adds a read first.
+pub(super) fn seed<'k>(cx: &Cx<'k>) -> Option<Seed<'k>> {
+    let (reduce, stage) = (reduction(cx), cx.stage);
+    let starts_at_zero = ScalarFn::Add.identity(ElemType::F32) == Some(reduce.init);
+    if !cx.target.fma || reduce.func != ScalarFn::Add || !starts_at_zero {
+        return None;
+    }
+    let (sum, param) = first_term(stage.epilogue.nodes())?;
+    let read = stage.epilogue_reads.get(param.checked_sub(1)? as usize)?;
+    let elem = cx.kernel.operands[read.operand].ty.elem;
+    let epilogue = without(&stage.epilogue, sum);
+    let fits = elem == ElemType::F32 && read.outside == Outside::Never;
+    fits.then_some(Seed { read, epilogue })
+}
+
+/// The node that adds a parameter to parameter 0, if that is the only use of parameter 0.
+fn first_term(nodes: &[ScalarNode]) -> Option<(NodeId, u32)> {
+    let reduced = nodes.iter().position(|n| *n == ScalarNode::Param(0))? as NodeId;
+    let uses = |node: &ScalarNode| match node {
+        ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+        ScalarNode::Cast(_, arg) => *arg == reduced,
+        ScalarNode::Call(_, args) => args.contains(&reduced),
+    };
+    let mut users = nodes.iter().enumerate().filter(|(_, node)| uses(node));
+    let (Some((at, ScalarNode::Call(ScalarFn::Add, args))), None) = (users.next(), users.next())
+    else {
+        return None;
+    };
+    let term = args.iter().find(|&&arg| arg != reduced)?;
+    match nodes[*term as usize] {
+        ScalarNode::Param(param) => Some((at as NodeId, param)),
+        ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
+    }
+}
+
+/// The expression with parameter 0 instead of a node.
+fn without(expr: &ScalarExpr, replaced: NodeId) -> ScalarExpr {
+    ScalarExpr::build(expr.params(), |b| {
+        let mut ids: Vec<NodeId> = Vec::new();
+        for (at, node) in expr.nodes().iter().enumerate() {
+            let id = if at as NodeId == replaced { b.param(0) } else { copy(b, node, &ids) };
+            ids.push(id);
+        }
+        ids[expr.root() as usize]
+    })
+}
+
+fn copy(b: &mut ExprBuilder, node: &ScalarNode, ids: &[NodeId]) -> NodeId {
+    match node {
+        ScalarNode::Param(p) => b.param(*p),
+        ScalarNode::Const(value) => b.constant(*value),
+        ScalarNode::Cast(to, arg) => b.cast(*to, ids[*arg as usize]),
+        ScalarNode::Call(func, args) => {
+            let args: Vec<NodeId> = args.iter().map(|&a| ids[a as usize]).collect();
+            b.call(*func, &args)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{first_term, without};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
+
+    #[test]
+    fn the_first_addend_leaves_the_epilogue() {
+        let biased = ScalarExpr::build(3, |b| {
+            let [acc, bias, residual] = [0, 1, 2].map(|p| b.param(p));
+            let sum = b.call(ScalarFn::Add, &[acc, bias]);
+            b.call(ScalarFn::Add, &[sum, residual])
+        });
+        let (sum, param) = first_term(biased.nodes()).expect("a bias");
+        let rest = ScalarExpr::build(3, |b| {
+            let [acc, residual] = [0, 2].map(|p| b.param(p));
+            b.call(ScalarFn::Add, &[acc, residual])
+        });
+        assert_eq!((param, without(&biased, sum)), (1, rest));
+    }
+
+    #[test]
+    fn sums_with_other_uses_start_at_zero() {
+        let twice = ScalarExpr::build(2, |b| {
+            let [acc, bias] = [0, 1].map(|p| b.param(p));
+            let sum = b.call(ScalarFn::Add, &[acc, bias]);
+            b.call(ScalarFn::Mul, &[sum, acc])
+        });
+        assert_eq!(first_term(twice.nodes()), None);
+        assert_eq!(first_term(ScalarExpr::call(ScalarFn::Mul).nodes()), None);
+        assert_eq!(first_term(ScalarExpr::identity().nodes()), None);
+    }
+}
