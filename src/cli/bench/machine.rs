@@ -19,9 +19,12 @@ const SUMS: usize = 12;
 const STEPS: usize = 100_000;
 const ROUNDS: usize = 50;
 
-/// Memory that no second-level cache holds, and how often it is copied.
-const COPIED_BYTES: usize = 64 << 20;
-const COPIES: usize = 5;
+/// Memory that no cache of a core holds.
+const MEMORY_BYTES: usize = 64 << 20;
+
+/// Bytes that are copied in all to measure a rate, and in how many parts; the fastest counts.
+const COPIED_BYTES: usize = 512 << 20;
+const PARTS: usize = 8;
 
 /// GFLOP/s of multiply-adds on f32 vectors of the target's width, all in registers, on one core.
 pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
@@ -38,18 +41,31 @@ pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
     Ok(2e-9 * (SUMS * STEPS) as f64 * f64::from(target.lanes(4)) / best)
 }
 
-/// GB/s of a copy, reads and writes counted.
+/// GB/s between memory and a core.
 pub(super) fn memory_gb_per_s() -> f64 {
-    let (from, mut to) = (vec![1u8; COPIED_BYTES], vec![0u8; COPIED_BYTES]);
-    let copy = || {
+    gb_per_s(MEMORY_BYTES)
+}
+
+/// GB/s between a core and its second-level cache, half of which the copied bytes fill.
+pub(super) fn cache_gb_per_s(target: &Target) -> f64 {
+    gb_per_s(target.l2_bytes / 4)
+}
+
+/// GB/s of copying so many bytes, reads and writes counted.
+fn gb_per_s(bytes: usize) -> f64 {
+    let (from, mut to) = (vec![1u8; bytes], vec![0u8; bytes]);
+    let times = (COPIED_BYTES / PARTS / bytes).max(1);
+    let part = || {
         seconds_of::<()>(|| {
-            to.copy_from_slice(black_box(&from));
-            black_box(&mut to);
+            for _ in 0..times {
+                to.copy_from_slice(black_box(&from));
+                black_box(&mut to);
+            }
             Ok(())
         })
     };
-    let times = std::iter::repeat_with(copy).take(COPIES).flatten();
-    2e-9 * COPIED_BYTES as f64 / times.fold(f64::MAX, f64::min)
+    let parts = std::iter::repeat_with(part).take(PARTS).flatten();
+    2e-9 * (times * bytes) as f64 / parts.fold(f64::MAX, f64::min)
 }
 
 /// A program that multiplies and adds in a loop without memory.

@@ -120,6 +120,7 @@ fn measure(args: &Args, compiled: &Compiled, pool: &Pool) -> Result<Measurement,
 fn profile_of(args: &Args, compiled: &Compiled, subject: &mut Subject) -> Result<Profile, Failure> {
     let machine = Machine {
         peak_gflops: machine::peak_gflops(&compiled.target)? * args.threads.get() as f64,
+        cache_gb_per_s: machine::cache_gb_per_s(&compiled.target) * args.threads.get() as f64,
         memory_gb_per_s: machine::memory_gb_per_s(),
     };
     subject.warm_up(args.warm_up)?;

@@ -15,6 +15,7 @@ pub(super) struct Profile {
 #[derive(Serialize)]
 pub(in crate::cli) struct Machine {
     pub(in crate::cli) peak_gflops: f64,
+    pub(in crate::cli) cache_gb_per_s: f64,
     pub(in crate::cli) memory_gb_per_s: f64,
 }
 

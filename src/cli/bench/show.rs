@@ -10,8 +10,9 @@ const SHOWN_LAYERS: usize = 40;
 pub(super) fn profile(profile: &Profile) -> String {
     let machine = &profile.machine;
     let mut text = format!(
-        "peak {:.1} GFLOP/s of multiply-adds in registers, copies {:.1} GB/s\n\n{KINDS}",
-        machine.peak_gflops, machine.memory_gb_per_s
+        "peak {:.1} GFLOP/s of multiply-adds in registers; copies {:.1} GB/s in the second-level \
+         cache, {:.1} GB/s in memory\n\n{KINDS}",
+        machine.peak_gflops, machine.cache_gb_per_s, machine.memory_gb_per_s
     );
     kinds(&profile.layers).iter().for_each(|kind| text += &kind.text(machine.peak_gflops));
     text += &format!("\n{LAYERS}");

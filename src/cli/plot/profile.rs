@@ -2,8 +2,8 @@
 //! roofline of the machine.
 //!
 //! The roofline (Williams, Waterman, Patterson, 2009) bounds the rate of a layer by the machine's
-//! peak and by the bytes that the layer moves, each at its own rate; a point far below its roof
-//! has time to gain.
+//! peak and by the bytes that the layer moves, from the second-level cache or from memory; a point
+//! far below its roof has time to gain.
 
 use super::{COLOURS, LETTER, LINE, escape, open};
 use crate::cli::bench::profile::{LayerTime, Machine};
@@ -38,7 +38,9 @@ pub(in crate::cli) fn svg(name: &str, machine: &Machine, rows: &[LayerTime]) -> 
     }
     let roofline = Roofline::of(machine, rows, bars + GAP);
     roofline.axes(&mut svg);
-    roofline.roof(&mut svg, machine);
+    let ways = [("cache", machine.cache_gb_per_s), ("memory", machine.memory_gb_per_s)];
+    ways.iter().for_each(|&(name, rate)| roofline.slope(&mut svg, machine.peak_gflops, name, rate));
+    roofline.ceiling(&mut svg, machine);
     rows.iter().for_each(|row| roofline.point(&mut svg, row, &kinds));
     legend(&mut svg, &kinds, bars + GAP);
     svg + "</svg>\n"
@@ -150,26 +152,34 @@ impl Roofline {
         }
     }
 
-    /// The roof that memory and the multiply-adds make.
-    fn roof(&self, svg: &mut String, machine: &Machine) {
-        let (peak, memory) = (machine.peak_gflops, machine.memory_gb_per_s);
-        let lowest = 10f64.powf(self.rate.0);
-        let (start, ridge) = (lowest / memory, peak / memory);
-        let first = start.max(10f64.powf(self.intensity.0));
-        let points = [
-            (self.x(first), self.y(first * memory)),
-            (self.x(ridge), self.y(peak)),
-            (LEFT + WIDTH, self.y(peak)),
-        ];
-        let points: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-        let label = format!("{peak:.0} GFLOP/s, {memory:.1} GB/s");
+    /// The roof that moving bytes from somewhere makes.
+    fn slope(&self, svg: &mut String, peak: f64, name: &str, gb_per_s: f64) {
+        let lowest = 10f64.powf(self.rate.0) / gb_per_s;
+        let first = lowest.max(10f64.powf(self.intensity.0));
+        let (left, right) = (self.x(first), self.x(peak / gb_per_s));
+        let (bottom, top) = (self.y(first * gb_per_s), self.y(peak));
         let _ = writeln!(
             svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"black\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{label}</text>",
-            points.join(" "),
-            LEFT + WIDTH - 6.0,
-            self.y(peak) - 5.0,
+            "<line x1=\"{left:.1}\" y1=\"{bottom:.1}\" x2=\"{right:.1}\" y2=\"{top:.1}\" \
+             stroke=\"black\"/>\n\
+             <text x=\"{:.1}\" y=\"{:.1}\">{name} {gb_per_s:.1} GB/s</text>",
+            left + 12.0,
+            bottom - 3.0,
+        );
+    }
+
+    /// The roof that the multiply-adds make, from where the cache can feed them.
+    fn ceiling(&self, svg: &mut String, machine: &Machine) {
+        let (left, right) = (self.x(machine.peak_gflops / machine.cache_gb_per_s), LEFT + WIDTH);
+        let y = self.y(machine.peak_gflops);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{left:.1}\" y1=\"{y:.1}\" x2=\"{right:.1}\" y2=\"{y:.1}\" \
+             stroke=\"black\"/>\n\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{:.0} GFLOP/s</text>",
+            right - 6.0,
+            y - 5.0,
+            machine.peak_gflops,
         );
     }
 
@@ -210,10 +220,12 @@ mod tests {
 
     #[test]
     fn each_layer_is_a_bar_and_each_product_a_point() {
-        let machine = Machine { peak_gflops: 100.0, memory_gb_per_s: 10.0 };
+        let machine = Machine { peak_gflops: 100.0, cache_gb_per_s: 50.0, memory_gb_per_s: 10.0 };
         let rows = [LayerTime::example("conv", 1000), LayerTime::example("copy", 0)];
         let text = svg("m", &machine, &rows);
         assert_eq!(text.matches("<title>").count(), 3, "{text}");
-        assert!(text.contains("100 GFLOP/s, 10.0 GB/s"), "{text}");
+        for roof in ["100 GFLOP/s", "cache 50.0 GB/s", "memory 10.0 GB/s"] {
+            assert!(text.contains(roof), "{text}");
+        }
     }
 }
