@@ -7,7 +7,7 @@ use crate::wide::code::Draft;
 use crate::wide::inst::{Base, Len, Mem, Rm};
 use crate::wide::row::{Op, Tuple, W};
 use edgecc_ir::loops::walk::{each_stmt, operands};
-use edgecc_ir::loops::{Block, Expr, Stmt, ValueId};
+use edgecc_ir::loops::{Block, Carried, Expr, Stmt, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::ElemType;
 use regalloc2::{RegClass, VReg};
@@ -39,7 +39,8 @@ pub(super) enum Literal {
 }
 
 impl Literal {
-    fn class(self) -> RegClass {
+    /// The registers that hold it.
+    pub(super) fn class(self) -> RegClass {
         match self {
             Literal::Lanes { .. } | Literal::First { .. } => RegClass::Float,
             Literal::Opmask(_) => RegClass::Vector,
@@ -93,15 +94,13 @@ impl Selector<'_> {
         }
     }
 
-    /// Loads the constants that a loop without inner loops uses, in front of it.
-    pub(super) fn hoist_literals(&mut self, body: &Block) {
-        let mut wanted: Vec<Literal> = Vec::new();
-        each_stmt(body, &mut |stmt| self.literals_of(stmt, &mut wanted));
-        for literal in wanted {
-            if self.hoisted.iter().all(|(known, _)| *known != literal) {
-                let reg = self.materialize(literal);
-                self.hoisted.push((literal, reg));
-            }
+    /// Loads constants that a loop without inner loops uses, in front of it.
+    pub(super) fn hoist_literals(&mut self, carried: &[Carried], body: &Block) {
+        let mut uses: Vec<Literal> = Vec::new();
+        each_stmt(body, &mut |stmt| self.literals_of(stmt, &mut uses));
+        for literal in self.affordable(&uses, carried, body) {
+            let reg = self.materialize(literal);
+            self.hoisted.push((literal, reg));
         }
     }
 

@@ -17,6 +17,7 @@ mod lanes;
 mod mask;
 mod memory;
 mod number;
+mod pressure;
 mod resize;
 mod scalar;
 mod stmt;

@@ -95,7 +95,7 @@ impl<'a> Selector<'a> {
         self.settle_for(body);
         let known = self.hoisted.len();
         if hot {
-            self.hoist_literals(body);
+            self.hoist_literals(carried, body);
         }
         let outer = (self.current_loop, self.code.hot);
         self.loops += 1;
@@ -108,15 +108,14 @@ impl<'a> Selector<'a> {
         let exit = next.exit;
         self.code.start(exit, Vec::new());
         for (c, from) in carried.iter().zip(next.values) {
-            let to = self.another(from);
-            self.code.push(Kind::Copy, &[Operand::reg_def(to), Operand::reg_use(from)]);
+            let to = self.copied(from);
             self.define(c.result, to);
         }
     }
 
     /// Starts pointers and counter and jumps to the header; returns how many iterations are left.
     fn enter_loop(&mut self, index: IndexId, carried: &[Carried], hot: bool) -> Running {
-        let mut args: Vec<VReg> = carried.iter().map(|c| self.take(c.init)).collect();
+        let mut args: Vec<VReg> = carried.iter().map(|c| self.take_copy(c.init)).collect();
         let pointers = self.plan.of_index[index].clone();
         for &pointer in &pointers {
             self.start_pointer(pointer, None);
@@ -199,6 +198,19 @@ impl<'a> Selector<'a> {
         for (result, param) in results.iter().zip(params) {
             self.define(result.result, param);
         }
+    }
+
+    /// One use of a value, in a register of its own.
+    fn take_copy(&mut self, value: ValueId) -> VReg {
+        let is_fresh = self.values[value].is_none();
+        let from = self.take(value);
+        if is_fresh { from } else { self.copied(from) }
+    }
+
+    fn copied(&mut self, from: VReg) -> VReg {
+        let to = self.another(from);
+        self.code.push(Kind::Copy, &[Operand::reg_def(to), Operand::reg_use(from)]);
+        to
     }
 
     /// A new register for the same kind of content.
