@@ -21,6 +21,7 @@ use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
 use edgecc_passes::plan;
+use edgecc_passes::schedule::parts::divide;
 use std::fmt;
 use std::path::Path;
 
@@ -158,6 +159,7 @@ fn plan_graph(
 
     let strategies = layer::strategies(&kernels, target, reordering(options));
     edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
+    divide(&mut kernels, options.division);
     see("schedule", Ir::Kernels(&kernels));
 
     let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(target, options));

@@ -104,8 +104,16 @@ impl Host {
     /// # Errors
     /// When the inputs are not those of this model.
     pub fn run(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
+        self.run_on(&Hooks::NONE, inputs)
+    }
+
+    /// As `run`, with services.
+    ///
+    /// # Errors
+    /// As `run`.
+    pub fn run_on(&self, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
         let mut buffers = self.buffers(inputs)?;
-        self.run_with(&Hooks::NONE, &mut buffers)?;
+        self.run_with(hooks, &mut buffers)?;
         let tensor = |(port, place): (&Port, &Passed)| {
             let bytes = match *place {
                 Passed::Argument(at) => buffers.outputs[at].bytes(),

@@ -1,6 +1,7 @@
 //! What a caller of the compiler may choose.
 
 use edgecc_frontend::Constant;
+use edgecc_passes::schedule::parts::Division;
 use std::collections::BTreeMap;
 
 /// All choices of one compilation. `Options::default()` compiles for this machine's architecture
@@ -28,6 +29,8 @@ pub struct Options {
     pub consts: BTreeMap<String, Constant>,
     /// Inputs that a model keeps from run to run, with the outputs that replace them.
     pub states: BTreeMap<String, String>,
+    /// How kernels are divided into parts that threads may share.
+    pub division: Division,
     /// How much is optimised.
     pub opt_level: OptLevel,
     /// What float rewrites may change.

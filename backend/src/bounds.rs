@@ -13,9 +13,14 @@ pub(crate) fn frame_bytes(code: &CompiledCode) -> u32 {
     SETUP_BYTES + frame
 }
 
-/// Bound of the stack below the caller of `entry`, which calls the kernels one at a time; kernels
-/// call nothing. The stack of a profile service, which the entry calls too, comes on top: it is the
-/// caller's function.
-pub(crate) fn stack_bytes(kernels: &[FunctionInfo], entry: &FunctionInfo) -> u32 {
-    entry.frame_bytes + kernels.iter().map(|k| k.frame_bytes).max().unwrap_or(0)
+/// Bound of the stack below the caller of `entry`, which calls the kernels one at a time, those in
+/// parts by way of two of the `helpers`; kernels call nothing. What the caller's services take comes
+/// on top, among it the stacks of its threads, on each of which a part runs.
+pub(crate) fn stack_bytes(
+    kernels: &[FunctionInfo],
+    helpers: &[FunctionInfo],
+    entry: &FunctionInfo,
+) -> u32 {
+    let largest = |of: &[FunctionInfo]| of.iter().map(|k| k.frame_bytes).max().unwrap_or(0);
+    entry.frame_bytes + 2 * largest(helpers) + largest(kernels)
 }

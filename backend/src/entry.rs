@@ -1,6 +1,7 @@
 //! The exported entry point: checks the call as `docs/abi.md` says, then runs the steps and tells
 //! the caller's profile service of them.
 
+pub(crate) mod parallel;
 mod steps;
 
 use crate::interface::{Interface, Passed};
@@ -21,6 +22,7 @@ use edgecc_ir::kernel::{ConstId, Port};
 use edgecc_ir::loops::{self, Loops};
 use edgecc_rt::abi::{ABI_VERSION, Call, Event, Services};
 use edgecc_rt::status::Status;
+use parallel::{Helpers, Threads};
 use steps::Cx;
 
 /// Where the parts of the object are.
@@ -33,6 +35,8 @@ pub(crate) struct Places<'a> {
     pub(crate) has_weights: bool,
     /// Their offsets.
     pub(crate) offsets: &'a SecondaryMap<ConstId, usize>,
+    /// The functions around calls in parts.
+    pub(crate) helpers: &'a Helpers,
     /// How the program's inputs and outputs are passed.
     pub(crate) interface: &'a Interface,
 }
@@ -65,7 +69,8 @@ pub(crate) fn build(
     let mut entry = Entry { builder, fail };
     let frame = entry.checks(loops, places.interface, call);
     let profiler = entry.profiler(call);
-    entry.steps(loops, places, module, &frame, &profiler)?;
+    let threads = entry.helpers(places, module, call);
+    entry.steps(loops, places, module, (&frame, &profiler, threads))?;
     entry.finish(module.target_config());
     Ok(code)
 }
@@ -167,13 +172,30 @@ impl Entry<'_> {
         }
     }
 
-    /// Looks once for the profile function, in services that may be absent or end before it.
+    /// Looks once for the profile function.
     fn profiler(&mut self, call: Value) -> Profiler {
         let conv = self.builder.func.signature.call_conv;
         let mut signature = Signature::new(conv);
         signature.params.extend([I64, I32, I32].map(AbiParam::new));
         let signature = self.builder.import_signature(signature);
+        Profiler { services: self.service(call, Services::PROFILE_OFFSET), signature }
+    }
 
+    /// Who runs the parts of calls, if there are any.
+    fn helpers(
+        &mut self,
+        places: &Places<'_>,
+        module: &mut ObjectModule,
+        call: Value,
+    ) -> Option<Threads> {
+        let in_order = module.declare_func_in_func(places.helpers.in_order?, self.builder.func);
+        let arguments = places.helpers.parts.keys().map(|divided| divided.strides.len()).max()?;
+        Some(self.threads(call, arguments, in_order))
+    }
+
+    /// The call's services if they have the function at this offset, else 0: services may be absent
+    /// or end before it.
+    fn service(&mut self, call: Value, function: i32) -> Value {
         let [offered, long, found] = [(); 3].map(|()| self.builder.create_block());
         self.builder.set_cold_block(offered);
         self.builder.set_cold_block(long);
@@ -184,18 +206,18 @@ impl Entry<'_> {
 
         self.builder.switch_to_block(offered);
         let size = self.load(I32, services, Services::SIZE_OFFSET);
-        let end = i64::from(Services::PROFILE_OFFSET) + 8;
+        let end = i64::from(function) + 8;
         let ends_before = self.builder.ins().icmp_imm_u(IntCC::UnsignedLessThan, size, end);
         self.builder.ins().brif(ends_before, found, &[none.into()], long, &[]);
 
         self.builder.switch_to_block(long);
-        let profile = self.load(I64, services, Services::PROFILE_OFFSET);
-        let absent = self.builder.ins().icmp_imm_u(IntCC::Equal, profile, 0);
+        let function = self.load(I64, services, function);
+        let absent = self.builder.ins().icmp_imm_u(IntCC::Equal, function, 0);
         let services = self.builder.ins().select(absent, none, services);
         self.builder.ins().jump(found, &[services.into()]);
 
         self.builder.switch_to_block(found);
-        Profiler { services: self.builder.block_params(found)[0], signature }
+        self.builder.block_params(found)[0]
     }
 
     /// Tells of events that follow one another, behind one branch.
@@ -221,12 +243,13 @@ impl Entry<'_> {
         loops: &Loops,
         places: &Places<'_>,
         module: &mut ObjectModule,
-        frame: &Frame,
-        profiler: &Profiler,
+        (frame, profiler, threads): (&Frame, &Profiler, Option<Threads>),
     ) -> Result<(), Vec<Diagnostic>> {
         let weights = self.weights(places, module);
         let counters = SecondaryMap::new();
-        let mut cx = Cx { loops, places, module, frame, profiler, weights, counters, next: 0 };
+        let next = 0;
+        let mut cx =
+            Cx { loops, places, module, frame, profiler, threads, weights, counters, next };
         self.block(&mut cx, &loops.program.steps)
     }
 

@@ -3,6 +3,7 @@
 //! `.text` holds the kernels and the entry, `.rodata` the weights and the descriptor. All symbols
 //! but the entry and the descriptor are local.
 
+use crate::entry::parallel::{self, Helpers};
 use crate::error::{Code, internal};
 use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
@@ -43,8 +44,10 @@ pub(crate) fn build(
     for (n, loops) in programs.iter().enumerate() {
         let interface = Interface::of(loops, &options.states);
         let mut functions = module.kernels(loops, target)?;
-        let entry = module.entry(loops, (&layout, n), &interface)?;
-        let stack_bytes = bounds::stack_bytes(&functions, &entry);
+        let (helpers, helper_infos) = module.helpers(loops)?;
+        let entry = module.entry(loops, (&layout, n), &helpers, &interface)?;
+        let stack_bytes = bounds::stack_bytes(&functions, &helper_infos, &entry);
+        functions.extend(helper_infos);
         functions.push(entry);
         let base = model_info(loops, target, options, layout.bytes, stack_bytes);
         let info = with_interface(base, &interface);
@@ -247,10 +250,44 @@ impl ModuleBuilder {
         Ok((id, self.define(id, name, code, &*isa)?))
     }
 
+    /// The functions around a program's calls in parts.
+    fn helpers(&mut self, loops: &Loops) -> Result<(Helpers, Vec<FunctionInfo>)> {
+        let (mut helpers, mut infos) = (Helpers::default(), Vec::new());
+        let config = self.glue_isa.frontend_config();
+        for divided in parallel::divided(loops) {
+            let name = format!("{}_part", loops.funcs[divided.callee].name);
+            let kernel = self.kernels[divided.callee];
+            let code = parallel::part(&divided, kernel, &mut self.module, &mut self.scratch);
+            let (id, info) = self.helper(&loops.name, &name, code)?;
+            helpers.parts.insert(divided, id);
+            infos.push(info);
+        }
+        if !helpers.parts.is_empty() {
+            let code = parallel::in_order(config, &mut self.scratch);
+            let (id, info) = self.helper(&loops.name, "in_order", code)?;
+            helpers.in_order = Some(id);
+            infos.push(info);
+        }
+        Ok((helpers, infos))
+    }
+
+    fn helper(
+        &mut self,
+        model: &str,
+        name: &str,
+        code: Function,
+    ) -> Result<(FuncId, FunctionInfo)> {
+        let name = format!("edgecc_{model}_{name}");
+        let id = self.module.declare_function(&name, Linkage::Local, &code.signature);
+        let (id, isa) = (id.map_err(internal)?, self.glue_isa.clone());
+        Ok((id, self.define(id, name, code, &*isa)?))
+    }
+
     fn entry(
         &mut self,
         loops: &Loops,
         (layout, program): (&WeightLayout, usize),
+        helpers: &Helpers,
         interface: &Interface,
     ) -> Result<FunctionInfo> {
         let isa = self.glue_isa.clone();
@@ -262,6 +299,7 @@ impl ModuleBuilder {
             weights: self.weights,
             has_weights: layout.bytes > 0,
             offsets: &layout.offsets[program],
+            helpers,
             interface,
         };
         let code = entry::build(loops, &places, &mut self.module, &mut self.scratch, signature)?;

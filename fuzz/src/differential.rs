@@ -2,17 +2,24 @@
 
 use crate::graphs::{Case, random_graph};
 use crate::rng_of;
-use edgecc::Options;
 use edgecc::driver::{Ir, compile_graph};
+use edgecc::{Division, Options};
 use edgecc_ir::graph::eval::{eval, eval_ops};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::{kernel, loops};
+use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
+use edgecc_rt::model::Buffers;
+use edgecc_rt::pool::Pool;
+use std::num::NonZero;
 
 /// Share of the largest intermediate value by which results may differ: thousands of roundings of
 /// `f32`, and never a wrong element.
 const TOLERANCE: f32 = 1e-4;
+
+/// Threads that share the parts of kernels.
+const THREADS: NonZero<usize> = NonZero::new(3).expect("not zero");
 
 /// Compiles and runs a random graph, comparing after every pass.
 ///
@@ -21,23 +28,27 @@ const TOLERANCE: f32 = 1e-4;
 pub fn run(data: &[u8]) {
     let mut rng = rng_of(data);
     let ops = rng.between(1, 8);
-    check(&random_graph(&mut rng, ops));
+    let case = random_graph(&mut rng, ops);
+    let division = Division { parts: 1 + rng.below(8) as u32, grain: 1 };
+    check(&case, &Options { division, ..Options::default() });
 }
 
-fn check(case: &Case) {
+fn check(case: &Case, options: &Options) {
     let expected = eval(&case.graph, &case.inputs);
     let bound = TOLERANCE * largest(case);
     let mut last = Vec::new();
-    let options = Options::default();
     for arch in [Arch::X86_64, Arch::Aarch64] {
         let target = Target::default_for(arch);
         let compiled =
-            compile_graph(case.graph.clone(), Vec::new(), target, &options, &mut |pass, ir| {
+            compile_graph(case.graph.clone(), Vec::new(), target, options, &mut |pass, ir| {
                 compare(&format!("{} {pass}", arch.name()), &expected, &level(ir, case), bound);
             });
         let compiled = compiled.unwrap_or_else(|failure| panic!("{failure:?}"));
         if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == arch.name()) {
-            last = native(&compiled.code.object, case);
+            let object = &compiled.code.object;
+            last = native(object, case, &Hooks::NONE);
+            let pool = Pool::new(THREADS).expect("the system gives threads");
+            assert_eq!(native(object, case, &pool.hooks()), last, "threads change the result");
         }
     }
     compare("native", &expected, &last, bound);
@@ -63,7 +74,7 @@ fn largest(case: &Case) -> f32 {
 }
 
 /// Links, loads and runs an object made for this machine.
-fn native(object: &[u8], case: &Case) -> Vec<Tensor> {
+fn native(object: &[u8], case: &Case, hooks: &Hooks<'_>) -> Vec<Tensor> {
     let shared = edgecc_backend::link::shared_object(object).expect("the object links");
     let library = Library::from_bytes(&shared).expect("the object loads");
     let model = library.model(&case.graph.name).expect("the model's symbols are there");
@@ -75,7 +86,13 @@ fn native(object: &[u8], case: &Case) -> Vec<Tensor> {
     let mut workspace = vec![0xff; model.info().arena_bytes() as usize + align];
     let start = workspace.as_ptr().align_offset(align);
     let end = start + model.info().arena_bytes() as usize;
-    model.run(&inputs, &mut slices, &mut workspace[start..end]).expect("valid buffers");
+    let buffers = Buffers {
+        inputs: &inputs,
+        outputs: &mut slices,
+        state: &mut [],
+        workspace: &mut workspace[start..end],
+    };
+    model.run_with(hooks, buffers).expect("valid buffers");
     types.zip(outputs).map(|(ty, bytes)| Tensor::from_bytes(ty, bytes)).collect()
 }
 

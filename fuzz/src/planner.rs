@@ -7,6 +7,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::target::{Arch, Target};
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::plan::{ALIGN, check, order, plan};
+use edgecc_passes::schedule::parts::{Division, divide};
 use edgecc_passes::{form_kernels, lower_to_loops, schedule};
 
 /// Plans the program of a random graph, in the given and in the improved order.
@@ -20,6 +21,8 @@ pub fn run(data: &[u8]) {
     let target = Target::default_for(Arch::Aarch64);
     let mut kernels = form_kernels::form_kernels(&case.graph);
     schedule::schedule(&mut kernels, &target, Class::Reassoc);
+    let division = Division { parts: 1 + rng.below(4) as u32, grain: 1 };
+    divide(&mut kernels, division);
     let mut loops = lower_to_loops::lower(&kernels, &target);
     let before = planned(&mut loops);
     order::reorder(&mut loops);

@@ -7,6 +7,7 @@ use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::text::{Any, PrintOptions, parse_any, print_graph, print_kernels, print_loops};
 use edgecc_ir::{graph, kernel, loops};
 use edgecc_passes::eqsat::rule::Class;
+use edgecc_passes::schedule::parts::{Division, divide};
 use edgecc_passes::{form_kernels, lower_to_loops, schedule};
 
 /// Parses the bytes as a dump of any level.
@@ -46,6 +47,8 @@ fn dumps(seed: u64) -> [String; 3] {
     let options = PrintOptions::default();
     let mut kernels = form_kernels::form_kernels(&case.graph);
     schedule::schedule(&mut kernels, &target, Class::Reassoc);
+    let division = Division { parts: 1 + rng.below(4) as u32, grain: 1 };
+    divide(&mut kernels, division);
     let loops = lower_to_loops::lower(&kernels, &target);
     [
         print_graph(&case.graph, &options),

@@ -2,7 +2,7 @@
 
 use super::arrays;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use edgecc::{Constant, Failure, FloatMode, OptLevel, Options, TargetSpec, Verify};
+use edgecc::{Constant, Division, Failure, FloatMode, OptLevel, Options, TargetSpec, Verify};
 use std::path::PathBuf;
 
 /// The model and how its open ends are closed.
@@ -68,6 +68,9 @@ pub(super) struct Effort {
     /// Forbid rewrites that change the bits of float results
     #[arg(long)]
     strict_float: bool,
+    /// Most parts of a kernel, for threads to share; 1 leaves all kernels whole
+    #[arg(long, value_name = "N", default_value_t = Division::default().parts, value_parser = parts())]
+    parts: u32,
     /// Check the IR after every pass
     #[arg(long)]
     verify_each: bool,
@@ -95,6 +98,7 @@ pub(super) fn options(
         shapes: model.shapes.iter().cloned().collect(),
         consts: model.consts.iter().map(value).collect::<Result<_, Failure>>()?,
         states: model.states.iter().cloned().collect(),
+        division: Division { parts: effort.parts, ..Division::default() },
         opt_level: effort.opt_level,
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
@@ -134,6 +138,11 @@ impl Cpu {
             ..TargetSpec::default()
         }
     }
+}
+
+/// At least one part, and no more than any machine has threads for.
+fn parts() -> impl TypedValueParser<Value = u32> {
+    clap::value_parser!(u32).range(1..=1024)
 }
 
 fn level() -> impl TypedValueParser<Value = OptLevel> {

@@ -10,6 +10,8 @@ use edgecc::driver::{self, Compiled, Ir, Source};
 use edgecc::{Code, Failure, Options};
 use edgecc_backend::interface::StatePort;
 use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_rt::pool::Pool;
+use std::num::NonZero;
 
 /// Options of subcommands that compile for this machine.
 #[derive(clap::Args)]
@@ -32,6 +34,12 @@ impl HostArgs {
         let options = args::options(&self.model, self.cpu.host_spec(), &self.effort)?;
         compile(&self.model, &options, &self.effort, ui, see)
     }
+}
+
+/// Threads to run on, this one among them.
+pub(super) fn pool(threads: NonZero<usize>) -> Result<Pool, Failure> {
+    Pool::new(threads)
+        .map_err(|why| Code::Run.error(format!("the system gives no threads: {why}")).into())
 }
 
 /// Reads and compiles a model with everything that the options ask for on the way.

@@ -9,6 +9,7 @@ use super::ui::Ui;
 use edgecc::host::Host;
 use edgecc_ir::kernel::Port;
 use edgecc_ir::tensor::Tensor;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 /// Run a model on this machine
@@ -27,6 +28,9 @@ pub(super) struct Args {
     /// A state whose array is left out begins as before the first run; its next value is an output.
     #[arg(long, value_name = "FILE.npz")]
     inputs: Option<PathBuf>,
+    /// Number of threads
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZero<usize>,
     /// NumPy archive to write [default: prints the outputs]
     #[arg(long, value_name = "FILE.npz")]
     outputs: Option<PathBuf>,
@@ -37,7 +41,8 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let arrays = args.inputs.as_deref().map(arrays::read).transpose()?;
     let compiled = args.host.compile(ui, &mut |_, _| {})?;
     let inputs = host::inputs(&compiled, arrays)?;
-    let outputs = Host::load(&compiled)?.run(&inputs)?;
+    let pool = host::pool(args.threads)?;
+    let outputs = Host::load(&compiled)?.run_on(&pool.hooks(), &inputs)?;
     match &args.outputs {
         None => ui.print(&listing(&compiled.loops.outputs, &outputs)),
         Some(path) => {

@@ -1,5 +1,6 @@
 //! The entry's program: calls with their places, repetitions as loops, choices as branches.
 
+use super::parallel::{Divided, Threads};
 use super::{Entry, Frame, Places, Profiler};
 use crate::error::{Code, internal};
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -8,10 +9,11 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use cranelift_entity::SecondaryMap;
 use cranelift_module::Module;
 use cranelift_object::ObjectModule;
+use edgecc_ir::affine::Affine;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::{BufferId, Home};
 use edgecc_ir::loops::{FuncId, Loops};
-use edgecc_ir::program::{Branch, Call, CounterId, Place, Repeat, Step};
+use edgecc_ir::program::{Branch, Call, CounterId, Parallel, Place, Repeat, Step};
 use edgecc_rt::abi::Event;
 
 type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
@@ -23,6 +25,8 @@ pub(super) struct Cx<'a> {
     pub(super) module: &'a mut ObjectModule,
     pub(super) frame: &'a Frame,
     pub(super) profiler: &'a Profiler,
+    /// Who runs the parts of calls, if there are any.
+    pub(super) threads: Option<Threads>,
     /// The address of the constants.
     pub(super) weights: Option<Value>,
     /// The counters of the enclosing repetitions.
@@ -36,23 +40,20 @@ impl Entry<'_> {
     pub(super) fn block(&mut self, cx: &mut Cx<'_>, steps: &[Step<FuncId>]) -> Result<()> {
         let mut ended = None;
         for step in steps {
+            if step.call().is_some() {
+                let events = ended.map(|last| (last, Event::End)).into_iter();
+                let events: Vec<_> = events.chain([(cx.next, Event::Begin)]).collect();
+                self.tell(cx.profiler, &events);
+                ended = Some(cx.next);
+                cx.next += 1;
+            } else {
+                self.end(cx, ended.take());
+            }
             match step {
-                Step::Call(call) => {
-                    let events = ended.map(|last| (last, Event::End)).into_iter();
-                    let events: Vec<_> = events.chain([(cx.next, Event::Begin)]).collect();
-                    self.tell(cx.profiler, &events);
-                    self.call(cx, call)?;
-                    ended = Some(cx.next);
-                    cx.next += 1;
-                }
-                Step::Repeat(repeat) => {
-                    self.end(cx, ended.take());
-                    self.repeat(cx, repeat)?;
-                }
-                Step::If(branch) => {
-                    self.end(cx, ended.take());
-                    self.choice(cx, branch)?;
-                }
+                Step::Call(call) => self.call(cx, call)?,
+                Step::Parallel(parallel) => self.parallel(cx, parallel)?,
+                Step::Repeat(repeat) => self.repeat(cx, repeat)?,
+                Step::If(branch) => self.choice(cx, branch)?,
             }
         }
         self.end(cx, ended);
@@ -73,6 +74,24 @@ impl Entry<'_> {
         let kernel = cx.places.kernels[call.callee];
         let kernel = cx.module.declare_func_in_func(kernel, self.builder.func);
         self.builder.ins().call(kernel, &pointers);
+        Ok(())
+    }
+
+    /// The list holds the arguments of the first part.
+    fn parallel(&mut self, cx: &mut Cx<'_>, parallel: &Parallel<FuncId>) -> Result<()> {
+        let Parallel { counter, call } = parallel;
+        let part = cx.places.helpers.parts.get(&Divided::of(cx.loops, parallel)).copied();
+        let part = part.ok_or_else(|| internal("a call in parts without a function"))?;
+        let part = cx.module.declare_func_in_func(part, self.builder.func);
+        let mut addresses = Vec::with_capacity(call.args.len());
+        for place in &call.args {
+            let moves = Affine::scaled(*counter, place.offset.coefficient(*counter));
+            let first = Place { offset: place.offset.add_scaled(&moves, -1), ..place.clone() };
+            addresses.push(self.place(cx, &first)?);
+        }
+        let threads = cx.threads.as_ref();
+        let threads = threads.ok_or_else(|| internal("a call in parts without a runner"))?;
+        self.run_parts(threads, part, &addresses, cx.loops.program.counters[*counter]);
         Ok(())
     }
 

@@ -9,11 +9,12 @@
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
 //! extent rounded up to whole vectors, vector lanes divide the vector axis' tile; a tile of a reduce
-//! axis has vector lanes.
+//! axis has vector lanes; all axes that are divided into parts are so into the same number, at least
+//! two, and where stages share rows or locals they are row axes.
 //! **K6** a call binds one place per operand that is not local, of the operand's element type and
 //! inside its buffer whatever the counters (a reshape is a call binding, never a kernel); each
 //! element is written on every path before it is read, and by one call of a block; a `Const` operand
-//! is bound to a whole constant.
+//! is bound to a whole constant; no call is in parts yet.
 //! **K7** each stage iterates the kernel's row axes first; a local is accessed without them, and
 //! written before the stages that read it.
 //! **K8** a kernel has either stages or a routine, whose operands and results are its operands.

@@ -22,6 +22,10 @@ pub struct Schedule {
     pub peel: Vec<AxisId>,
     /// Constant operands stored in another order.
     pub pack: Vec<Pack>,
+    /// Parallel axes whose tiles are divided among parts of the call that may run at the same time,
+    /// and the number of parts, which is that of the kernel: one axis per stage at most. A stage
+    /// without one is all done by the first part.
+    pub parts: Vec<(AxisId, u32)>,
 }
 
 /// A constant operand's packed order: `[other parallel axes][axis / block][reduce axes][block]`,
@@ -50,6 +54,18 @@ impl Schedule {
     #[must_use]
     pub fn unroll_of(&self, axis: AxisId) -> u32 {
         self.unroll.iter().find(|u| u.0 == axis).map_or(1, |u| u.1)
+    }
+
+    /// Parts that a call is divided into, if any.
+    #[must_use]
+    pub fn part_count(&self) -> Option<usize> {
+        self.parts.first().map(|&(_, count)| count as usize)
+    }
+
+    /// Whether the tiles of `axis` are divided among the parts.
+    #[must_use]
+    pub fn divides(&self, axis: AxisId) -> bool {
+        self.parts.iter().any(|p| p.0 == axis)
     }
 
     /// Lanes along `axis`: 1 unless it is the vector axis.

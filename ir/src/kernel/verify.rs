@@ -193,12 +193,14 @@ impl Check<'_> {
         let tiles: Vec<AxisId> = schedule.tile.iter().map(|t| t.0).collect();
         let vectors: Vec<AxisId> = schedule.vector.iter().map(|v| v.0).collect();
         let unrolls: Vec<AxisId> = schedule.unroll.iter().map(|u| u.0).collect();
-        let clauses: [(&str, &[AxisId], Option<AxisKind>); 5] = [
+        let parts: Vec<AxisId> = schedule.parts.iter().map(|p| p.0).collect();
+        let clauses: [(&str, &[AxisId], Option<AxisKind>); 6] = [
             ("order", &schedule.order, Some(AxisKind::Parallel)),
             ("tile", &tiles, None),
             ("vector", &vectors, None),
             ("unroll", &unrolls, Some(AxisKind::Reduce)),
             ("peel", &schedule.peel, Some(AxisKind::Parallel)),
+            ("parts", &parts, Some(AxisKind::Parallel)),
         ];
         for (clause, axes, kind) in clauses {
             self.ensure(!has_repeats(axes), "K5", || format!("{clause} names an axis twice"));
@@ -213,6 +215,7 @@ impl Check<'_> {
         }
         self.factors();
         self.packs();
+        self.parts();
     }
 
     fn factors(&mut self) {
@@ -250,6 +253,17 @@ impl Check<'_> {
                 format!("{} cannot be packed by {}", pack.operand, pack.axis)
             });
         }
+    }
+
+    fn parts(&mut self) {
+        let Some(schedule) = &self.kernel.schedule else { return };
+        let count = schedule.part_count().unwrap_or(2);
+        let alike = count > 1 && schedule.parts.iter().all(|p| p.1 as usize == count);
+        self.ensure(alike, "K5", || "parts of different numbers, or one part".into());
+        let locals = self.kernel.operands.values().any(|o| o.role == Role::Local);
+        let shared = locals || !self.kernel.rows.is_empty();
+        let rows = schedule.parts.iter().all(|(axis, _)| self.kernel.rows.contains(axis));
+        self.ensure(!shared || rows, "K5", || "the parts share rows or locals".into());
     }
 }
 

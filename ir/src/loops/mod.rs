@@ -9,8 +9,8 @@
 //! **L3** lanes times element width fit the target's vector.
 //! **L4** only operations of the target's legal set occur (after `legalize`).
 //! **L5** a call binds one place per parameter, of its element type and inside the buffer whatever
-//! the counters; what is written is bound to no other parameter; buffers alias only as the plan
-//! says.
+//! the counters; what is written is bound to no other parameter, and what is loaded too to another
+//! place in each part of a call; buffers alias only as the plan says.
 
 pub mod build;
 pub mod interp;

@@ -1,8 +1,8 @@
 //! Programs: structured steps that call functions on places of buffers. Kernels and Loops share
 //! this form; `F` is what a call runs.
 //!
-//! A program has no other control flow than counted repetition, which a test may end early, and
-//! the choice between two blocks.
+//! A program has no other control flow than counted repetition, which a test may end early, the
+//! choice between two blocks, and calls in parts that may run at the same time.
 
 pub(crate) mod run;
 pub mod verify;
@@ -12,7 +12,7 @@ use crate::kernel::BufferId;
 use crate::loc::LocId;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 
-/// The counter of a `Repeat`: the number of the iteration.
+/// The counter of a `Repeat` or a `Parallel`: the number of the iteration or part.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CounterId(u32);
 entity_impl!(CounterId, "n");
@@ -20,7 +20,7 @@ entity_impl!(CounterId, "n");
 /// Steps in execution order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program<F> {
-    /// Extents of all counters; each belongs to one `Repeat`.
+    /// Extents of all counters; each belongs to one `Repeat` or `Parallel`.
     pub counters: PrimaryMap<CounterId, usize>,
     /// What runs.
     pub steps: Vec<Step<F>>,
@@ -35,6 +35,8 @@ pub enum Step<F> {
     Repeat(Repeat<F>),
     /// Runs one of two blocks.
     If(Branch<F>),
+    /// Runs a function once for each of its parts.
+    Parallel(Parallel<F>),
 }
 
 /// One execution of a function.
@@ -69,6 +71,19 @@ pub struct Branch<F> {
     pub then: Vec<Step<F>>,
     /// Runs at `false`.
     pub otherwise: Vec<Step<F>>,
+}
+
+/// A call that runs for each value `0..extent` of its counter, in any order or at the same time.
+///
+/// The function does a part of the work each time, which one of its operands tells it. No part
+/// reads what another one writes, and none writes what another one writes, so that the result has
+/// the same bits whoever runs them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parallel<F> {
+    /// The number of the part.
+    pub counter: CounterId,
+    /// One part.
+    pub call: Call<F>,
 }
 
 /// Consecutive elements of a buffer; their number is the operand's.
@@ -109,7 +124,7 @@ impl<F> Default for Program<F> {
 
 impl<F> Program<F> {
     /// All calls in the order of the text, each with how often it runs; a repetition that a test may
-    /// end counts once. A call's position in this list is its number in profiles and reports.
+    /// end counts once, and so do the parts of a call together. A call's position in this list is its number in profiles and reports.
     #[must_use]
     pub fn calls(&self) -> Vec<(&Call<F>, u64)> {
         let mut calls = Vec::new();
@@ -120,7 +135,9 @@ impl<F> Program<F> {
     fn collect<'p>(&self, steps: &'p [Step<F>], times: u64, calls: &mut Vec<(&'p Call<F>, u64)>) {
         for step in steps {
             match step {
-                Step::Call(call) => calls.push((call, times)),
+                Step::Call(call) | Step::Parallel(Parallel { call, .. }) => {
+                    calls.push((call, times));
+                }
                 Step::Repeat(repeat) => {
                     let iterations = match repeat.test {
                         None => self.counters[repeat.counter] as u64,
@@ -149,16 +166,25 @@ impl<F> Step<F> {
     #[must_use]
     pub fn test(&self) -> Option<&Place> {
         match self {
-            Step::Call(_) => None,
+            Step::Call(_) | Step::Parallel(_) => None,
             Step::Repeat(repeat) => repeat.test.as_ref(),
             Step::If(branch) => Some(&branch.test),
+        }
+    }
+
+    /// The call that the step is, whole or in parts.
+    #[must_use]
+    pub fn call(&self) -> Option<&Call<F>> {
+        match self {
+            Step::Call(call) | Step::Parallel(Parallel { call, .. }) => Some(call),
+            Step::Repeat(_) | Step::If(_) => None,
         }
     }
 
     /// The step's blocks.
     pub fn blocks(&self) -> impl Iterator<Item = &[Step<F>]> {
         let blocks: [&[Step<F>]; 2] = match self {
-            Step::Call(_) => [&[], &[]],
+            Step::Call(_) | Step::Parallel(_) => [&[], &[]],
             Step::Repeat(repeat) => [&repeat.body, &[]],
             Step::If(branch) => [&branch.then, &branch.otherwise],
         };
@@ -177,6 +203,9 @@ pub fn map_steps<F, G, C>(
 ) -> Vec<Step<G>> {
     let mut one = |step: &Step<F>| match step {
         Step::Call(c) => Step::Call(call(cx, c)),
+        Step::Parallel(Parallel { counter, call: c }) => {
+            Step::Parallel(Parallel { counter: *counter, call: call(cx, c) })
+        }
         Step::Repeat(repeat) => Step::Repeat(Repeat {
             counter: repeat.counter,
             test: repeat.test.as_ref().map(|test| place(cx, test)),

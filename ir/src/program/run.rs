@@ -1,6 +1,6 @@
 //! Runs a program: the order of the steps, over any memory.
 
-use super::{Call, Counters, Place, Program, Step};
+use super::{Call, Counters, Parallel, Place, Program, Step};
 
 /// What a program runs on.
 pub(crate) trait Machine<F> {
@@ -12,7 +12,8 @@ pub(crate) trait Machine<F> {
     fn holds(&self, test: &Place) -> bool;
 }
 
-/// Runs all steps in order; before each iteration of a repetition its test is read.
+/// Runs all steps in order; before each iteration of a repetition its test is read. A call's last
+/// part comes first, as their order means nothing.
 pub(crate) fn run<F>(program: &Program<F>, machine: &mut impl Machine<F>) {
     block(program, &program.steps, machine);
 }
@@ -21,6 +22,12 @@ fn block<F>(program: &Program<F>, steps: &[Step<F>], machine: &mut impl Machine<
     for step in steps {
         match step {
             Step::Call(call) => machine.call(call),
+            Step::Parallel(Parallel { counter, call }) => {
+                for n in (0..program.counters[*counter]).rev() {
+                    machine.counters().set(*counter, n);
+                    machine.call(call);
+                }
+            }
             Step::Repeat(repeat) => {
                 for n in 0..program.counters[repeat.counter] {
                     machine.counters().set(repeat.counter, n);

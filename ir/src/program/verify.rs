@@ -1,6 +1,6 @@
 //! What is checked of every program: counters, tests, and that each place is inside its buffer.
 
-use super::{Call, CounterId, Place, Program, Step};
+use super::{Call, CounterId, Parallel, Place, Program, Step};
 use crate::kernel::{Buffer, BufferId};
 use crate::types::{ElemType, TensorType};
 use cranelift_entity::{EntitySet, PrimaryMap};
@@ -42,9 +42,9 @@ struct Check<'a, F, O> {
     program: &'a Program<F>,
     buffers: &'a PrimaryMap<BufferId, Buffer>,
     operands: &'a O,
-    /// Counters of the enclosing repetitions.
+    /// Counters of the enclosing repetitions and of the call's parts.
     open: Vec<CounterId>,
-    /// Counters of all repetitions so far.
+    /// Counters of all steps so far.
     used: EntitySet<CounterId>,
     calls: usize,
     found: Vec<Problem>,
@@ -61,6 +61,13 @@ impl<'t, F, O: Fn(&F) -> Option<Vec<&'t TensorType>>> Check<'_, F, O> {
             match step {
                 Step::Call(call) => {
                     self.call(call);
+                    self.calls += 1;
+                }
+                Step::Parallel(Parallel { counter, call }) => {
+                    self.counter(*counter);
+                    self.open.push(*counter);
+                    self.call(call);
+                    self.open.pop();
                     self.calls += 1;
                 }
                 Step::Repeat(repeat) => {
@@ -89,7 +96,7 @@ impl<'t, F, O: Fn(&F) -> Option<Vec<&'t TensorType>>> Check<'_, F, O> {
             None => self.report(format!("no counter {counter}")),
             Some(0) => self.report(format!("{counter} has no values")),
             Some(_) if self.used.contains(counter) => {
-                self.report(format!("{counter} belongs to two repetitions"));
+                self.report(format!("{counter} belongs to two steps"));
             }
             Some(_) => {}
         }

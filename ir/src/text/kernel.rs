@@ -447,6 +447,7 @@ mod tests {
             unroll: vec![(column, 8)],
             peel: vec![row],
             pack: vec![Pack { operand: w, axis: row, block: 2 }],
+            parts: vec![(row, 2)],
         });
         kernel
     }
@@ -459,7 +460,7 @@ mod tests {
              \x20 axes a0:4 | a1:8\n\
              \x20   %p2[a0] = reduce add from 0 of (x0 = %p0[a0, a1], x1 = %p1[a1]) -> mul(x0, x1)\n\
              \x20     then (acc, x0 = %p1[0]) -> mul(acc, x0)\n\
-             \x20 schedule order(a0) tile(a0:2) vector(a0:2) unroll(a1:8) peel(a0) pack(%p1 by a0:2)\n}\n"
+             \x20 schedule order(a0) tile(a0:2) vector(a0:2) unroll(a1:8) peel(a0) pack(%p1 by a0:2) parts(a0:2)\n}\n"
         );
         let mut unscheduled = row_sums();
         unscheduled.schedule = Some(Schedule::default());

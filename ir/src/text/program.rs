@@ -6,9 +6,11 @@
 //!   %b1 = const @c0 : f32[1,4]
 //!   %b2 = input 1 : bool[]
 //!   %b3 = output 0 : f32[8,4]
+//!   %b4 = const @c1 : i64[4]
 //!   repeat n0 in 0..8 while %b2 {
 //!     call @k0 (%b0[n0*4], %b1) -> (%b3[n0*4])
 //!   }
+//!   parallel n1 in 0..4 call @k2 (%b4[n1], %b0) -> (%b3)
 //!   if %b2 {
 //!     call @k1 () -> (%b3)
 //!   } else {
@@ -26,7 +28,7 @@ use super::tables::{ConstPool, LocRef, Tables, parse_loc_ref, write_const, write
 use super::write::{write_list, write_string, write_symbol};
 use crate::kernel::{Buffer, BufferId, ConstId, Home, Port};
 use crate::loc::LocId;
-use crate::program::{Branch, Call, CounterId, Place, Program, Repeat, Step, map_steps};
+use crate::program::{Branch, Call, CounterId, Parallel, Place, Program, Repeat, Step, map_steps};
 use cranelift_entity::{EntityRef, PrimaryMap};
 use indexmap::IndexSet;
 use std::collections::BTreeMap;
@@ -116,6 +118,12 @@ impl<F: Display, S: Fn(&F) -> usize> StepWriter<'_, F, S> {
             write!(out, "{:1$}", "", 2 * depth)?;
             match step {
                 Step::Call(call) => self.call(out, call)?,
+                Step::Parallel(Parallel { counter, call }) => {
+                    out.push_str("parallel ");
+                    self.counter(out, *counter)?;
+                    out.push(' ');
+                    self.call(out, call)?;
+                }
                 Step::Repeat(repeat) => {
                     self.repeat(out, repeat)?;
                     self.nested(out, &repeat.body, depth)?;
@@ -148,13 +156,17 @@ impl<F: Display, S: Fn(&F) -> usize> StepWriter<'_, F, S> {
     }
 
     fn repeat(&mut self, out: &mut String, repeat: &Repeat<F>) -> fmt::Result {
-        let number = self.counters.insert_full(repeat.counter).0;
-        let extent = self.program.counters[repeat.counter];
-        write!(out, "repeat n{number} in 0..{extent}")?;
+        out.push_str("repeat ");
+        self.counter(out, repeat.counter)?;
         repeat.test.iter().try_for_each(|test| {
             out.push_str(" while ");
             self.place(out, test)
         })
+    }
+
+    fn counter(&mut self, out: &mut String, counter: CounterId) -> fmt::Result {
+        let number = self.counters.insert_full(counter).0;
+        write!(out, "n{number} in 0..{}", self.program.counters[counter])
     }
 
     fn place(&self, out: &mut String, place: &Place) -> fmt::Result {
@@ -265,6 +277,10 @@ impl<'a, F: Copy> ParsedProgram<'a, F> {
             c.expect("{")?;
             return Ok(Step::If(Branch { test, then, otherwise: self.block(c, callees)? }));
         }
+        if c.eat("parallel") {
+            let counter = self.counter(c)?;
+            return Ok(Step::Parallel(Parallel { counter, call: self.call(c, callees)? }));
+        }
         self.call(c, callees).map(Step::Call)
     }
 
@@ -363,10 +379,11 @@ kernel @k0 \"k\" (%p0: f32[2]) -> (%p1: f32[2]) {
 program {
   %b0 = arena : f32[40]
   %b1 = input 0 : bool[]
+  parallel n0 in 0..3 call @k0 (%b0[n0*2]) -> (%b0[n0*2+8])
   if %b1 {
-    repeat n0 in 0..5 while %b1 {
-      repeat n1 in 0..2 {
-        call @k0 (%b0[-n0*8+n1*4+32]) -> (%b0[2])
+    repeat n1 in 0..5 while %b1 {
+      repeat n2 in 0..2 {
+        call @k0 (%b0[-n1*8+n2*4+32]) -> (%b0[2])
       }
     }
   } else {

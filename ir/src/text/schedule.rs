@@ -19,6 +19,7 @@ pub(crate) fn write_schedule(out: &mut String, schedule: &Schedule) -> fmt::Resu
         write!(out, "%{} by ", pack.operand)?;
         write_factor(out, &(pack.axis, pack.block))
     })?;
+    write_clause(out, "parts", &schedule.parts, write_factor)?;
     out.write_char('\n')
 }
 
@@ -55,6 +56,7 @@ pub(crate) fn parse_schedule<'a>(c: &mut Cursor<'a>, kernel: &KernelParser<'a>) 
             "unroll" => schedule.unroll = c.list("(", ")", factor)?,
             "peel" => schedule.peel = c.list("(", ")", axis)?,
             "pack" => schedule.pack = c.list("(", ")", |c| parse_pack(c, kernel))?,
+            "parts" => schedule.parts = c.list("(", ")", factor)?,
             other => return Err(token.error(format!("no clause is called `{other}`"))),
         }
     }

@@ -229,17 +229,15 @@ fn moving(op: &Repeat, counter: CounterId, step: i32, slice: &TensorType) -> Aff
 
 fn touches(step: &Step<KernelId>, buffer: BufferId) -> bool {
     let tested = step.test().is_some_and(|place| place.buffer == buffer);
-    let called = match step {
-        Step::Call(call) => call.args.iter().any(|place| place.buffer == buffer),
-        Step::Repeat(_) | Step::If(_) => false,
-    };
+    let called =
+        step.call().is_some_and(|call| call.args.iter().any(|place| place.buffer == buffer));
     tested || called || step.blocks().flatten().any(|step| touches(step, buffer))
 }
 
 /// Adds the buffers of a step.
 pub(super) fn collect(step: &Step<KernelId>, buffers: &mut BTreeSet<BufferId>) {
     buffers.extend(step.test().map(|place| place.buffer));
-    if let Step::Call(call) = step {
+    if let Some(call) = step.call() {
         buffers.extend(call.args.iter().map(|place| place.buffer));
     }
     step.blocks().flatten().for_each(|step| collect(step, buffers));
@@ -265,6 +263,7 @@ mod tests {
     use crate::form_kernels::form_kernels;
     use crate::lower_to_loops::lower;
     use crate::plan::{ALIGN, check, order, plan};
+    use crate::schedule::parts::{Division, divide};
     use crate::schedule::schedule;
     use edgecc_ir::graph::build::GraphBuilder;
     use edgecc_ir::graph::eval::eval;
@@ -288,12 +287,15 @@ mod tests {
         assert_eq!(kernel::verify::verify(&kernels), Ok(()));
         assert_eq!(kernel::eval::eval(&kernels, inputs), expected);
         schedule(&mut kernels, &target, Class::Exact);
-        let mut loops = lower(&kernels, &target);
-        order::reorder(&mut loops);
-        loops.plan = Some(plan(&loops, ALIGN));
-        assert_eq!(verify::verify(&loops, None), Ok(()));
-        assert_eq!(check::check(&loops), Ok(()));
-        assert_eq!(interp::run(&loops, inputs), expected);
+        for parts in [1, 3] {
+            divide(&mut kernels, Division { parts, grain: 1 });
+            let mut loops = lower(&kernels, &target);
+            order::reorder(&mut loops);
+            loops.plan = Some(plan(&loops, ALIGN));
+            assert_eq!(verify::verify(&loops, None), Ok(()));
+            assert_eq!(check::check(&loops), Ok(()));
+            assert_eq!(interp::run(&loops, inputs), expected, "{parts} parts");
+        }
     }
 
     /// Every result of the op, of which a random part is wanted.

@@ -3,10 +3,12 @@
 //! Needs: scheduled, verified kernels. Gives: functions in which tiles are unrolled, remainders and
 //! borders are blocks of their own, and every bounds test that intervals cannot decide is an `If`.
 
+mod calls;
 pub(crate) mod expr;
 mod lanes;
 mod nest;
 mod pack;
+mod parts;
 mod read;
 mod reduce;
 mod rows;
@@ -14,19 +16,18 @@ mod seed;
 mod segment;
 
 use crate::library;
+use calls::Calls;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::kernel::{
-    Access, AxisId, AxisKind, Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels,
-    OperandId, Role, Stage,
+    Access, AxisId, AxisKind, Kernel, KernelId, Kernels, OperandId, Role, Stage,
 };
 use edgecc_ir::loops::build::LoopBuilder;
-use edgecc_ir::loops::{FuncId, LoopFn, Loops, Param, ParamAccess, ParamId, ValueId};
-use edgecc_ir::program::{self, Call, Place, Step, map_steps};
+use edgecc_ir::loops::{LoopFn, Loops, Param, ParamAccess, ParamId, ValueId};
+use edgecc_ir::program::{Call, Program};
 use edgecc_ir::target::Target;
-use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
-use indexmap::IndexMap;
 use pack::Layout;
+use parts::Part;
 
 /// Lowers every kernel and packs the constants of every call.
 #[must_use]
@@ -35,12 +36,10 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
     for (id, kernel) in &kernels.kernels {
         funcs.push(lower_kernel(id, kernel, target));
     }
-    let mut program = Program::new(kernels, &funcs);
-    let steps = program.steps(&kernels.program.steps);
     let work = |(call, times): (&Call<KernelId>, u64)| {
         macs(&kernels.kernels[call.callee]).saturating_mul(times)
     };
-    let Program { buffers, consts, .. } = program;
+    let Calls { buffers, consts, counters, steps } = calls::lower(kernels, &funcs);
     Loops {
         name: kernels.name.clone(),
         funcs,
@@ -48,7 +47,7 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
         consts,
         inputs: kernels.inputs.clone(),
         outputs: kernels.outputs.clone(),
-        program: program::Program { counters: kernels.program.counters.clone(), steps },
+        program: Program { counters, steps },
         plan: None,
         macs: kernels.program.calls().into_iter().map(work).sum(),
         locs: kernels.locs.clone(),
@@ -56,7 +55,7 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
 }
 
 /// The function of one kernel; its parameters are the kernel's operands in order, without locals of
-/// one element, which are values.
+/// one element, which are values. A kernel in parts has one more, the number of the part.
 #[must_use]
 pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     let name = format!("k{:02}_{}", id.as_u32(), kernel.name);
@@ -77,7 +76,9 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
         let ty = TensorType { elem: operand.ty.elem, shape };
         params[id] = Some(b.param(Param { ty, access }));
     }
-    rows::lower(&mut b, kernel, |stage| Cx::new(kernel, stage, target, &params, &layouts));
+    let part = parts::read(&mut b, kernel);
+    let cx = |stage| Cx { part, ..Cx::new(kernel, stage, target, &params, &layouts) };
+    rows::lower(&mut b, kernel, part, cx);
     b.finish()
 }
 
@@ -99,6 +100,8 @@ struct Cx<'a> {
     layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
     /// The stage's vector axis and its lanes.
     vector: Option<(AxisId, u32)>,
+    /// The part of the kernel that a call does, if not all of it.
+    part: Option<Part>,
     /// Locals of one element at the current point of the row axes.
     values: SecondaryMap<OperandId, Option<ValueId>>,
 }
@@ -114,7 +117,7 @@ impl<'a> Cx<'a> {
         let schedule = kernel.schedule.clone().unwrap_or_default();
         let vector = schedule.vector.iter().copied().find(|(a, _)| stage.axes.contains(a));
         let values = SecondaryMap::new();
-        Cx { kernel, stage, schedule, target, params, layouts, vector, values }
+        Cx { kernel, stage, schedule, target, params, layouts, vector, part: None, values }
     }
 
     fn param(&self, access: &Access) -> ParamId {
@@ -130,6 +133,11 @@ impl<'a> Cx<'a> {
         self.vector.filter(|(axis, _)| self.kernel.axes[*axis].kind == AxisKind::Reduce)
     }
 
+    /// The part, if the tiles of an axis are divided among parts.
+    fn part_of(&self, axis: AxisId) -> Option<Part> {
+        self.part.filter(|_| self.schedule.divides(axis))
+    }
+
     /// The same stage, one lane at a time.
     fn one_lane(&self) -> Cx<'a> {
         Cx { vector: None, ..self.clone() }
@@ -140,85 +148,13 @@ impl<'a> Cx<'a> {
     }
 }
 
-/// Buffers and constants of the program, with packed constants interned.
-struct Program<'k> {
-    kernels: &'k Kernels,
-    funcs: &'k PrimaryMap<FuncId, LoopFn>,
-    buffers: PrimaryMap<BufferId, Buffer>,
-    consts: PrimaryMap<ConstId, Tensor>,
-    interned: IndexMap<(ConstId, Option<Layout>), BufferId>,
-    renamed: SecondaryMap<BufferId, Option<BufferId>>,
-}
-
-impl<'k> Program<'k> {
-    fn new(kernels: &'k Kernels, funcs: &'k PrimaryMap<FuncId, LoopFn>) -> Program<'k> {
-        Program {
-            kernels,
-            funcs,
-            buffers: PrimaryMap::new(),
-            consts: PrimaryMap::new(),
-            interned: IndexMap::new(),
-            renamed: SecondaryMap::new(),
-        }
-    }
-
-    fn steps(&mut self, steps: &[Step<KernelId>]) -> Vec<Step<FuncId>> {
-        map_steps(steps, self, &Program::call, &|program, place| program.place(place, None))
-    }
-
-    /// A call; parameters beyond its arguments are memory of the function's own.
-    fn call(&mut self, call: &Call<KernelId>) -> Call<FuncId> {
-        let callee = FuncId::from_u32(call.callee.as_u32());
-        let kernel = &self.kernels.kernels[call.callee];
-        let layouts = pack::layouts(kernel);
-        let bound = kernel.bound().zip(&call.args);
-        let mut args: Vec<Place> =
-            bound.map(|((o, _), p)| self.place(p, layouts[o].as_ref())).collect();
-        let scratch = self.funcs[callee].params.values().skip(args.len());
-        args.extend(scratch.map(|param| self.scratch(&param.ty)));
-        Call { callee, args, loc: call.loc }
-    }
-
-    /// Memory for one call.
-    fn scratch(&mut self, ty: &TensorType) -> Place {
-        self.buffers.push(Buffer { ty: ty.clone(), home: Home::Arena }).into()
-    }
-
-    fn place(&mut self, place: &Place, layout: Option<&Layout>) -> Place {
-        Place { buffer: self.buffer(place.buffer, layout), offset: place.offset.clone() }
-    }
-
-    fn buffer(&mut self, id: BufferId, layout: Option<&Layout>) -> BufferId {
-        let buffer = &self.kernels.buffers[id];
-        match buffer.home {
-            Home::Const(constant) => self.constant(constant, layout),
-            Home::Input(_) | Home::Output(_) | Home::Arena => {
-                let buffers = &mut self.buffers;
-                *self.renamed[id].get_or_insert_with(|| buffers.push(buffer.clone()))
-            }
-        }
-    }
-
-    fn constant(&mut self, id: ConstId, layout: Option<&Layout>) -> BufferId {
-        let key = (id, layout.cloned());
-        if let Some(&known) = self.interned.get(&key) {
-            return known;
-        }
-        let tensor = &self.kernels.consts[id];
-        let tensor = layout.map_or_else(|| tensor.clone(), |l| l.pack(tensor));
-        let ty = tensor.ty.clone();
-        let home = Home::Const(self.consts.push(tensor));
-        let buffer = self.buffers.push(Buffer { ty, home });
-        self.interned.insert(key, buffer);
-        buffer
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::lower;
     use crate::eqsat::rule::Class;
     use crate::form_kernels::form_kernels;
+    use crate::plan::{ALIGN, check, plan};
+    use crate::schedule::parts::{Division, divide};
     use crate::schedule::schedule;
     use edgecc_ir::graph::Graph;
     use edgecc_ir::graph::build::GraphBuilder;
@@ -226,6 +162,7 @@ mod tests {
     use edgecc_ir::graph::ops::{
         Broadcast, Concat, Conv, Gather, Layout, MatMul, Op, Pad, Pick, Pool, Transpose, Window,
     };
+    use edgecc_ir::kernel;
     use edgecc_ir::loops::{interp, verify};
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{Arch, Target};
@@ -245,9 +182,15 @@ mod tests {
             let target = Target::default_for(arch);
             let mut kernels = form_kernels(graph);
             schedule(&mut kernels, &target, Class::Reassoc);
-            let loops = lower(&kernels, &target);
-            assert_eq!(verify::verify(&loops, Some(&target)), Ok(()));
-            assert_eq!(interp::run(&loops, inputs), expected, "{arch:?}");
+            for parts in [1, 2, 3, 8] {
+                divide(&mut kernels, Division { parts, grain: 1 });
+                assert_eq!(kernel::verify::verify(&kernels), Ok(()), "{parts} parts");
+                let mut loops = lower(&kernels, &target);
+                loops.plan = Some(plan(&loops, ALIGN));
+                assert_eq!(check::check(&loops), Ok(()), "{parts} parts");
+                assert_eq!(verify::verify(&loops, Some(&target)), Ok(()), "{parts} parts");
+                assert_eq!(interp::run(&loops, inputs), expected, "{arch:?}, {parts} parts");
+            }
         }
     }
 

@@ -93,7 +93,10 @@ pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) -> Option
     if rows::is_value(&cx.kernel.operands[cx.stage.write.operand]) {
         return Some(value(b, cx, env, &order));
     }
-    loops(b, cx, env, &order);
+    match cx.part.filter(|_| !cx.stage.axes.iter().any(|&a| cx.schedule.divides(a))) {
+        Some(part) => part.only(b, 0, |b| loops(b, cx, env, &order)),
+        None => loops(b, cx, env, &order),
+    }
     None
 }
 
@@ -107,14 +110,16 @@ fn value(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) -> ValueI
 
 fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
     let Some((&axis, rest)) = axes.split_first() else { return tile(b, cx, env) };
-    for Segment { start, count, size } in segments(cx, axis) {
-        let start = Affine::constant(start as i64);
-        if count == 1 {
-            loops(b, cx, &env.bind(axis, start, size), rest);
-        } else {
-            b.for_each(count, |b, index| {
-                loops(b, cx, &env.bind(axis, start.plus(index, size as i64), size), rest);
-            });
+    for (n, Segment { start, count, size }) in segments(cx, axis).into_iter().enumerate() {
+        let tile = |b: &mut LoopBuilder, tile: Affine<IndexId>| {
+            let origin = tile.times(size as i64).offset(start as i64);
+            loops(b, cx, &env.bind(axis, origin, size), rest);
+        };
+        match (cx.part_of(axis), count) {
+            (None, 1) => tile(b, Affine::constant(0)),
+            (None, _) => b.for_each(count, |b, index| tile(b, Affine::var(index))),
+            (Some(part), 1) => part.only(b, n, |b| tile(b, Affine::constant(0))),
+            (Some(part), _) => part.each(b, count, tile),
         }
     }
 }

@@ -3,11 +3,12 @@
 
 use super::Cx;
 use super::nest::{Env, lower_stage};
+use super::parts::Part;
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, Kernel, Operand, OperandId, Role, Stage};
-use edgecc_ir::loops::ValueId;
 use edgecc_ir::loops::build::LoopBuilder;
+use edgecc_ir::loops::{IndexId, ValueId};
 
 /// Whether an operand is an SSA value rather than memory.
 pub(super) fn is_value(operand: &Operand) -> bool {
@@ -15,21 +16,31 @@ pub(super) fn is_value(operand: &Operand) -> bool {
 }
 
 /// Emits all stages of a kernel.
-pub(super) fn lower<'k>(b: &mut LoopBuilder, kernel: &'k Kernel, cx: impl Fn(&'k Stage) -> Cx<'k>) {
-    rows(b, kernel, &Env::new(), &kernel.rows, &|b, env| stages(b, kernel, env, &cx));
+pub(super) fn lower<'k>(
+    b: &mut LoopBuilder,
+    kernel: &'k Kernel,
+    part: Option<Part>,
+    cx: impl Fn(&'k Stage) -> Cx<'k>,
+) {
+    let body = |b: &mut LoopBuilder, env: &Env| stages(b, kernel, env, &cx);
+    rows(b, (kernel, part), &Env::new(), &kernel.rows, &body);
 }
 
 fn rows(
     b: &mut LoopBuilder,
-    kernel: &Kernel,
+    (kernel, part): (&Kernel, Option<Part>),
     env: &Env,
     axes: &[AxisId],
     body: &dyn Fn(&mut LoopBuilder, &Env),
 ) {
     let Some((&axis, rest)) = axes.split_first() else { return body(b, env) };
-    b.for_each(kernel.extent(axis), |b, index| {
-        rows(b, kernel, &env.bind(axis, Affine::var(index), 1), rest, body);
-    });
+    let row = |b: &mut LoopBuilder, row: Affine<IndexId>| {
+        rows(b, (kernel, part), &env.bind(axis, row, 1), rest, body);
+    };
+    match part.filter(|_| kernel.schedule.as_ref().is_some_and(|s| s.divides(axis))) {
+        Some(part) => part.each(b, kernel.extent(axis), row),
+        None => b.for_each(kernel.extent(axis), |b, index| row(b, Affine::var(index))),
+    }
 }
 
 fn stages<'k>(

@@ -8,6 +8,7 @@
 //! Then an element is overwritten only by the block iteration or the row that has loaded it, and
 //! never loaded again. The second condition is proved from the index expressions: different stores differ by a
 //! constant in some dimension, and each loop's step is larger than everything inside it.
+//! The parts of a call store different elements, and what is fixed in a part moves no store of it.
 
 use super::early::{self, Touch};
 use super::line::{self, Line, Use};
@@ -183,6 +184,7 @@ fn steps_over(func: &LoopFn, group: &[&Site<'_>], dim: usize) -> bool {
     let mut terms: Vec<(i64, i64)> = group[0].index[dim]
         .terms()
         .iter()
+        .filter(|(i, _)| !early::is_fixed(func, *i))
         .map(|&(i, step)| (step.abs(), func.indices[i] as i64))
         .collect();
     terms.sort_unstable();

@@ -4,7 +4,7 @@
 //! written, and a call writes over what it reads only where `shared` has the pair. **P2** slots are
 //! aligned, large enough and inside the arena.
 //!
-//! A repetition runs twice, with its first and its last count: the second time meets all that one
+//! The parts of a call are one call: what they read and write is the same. A repetition runs twice, with its first and its last count: the second time meets all that one
 //! iteration leaves to the next. The blocks of a choice run one after the other, which no plan can
 //! do better than running one of them.
 
@@ -12,7 +12,7 @@ use edgecc_ir::diag::Violation;
 use edgecc_ir::kernel::{BufferId, Home};
 use edgecc_ir::loops::{FuncId, Loops, ParamAccess};
 use edgecc_ir::plan::{MemoryPlan, Slot};
-use edgecc_ir::program::{Call, CounterId, Place, Repeat, Step};
+use edgecc_ir::program::{Call, CounterId, Parallel, Place, Repeat, Step};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Checks P1 and P2 of `loops.plan`; a program without a plan has nothing to check.
@@ -53,7 +53,7 @@ impl Memory<'_> {
         for step in steps {
             step.test().into_iter().for_each(|test| self.read(test));
             match step {
-                Step::Call(call) => self.call(call),
+                Step::Call(call) | Step::Parallel(Parallel { call, .. }) => self.call(call),
                 Step::Repeat(repeat) => self.repeat(repeat),
                 Step::If(branch) => {
                     self.block(&branch.then);

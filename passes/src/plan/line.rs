@@ -1,8 +1,9 @@
 //! A program as a line of sites, and the repetitions as spans of it.
 
+use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::BufferId;
 use edgecc_ir::loops::{FuncId, Loops, ParamAccess};
-use edgecc_ir::program::{Call, Place, Step};
+use edgecc_ir::program::{Call, CounterId, Parallel, Place, Step};
 
 /// Calls and tests in the order of the text: a repetition's test comes before its body, and the
 /// blocks of a choice follow one another.
@@ -28,7 +29,7 @@ pub(super) struct Site<'l> {
 pub(super) struct Use {
     pub(super) buffer: BufferId,
     pub(super) access: ParamAccess,
-    /// Whether all of the buffer is read or written.
+    /// Whether all of the buffer is read or written, by all parts of a call together.
     pub(super) whole: bool,
 }
 
@@ -66,7 +67,10 @@ impl<'l> Line<'l> {
 
     fn step(&mut self, loops: &Loops, step: &'l Step<FuncId>, span: Option<usize>) {
         match step {
-            Step::Call(call) => self.call(loops, call, span),
+            Step::Call(call) => self.call(loops, (call, None), span),
+            Step::Parallel(Parallel { counter, call }) => {
+                self.call(loops, (call, Some(*counter)), span);
+            }
             Step::Repeat(repeat) => {
                 let (inner, first) = (self.spans.len(), self.sites.len());
                 self.spans.push(Span { first, last: first, outer: span });
@@ -82,11 +86,15 @@ impl<'l> Line<'l> {
         }
     }
 
-    fn call(&mut self, loops: &Loops, call: &'l Call<FuncId>, span: Option<usize>) {
+    fn call(
+        &mut self,
+        loops: &Loops,
+        (call, parts): (&'l Call<FuncId>, Option<CounterId>),
+        span: Option<usize>,
+    ) {
         let params = loops.funcs[call.callee].params.values();
         let used = |(param, place): (&edgecc_ir::loops::Param, &Place)| {
-            let elements = loops.buffers[place.buffer].ty.shape.numel();
-            let whole = place.is_start() && param.ty.shape.numel() == elements;
+            let whole = is_whole(loops, place, param.ty.shape.numel(), parts);
             Use { buffer: place.buffer, access: param.access, whole }
         };
         let uses = params.zip(&call.args).map(used).collect();
@@ -104,4 +112,14 @@ impl<'l> Line<'l> {
             self.sites.push(Site { call: None, uses, span });
         }
     }
+}
+
+/// Whether this many elements at a place are all of its buffer, in one call or in all parts.
+fn is_whole(loops: &Loops, place: &Place, elements: usize, parts: Option<CounterId>) -> bool {
+    let there = loops.buffers[place.buffer].ty.shape.numel();
+    let in_parts = |counter: CounterId| {
+        place.offset == Affine::scaled(counter, elements as i64)
+            && loops.program.counters[counter] * elements == there
+    };
+    place.is_start() && elements == there || parts.is_some_and(in_parts)
 }

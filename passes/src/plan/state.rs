@@ -62,7 +62,7 @@ fn has(loops: &Loops, buffer: BufferId, home: Home) -> bool {
 /// to the other in the same memory.
 fn runs_in_place(loops: &Loops, step: &Step<FuncId>, (input, output): (Home, Home)) -> bool {
     let line = line_of(loops, step);
-    let (Step::Call(_), [site]) = (step, line.sites.as_slice()) else { return false };
+    let (Some(_), [site]) = (step.call(), line.sites.as_slice()) else { return false };
     let of = |home| site.uses.iter().map(|u| u.buffer).filter(move |&b| has(loops, b, home));
     of(output).all(|new| of(input).all(|old| fits(loops, site, old, new)))
 }

@@ -7,6 +7,7 @@ mod contraction;
 mod cost;
 mod elementwise;
 mod facts;
+pub mod parts;
 mod row;
 mod stages;
 mod window;

@@ -11,9 +11,9 @@ use super::host::{self, HostArgs};
 use super::ui::Ui;
 use super::{Outcome, plot};
 use clock::Subject;
+use edgecc::Failure;
 use edgecc::driver::Compiled;
 use edgecc::host::Host;
-use edgecc::{Code, Failure};
 use edgecc_rt::hooks::Hooks;
 use edgecc_rt::pool::Pool;
 use profile::{Machine, Profile};
@@ -74,9 +74,7 @@ struct Measurement {
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let compiled = args.host.compile(ui, &mut |_, _| {})?;
-    let pool = Pool::new(args.threads).map_err(|why| {
-        Failure::from(Code::Run.error(format!("the system gives no threads: {why}")))
-    })?;
+    let pool = host::pool(args.threads)?;
     let result = measure(args, &compiled, &pool)?;
     if let (Some(path), Some(profile)) = (&args.plot, &result.profile) {
         let picture = plot::profile::svg(&result.name, &profile.machine, &profile.layers);

@@ -75,6 +75,10 @@ impl Check<'_> {
             }
             let made = match step {
                 Step::Call(call) => self.call(call),
+                Step::Parallel(parallel) => {
+                    self.report(format!("{} splits a call", parallel.counter));
+                    Vec::new()
+                }
                 Step::Repeat(repeat) => self.repeat(repeat),
                 Step::If(branch) => {
                     let [then, otherwise] =

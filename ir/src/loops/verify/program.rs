@@ -2,9 +2,9 @@
 
 use crate::diag::Violation;
 use crate::kernel::Home;
-use crate::loops::{FuncId, Loops, Param};
-use crate::program::Place;
+use crate::loops::{FuncId, Loops, Param, ParamAccess};
 use crate::program::verify::{disjoint, problems};
+use crate::program::{Parallel, Place, Step};
 
 pub(super) fn check(loops: &Loops) -> Vec<Violation> {
     let operands =
@@ -21,7 +21,25 @@ pub(super) fn check(loops: &Loops) -> Vec<Violation> {
         let messages = messages.chain(aliases(loops, &bound));
         found.extend(messages.map(|m| Violation::new("L5", format!("call {n}"), m)));
     }
+    shared_scratch(loops, &loops.program.steps, &mut found);
     found
+}
+
+/// Parts of a call have memory of their own wherever they load what they store.
+fn shared_scratch(loops: &Loops, steps: &[Step<FuncId>], found: &mut Vec<Violation>) {
+    for step in steps {
+        if let Step::Parallel(Parallel { counter, call }) = step {
+            let func = &loops.funcs[call.callee];
+            for (param, place) in func.params.values().zip(&call.args) {
+                let apart = place.offset.coefficient(*counter).unsigned_abs() as usize;
+                if param.access == ParamAccess::ReadWrite && apart < param.ty.shape.numel() {
+                    let why = format!("parts share {}, which they load and store", place.buffer);
+                    found.push(Violation::new("L5", func.name.clone(), why));
+                }
+            }
+        }
+        step.blocks().for_each(|block| shared_scratch(loops, block, found));
+    }
 }
 
 fn read_only(loops: &Loops, param: &Param, place: &Place) -> Option<String> {

@@ -1,0 +1,171 @@
+//! Which kernels are divided into parts that threads may share, and into how many.
+//!
+//! A part has to be worth the microseconds that handing it out takes, so small kernels stay whole.
+//! More parts than threads balance themselves. The parts are the same whatever runs them: so are
+//! the result's bits.
+
+use super::facts;
+use edgecc_ir::kernel::schedule::Schedule;
+use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Role, Stage};
+use edgecc_ir::scalar::func::Accuracy;
+use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+
+/// How kernels are divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Division {
+    /// The most parts of a kernel; 1 leaves all kernels whole.
+    pub parts: u32,
+    /// The least estimated cycles of a part.
+    pub grain: u64,
+}
+
+impl Default for Division {
+    /// A part takes some ten microseconds, a multiple of what waking to it does; eight of them
+    /// keep up to four threads evenly busy.
+    fn default() -> Division {
+        Division { parts: 8, grain: 30_000 }
+    }
+}
+
+/// Bytes that are moved in a cycle, from beyond the first-level cache.
+const BYTES: u64 = 8;
+/// Vector operations of a cycle.
+const PER_CYCLE: u64 = 2;
+/// Instructions of a function that is approximated.
+const POLYNOMIAL: u64 = 16;
+
+/// Divides each scheduled kernel that is worth it.
+pub fn divide(kernels: &mut Kernels, by: Division) {
+    for kernel in kernels.kernels.values_mut() {
+        if let Some(schedule) = &kernel.schedule {
+            let parts = plan(kernel, schedule, by);
+            kernel.schedule = Some(Schedule { parts, ..schedule.clone() });
+        }
+    }
+}
+
+/// One axis for each stage, or for all stages where they share rows.
+fn plan(kernel: &Kernel, schedule: &Schedule, by: Division) -> Vec<(AxisId, u32)> {
+    let worth = (cycles(kernel, schedule) / by.grain.max(1)).min(u64::from(by.parts)) as usize;
+    let shared = kernel.operands.values().any(|o| o.role == Role::Local);
+    let best = |axes: Vec<AxisId>| best_axis(kernel, schedule, worth, axes);
+    let found: Option<Vec<(AxisId, usize)>> = match kernel.rows.is_empty() && !shared {
+        true => kernel.stages.iter().map(|s| best(outermost_first(kernel, schedule, s))).collect(),
+        false => best(kernel.rows.clone()).map(|axis| vec![axis]),
+    };
+    let mut found = found.unwrap_or_default();
+    found.sort_unstable();
+    found.dedup();
+    let most = found.iter().map(|axis| axis.1).max().unwrap_or(1);
+    let parts = found.into_iter().map(|(axis, _)| (axis, most as u32));
+    parts.filter(|&(_, count)| count > 1).collect()
+}
+
+/// The axis whose tiles are divided most evenly, and the number of parts; of equal axes the
+/// outermost.
+fn best_axis(
+    kernel: &Kernel,
+    schedule: &Schedule,
+    worth: usize,
+    axes: Vec<AxisId>,
+) -> Option<(AxisId, usize)> {
+    let mut best = None;
+    for axis in axes {
+        let tiles = kernel.extent(axis).div_ceil(schedule.tile_of(axis) as usize);
+        let run = tiles.div_ceil(worth.max(1));
+        let evenness = tiles as f64 / run as f64;
+        if best.is_none_or(|(_, _, other)| evenness > other) {
+            best = Some((axis, tiles.div_ceil(run), evenness));
+        }
+    }
+    best.map(|(axis, parts, _)| (axis, parts))
+}
+
+/// The stage's parallel axes in the order of their loops.
+fn outermost_first(kernel: &Kernel, schedule: &Schedule, stage: &Stage) -> Vec<AxisId> {
+    let parallel = |a: &AxisId| kernel.axes[*a].kind == AxisKind::Parallel;
+    let all = || stage.axes.iter().copied().filter(parallel);
+    let listed = schedule.order.iter().copied().filter(|a| stage.axes.contains(a));
+    all().filter(|a| !schedule.order.contains(a)).chain(listed).collect()
+}
+
+/// Cycles of all stages, roughly: sums of products run at the machine's rate, all others compute
+/// or move bytes, whatever takes longer.
+fn cycles(kernel: &Kernel, schedule: &Schedule) -> u64 {
+    kernel.stages.iter().map(|stage| stage_cycles(kernel, schedule, stage)).sum()
+}
+
+fn stage_cycles(kernel: &Kernel, schedule: &Schedule, stage: &Stage) -> u64 {
+    let points =
+        |axes: &[AxisId]| -> u64 { axes.iter().map(|&a| kernel.extent(a) as u64).product() };
+    let results = points(&outermost_first(kernel, schedule, stage));
+    let lanes = stage.axes.iter().map(|&a| schedule.lanes_of(a)).max().unwrap_or(1);
+    let vectors = |elements: u64| elements / u64::from(lanes.max(1)) / PER_CYCLE;
+    let finish = vectors(results * work(&stage.epilogue));
+    let body = match facts::product_sum(stage) {
+        Some(_) => vectors(points(&stage.axes)),
+        None => vectors(points(&stage.axes) * work(&stage.body)),
+    };
+    let width = kernel.operands[stage.write.operand].ty.elem.bytes() as u64;
+    (body + finish).max(results * width * 2 / BYTES)
+}
+
+/// Instructions for one element or vector.
+fn work(expr: &ScalarExpr) -> u64 {
+    let cost = |node: &ScalarNode| match node {
+        ScalarNode::Call(func, _) if matches!(func.info().accuracy, Accuracy::Ulp(_)) => POLYNOMIAL,
+        ScalarNode::Call(..) | ScalarNode::Cast(..) => 1,
+        ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
+    };
+    1 + expr.nodes().iter().map(cost).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Division, divide};
+    use crate::eqsat::rule::Class;
+    use crate::form_kernels::form_kernels;
+    use crate::schedule::schedule;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::ops::MatMul;
+    use edgecc_ir::kernel::verify::verify;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    /// Parts of a product of `rows × 64` and `64 × columns`: the axis and their number.
+    fn parts(rows: usize, columns: usize, by: Division) -> Vec<(u32, u32)> {
+        let mut b = GraphBuilder::new("m");
+        let [x, w] = [[rows, 64], [64, columns]]
+            .map(|dims| b.input("x", TensorType::new(ElemType::F32, &dims)));
+        let y = b.add(MatMul::plain(), &[x, w]).expect("a well-typed op");
+        b.output("y", y);
+        let mut kernels = form_kernels(&b.finish());
+        schedule(&mut kernels, &Target::default_for(Arch::Aarch64), Class::Exact);
+        divide(&mut kernels, by);
+        assert_eq!(verify(&kernels), Ok(()));
+        let kernel = kernels.kernels.values().next().expect("a kernel");
+        let schedule = kernel.schedule.as_ref().expect("it was scheduled");
+        schedule.parts.iter().map(|&(axis, count)| (axis.as_u32(), count)).collect()
+    }
+
+    #[test]
+    fn large_kernels_have_the_most_parts_and_small_ones_none() {
+        let by = Division { parts: 8, grain: 10_000 };
+        assert_eq!(parts(512, 512, by)[0].1, 8);
+        assert_eq!(parts(32, 32, by), []);
+        assert_eq!(parts(512, 512, Division { parts: 1, ..by }), []);
+    }
+
+    #[test]
+    fn the_number_of_parts_follows_the_work() {
+        let by = Division { parts: 8, grain: 64 * 256 * 256 / 8 / 3 };
+        assert_eq!(parts(256, 256, by)[0].1, 3);
+    }
+
+    #[test]
+    fn the_axis_with_enough_tiles_is_divided() {
+        let by = Division { parts: 8, grain: 1 };
+        assert_eq!(parts(1024, 4, by), [(0, 8)]);
+        assert_eq!(parts(1, 4096, by), [(0, 8)]);
+    }
+}
