@@ -76,7 +76,9 @@ pub fn name_of(kernel: &Kernel) -> Option<String> {
     if kernel.stages.len() > 1 && has_locals(kernel) {
         let rows = Rows::new(kernel);
         let kind = ROW_KINDS.iter().find(|kind| (kind.is)(&rows));
-        return Some(kind.map_or("rows", |kind| kind.name).to_owned());
+        let contracts = kernel.stages.iter().any(|stage| stage.factors().is_some());
+        let unknown = if contracts { &kernel.name } else { "rows" };
+        return Some(kind.map_or(unknown, |kind| kind.name).to_owned());
     }
     let [stage] = kernel.stages.as_slice() else { return None };
     let last = if stage.reduce.is_some() { &stage.epilogue } else { &stage.body };

@@ -81,7 +81,7 @@ pub(super) fn only(piece: &Piece, stage: &Stage) -> Piece {
 }
 
 /// The stage with other names for its operands and axes.
-fn renamed(
+pub(super) fn renamed(
     stage: &Stage,
     operand: impl Fn(OperandId) -> OperandId,
     axis: impl Fn(AxisId) -> AxisId,

@@ -5,6 +5,7 @@
 //! reshape of a whole buffer is a call binding, a view that no access map can express is copied
 //! once. Bodies of repetitions and choices become blocks of the program.
 
+mod blocks;
 mod collapse;
 mod compact;
 mod group;
@@ -366,7 +367,8 @@ impl<'o, 'g> Former<'o, 'g> {
         let is_private =
             |buffer: BufferId| buffers[buffer].home == Home::Arena && !named.contains(&buffer);
         let joined = group::join_rows(run, is_private);
-        for piece in write_through::write_through(joined, is_private) {
+        let written = write_through::write_through(joined, is_private);
+        for piece in blocks::join_blocks(written, is_private) {
             let mut kernel = piece.kernel;
             if kernel.routine.is_none() {
                 kernel = collapse::canonical(kernel);

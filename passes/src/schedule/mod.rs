@@ -33,6 +33,12 @@ pub struct Strategy {
 /// All strategies in the order in which they are tried.
 pub const STRATEGIES: &[Strategy] = &[
     Strategy {
+        name: "stages",
+        doc: "several stages, contractions or windows among them, each as it would run alone",
+        class: Class::Exact,
+        plan: stages::plan,
+    },
+    Strategy {
         name: "row",
         doc: "reductions and maps of contiguous rows, or products of such rows",
         class: Class::Reassoc,
@@ -43,12 +49,6 @@ pub const STRATEGIES: &[Strategy] = &[
         doc: "reductions and maps over rows, each reduction in its order",
         class: Class::Exact,
         plan: row::plan_in_order,
-    },
-    Strategy {
-        name: "stages",
-        doc: "stages without locals, each as it would run alone",
-        class: Class::Exact,
-        plan: stages::plan,
     },
     Strategy {
         name: "contraction",

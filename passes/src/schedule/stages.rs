@@ -1,25 +1,25 @@
-//! Stages that share nothing but a result, each a part of it: each one runs as it would alone.
+//! Stages that are large enough each to run as they would alone: the parts of one result, or the
+//! maker and the user of a block of a value.
 
-use super::strategy_for;
+use super::{contraction, strategy_for, window};
 use crate::eqsat::rule::Class;
-use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{Kernel, OperandId, Role, Stage};
+use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::schedule::Schedule;
+use edgecc_ir::kernel::{AxisId, Index, Kernel, OperandId, Role, Stage};
 use edgecc_ir::target::Target;
 
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
-    let is_local = |role| role == Role::Local;
-    let shares = !kernel.rows.is_empty() || kernel.operands.values().any(|o| is_local(o.role));
-    let reduces = kernel.stages.iter().any(|s| s.reduce.is_some());
-    if kernel.stages.len() < 2 || shares || !reduces {
+    let parts: Vec<Kernel> = kernel.stages.iter().map(|s| alone(kernel, s)).collect();
+    let is_tiled = |k: &Kernel| contraction::plan(k, target).or(window::plan(k, target)).is_some();
+    let reduces = |k: &Kernel| k.stages.iter().any(|s| s.reduce.is_some());
+    let has_locals = kernel.operands.values().any(|o| o.role == Role::Local);
+    let suits = if has_locals { parts.iter().any(is_tiled) } else { parts.iter().any(reduces) };
+    if parts.len() < 2 || !suits {
         return None;
     }
-    let alone = |stage: &Stage| Kernel { stages: vec![stage.clone()], ..kernel.clone() };
-    let plan = |stage| {
-        let kernel = alone(stage);
-        (strategy_for(&kernel, target, Class::Exact).plan)(&kernel, target)
-    };
+    let plan = |part| (strategy_for(part, target, Class::Exact).plan)(part, target);
     let mut whole = Schedule::default();
-    for part in kernel.stages.iter().filter_map(plan) {
+    for part in parts.iter().filter_map(plan) {
         whole.order.extend(part.order);
         whole.tile.extend(part.tile);
         whole.vector.extend(part.vector);
@@ -27,8 +27,28 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         whole.peel.extend(part.peel);
         whole.pack.extend(part.pack);
     }
-    whole.pack.retain(|pack: &Pack| readers(kernel, pack.operand) == 1);
+    whole.pack.retain(|pack| readers(kernel, pack.operand) == 1);
     Some(whole)
+}
+
+/// One stage at a point of the row axes, with locals in memory like everything else.
+fn alone(kernel: &Kernel, stage: &Stage) -> Kernel {
+    let mut stage = stage.clone();
+    let is_row = |a: &AxisId| kernel.rows.contains(a);
+    stage.axes.retain(|a| !is_row(a));
+    let Stage { reads, epilogue_reads, write, .. } = &mut stage;
+    let accesses = reads.iter_mut().chain(epilogue_reads).chain([&mut *write]);
+    for affine in accesses.flat_map(|a| &mut a.index).flat_map(Index::affines_mut) {
+        *affine = affine.substitute(|a| match is_row(&a) {
+            true => Affine::constant(0),
+            false => Affine::var(a),
+        });
+    }
+    let mut operands = kernel.operands.clone();
+    for (id, operand) in operands.iter_mut().filter(|(_, o)| o.role == Role::Local) {
+        operand.role = if id == write.operand { Role::Write } else { Role::Read };
+    }
+    Kernel { operands, rows: Vec::new(), stages: vec![stage], ..kernel.clone() }
 }
 
 /// Stages that read an operand; one that several read has one order for all.

@@ -1,0 +1,300 @@
+//! A large value that is made and used in blocks that stay in a cache.
+//!
+//! Where a kernel makes a value and one other kernel reads it, and both treat a dimension of it as
+//! parallel, one kernel may run both for a block of that dimension at a time: the value shrinks to
+//! a local of one block. A convolution in front of a depthwise one or of a pool is joined along the
+//! channels, and nothing is computed twice. What does not depend on the block is read once per
+//! block, which must cost less than the value did.
+
+use super::merge::renamed;
+use super::piece::Piece;
+use cranelift_entity::{EntityRef, SecondaryMap};
+use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::{
+    Access, Axis, AxisId, AxisKind, BufferId, Index, Kernel, Operand, OperandId, Role, Stage,
+};
+use edgecc_ir::program::Place;
+use edgecc_ir::types::{Shape, TensorType};
+use std::cmp::Reverse;
+
+/// Values up to this size stay in the second-level cache anyway.
+const SMALL: usize = 512 << 10;
+/// Largest block, in bytes.
+const LARGEST: usize = 1 << 20;
+/// Elements of the shortest block along a contiguous dimension: a cache line of 32-bit elements.
+const LINE: usize = 16;
+
+/// Joins pieces in blocks where that pays, around the largest values first. `is_private` tells
+/// whether a buffer is read by pieces alone.
+pub(super) fn join_blocks(pieces: Vec<Piece>, is_private: impl Fn(BufferId) -> bool) -> Vec<Piece> {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|&n| Reverse(written_bytes(&pieces[n])));
+    let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
+    for at in order {
+        if let Some((reader, joined)) = with_reader(&pieces, at, &is_private) {
+            pieces[reader] = Some(joined);
+            pieces[at] = None;
+        }
+    }
+    pieces.into_iter().flatten().collect()
+}
+
+fn written_bytes(piece: &Piece) -> usize {
+    let written = piece.kernel.operands.values().filter(|o| o.role == Role::Write);
+    written.map(|o| o.ty.bytes()).sum()
+}
+
+fn read_bytes(piece: &Piece) -> usize {
+    let read = piece.kernel.operands.values().filter(|o| o.role == Role::Read);
+    read.map(|o| o.ty.bytes()).sum()
+}
+
+/// A piece as one with the only reader of its result, whose number comes first.
+fn with_reader(
+    pieces: &[Option<Piece>],
+    at: usize,
+    is_private: &impl Fn(BufferId) -> bool,
+) -> Option<(usize, Piece)> {
+    let producer = pieces[at].as_ref()?;
+    let value = producer.args.last().filter(|place| is_private(place.buffer))?;
+    let names = |p: &Piece| p.args.iter().any(|arg| arg.buffer == value.buffer);
+    let mut users = (0..pieces.len()).filter(|&n| pieces[n].as_ref().is_some_and(names));
+    let (reader, None) = (users.find(|&n| n != at)?, users.next()) else { return None };
+    Some((reader, joined(producer, pieces[reader].as_ref()?, value)?))
+}
+
+/// How two stages share a value: along its dimension `dim`, which is an axis of each.
+struct Shared {
+    dim: usize,
+    /// The axis of the producer and of the reader.
+    axes: [AxisId; 2],
+    /// Points of one block.
+    block: usize,
+    blocks: usize,
+}
+
+/// Both pieces as one, if that pays.
+fn joined(producer: &Piece, reader: &Piece, value: &Place) -> Option<Piece> {
+    let (from, to) = (producer.stage()?, reader.stage()?);
+    let mut read = reader.bound_to(value);
+    let (written, read) = (from.write.operand, read.next().filter(|_| read.next().is_none())?);
+    let ty = &producer.kernel.operands[written].ty;
+    let alike = *ty == reader.kernel.operands[read].ty && producer.args.last() == Some(value);
+    let free = [producer, reader].iter().all(|p| p.kernel.rows.is_empty());
+    let looked_up = to.lookups().next().is_some();
+    if !alike || !free || looked_up || ty.bytes() <= SMALL || from.reduce.is_none() {
+        return None;
+    }
+    let reads: Vec<&Access> = to.all_reads().filter(|a| a.operand == read).collect();
+    let shared = (0..ty.shape.rank()).rev().find_map(|dim| {
+        let made = along(&producer.kernel, &[&from.write], dim, ty.shape[dim])?;
+        let used = along(&reader.kernel, &reads, dim, ty.shape[dim])?;
+        cheapest([producer, reader], value, ty, dim, [made, used])
+    })?;
+    Some(merge([producer, reader], value, ty, &shared))
+}
+
+/// The parallel axis that runs through a dimension of this size in all accesses, and stands nowhere
+/// else in them.
+fn along(kernel: &Kernel, accesses: &[&Access], dim: usize, size: usize) -> Option<AxisId> {
+    let axis = accesses.first()?.index[dim].affine()?.as_var()?;
+    let alone = |access: &&Access| {
+        let mut others = (0..access.index.len()).filter(|&d| d != dim);
+        access.index[dim].affine().and_then(Affine::as_var) == Some(axis)
+            && others.all(|d| !access.index[d].follows(axis))
+    };
+    let whole = kernel.axes[axis] == Axis { extent: size, kind: AxisKind::Parallel };
+    (whole && accesses.iter().all(alone)).then_some(axis)
+}
+
+/// The smallest blocks that save at least twice what they cost. The block and both ends of the
+/// chain, which now live at the same time, take no more memory than the value and one end did.
+fn cheapest(
+    [producer, reader]: [&Piece; 2],
+    value: &Place,
+    ty: &TensorType,
+    dim: usize,
+    axes: [AxisId; 2],
+) -> Option<Shared> {
+    let extent = ty.shape[dim];
+    let least = if dim + 1 == ty.shape.rank() { LINE } else { 1 };
+    let again = fixed_bytes(producer, value, axes[0]) + fixed_bytes(reader, value, axes[1]);
+    let sizes = (least..extent).step_by(least).filter(|size| extent.is_multiple_of(*size));
+    let pays = |&size: &usize| (extent / size - 1) * again <= ty.bytes();
+    let block = sizes.into_iter().find(pays)?;
+    let local = ty.bytes() / extent * block;
+    let ends = read_bytes(producer).min(written_bytes(reader));
+    let fits = local <= LARGEST && local + ends <= ty.bytes();
+    fits.then_some(Shared { dim, axes, block, blocks: extent / block })
+}
+
+/// Bytes of the operands, other than the value, that do not depend on an axis.
+fn fixed_bytes(piece: &Piece, value: &Place, axis: AxisId) -> usize {
+    let follows = |id: OperandId| {
+        let mut accesses = piece.kernel.stages.iter().flat_map(Stage::all_reads);
+        accesses.any(|a| a.operand == id && a.index.iter().any(|i| i.follows(axis)))
+    };
+    let reads = piece
+        .kernel
+        .operands
+        .iter()
+        .zip(&piece.args)
+        .filter(|((_, o), place)| o.role != Role::Write && *place != value);
+    reads.filter(|((id, _), _)| !follows(*id)).map(|((_, o), _)| o.ty.bytes()).sum()
+}
+
+/// One kernel over blocks, with one block of the value as its local.
+fn merge(pieces: [&Piece; 2], value: &Place, ty: &TensorType, shared: &Shared) -> Piece {
+    let [producer, reader] = pieces;
+    let names = pieces.map(|p| p.kernel.name.as_str()).join("_");
+    let mut kernel = Kernel::empty(&names);
+    let row = kernel.axes.push(Axis { extent: shared.blocks, kind: AxisKind::Parallel });
+    kernel.rows = vec![row];
+    let mut args = Vec::new();
+    let mut operands =
+        pieces.map(|_| SecondaryMap::<OperandId, OperandId>::with_default(OperandId::new(0)));
+    for role in [Role::Read, Role::Const, Role::Write] {
+        for (piece, renamed) in pieces.iter().zip(&mut operands) {
+            for ((id, operand), place) in piece.kernel.operands.iter().zip(&piece.args) {
+                if operand.role == role && place != value {
+                    renamed[id] = kernel.operands.push(operand.clone());
+                    args.push(place.clone());
+                }
+            }
+        }
+    }
+    let extent = |(d, &e): (usize, &usize)| if d == shared.dim { shared.block } else { e };
+    let shape: Shape = ty.shape.iter().enumerate().map(extent).collect();
+    let block = Operand { ty: TensorType { elem: ty.elem, shape }, role: Role::Local };
+    let local = kernel.operands.push(block);
+    for (n, piece) in pieces.iter().enumerate() {
+        let stage = in_block(&mut kernel, piece, shared, shared.axes[n], |id| {
+            if piece.args[id.index()] == *value { local } else { operands[n][id] }
+        });
+        kernel.stages.push(stage);
+    }
+    let locs = producer.locs.iter().chain(&reader.locs).copied().collect();
+    Piece { kernel, args, locs }
+}
+
+/// The only stage of a piece at one block, which the row axis of `kernel` counts.
+fn in_block(
+    kernel: &mut Kernel,
+    piece: &Piece,
+    shared: &Shared,
+    along: AxisId,
+    operand: impl Fn(OperandId) -> OperandId,
+) -> Stage {
+    let axes: Vec<AxisId> = piece
+        .kernel
+        .axes
+        .iter()
+        .map(|(id, axis)| {
+            let extent = if id == along { shared.block } else { axis.extent };
+            kernel.axes.push(Axis { extent, ..*axis })
+        })
+        .collect();
+    let row = kernel.rows[0];
+    let stage = piece.stage().expect("a piece of one stage");
+    let mut stage = renamed(stage, operand, |a| axes[a.index()]);
+    let inner = axes[along.index()];
+    let whole = Affine::scaled(row, shared.block as i64).plus(inner, 1);
+    let is_local = |id: OperandId| kernel.operands[id].role == Role::Local;
+    let Stage { reads, epilogue_reads, write, .. } = &mut stage;
+    for access in
+        reads.iter_mut().chain(epilogue_reads).chain([write]).filter(|a| !is_local(a.operand))
+    {
+        for affine in access.index.iter_mut().flat_map(Index::affines_mut) {
+            *affine =
+                affine.substitute(|a| if a == inner { whole.clone() } else { Affine::var(a) });
+        }
+    }
+    stage.axes.insert(0, row);
+    stage
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::eqsat::rule::Class;
+    use crate::form_kernels::form_kernels;
+    use crate::lower_to_loops::lower;
+    use crate::schedule::schedule;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::eval::eval;
+    use edgecc_ir::graph::ops::{Conv, Layout, Pool, Window};
+    use edgecc_ir::graph::{Graph, OpId};
+    use edgecc_ir::kernel::{Kernels, Role, verify};
+    use edgecc_ir::loops::interp;
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::tensor::{Scalar, Tensor};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    /// Small integers, whose sums are exact in any order.
+    fn data(dims: &[usize]) -> Tensor {
+        let ty = TensorType::new(ElemType::F32, dims);
+        Tensor::from_fn(ty, |i| Scalar::f32((i * 31 % 23) as f32 - 11.0))
+    }
+
+    fn window(pad: u32) -> Window {
+        Window { pads_begin: vec![pad; 2], pads_end: vec![pad; 2], ..Window::unit(2) }
+    }
+
+    fn conv(b: &mut GraphBuilder, x: OpId, weights: [usize; 4], groups: u32) -> OpId {
+        let w = b.constant(data(&weights));
+        let conv = Conv::plain(window(weights[2] as u32 / 2), groups, Layout::ChannelsLast);
+        b.add(conv, &[x, w]).expect("a convolution")
+    }
+
+    /// The kernels of a function of an image of two channels, all levels of which agree.
+    fn kernels(side: usize, build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
+        let mut b = GraphBuilder::new("m");
+        let dims = [1, side, side, 2];
+        let x = b.input("x", TensorType::new(ElemType::F32, &dims));
+        let y = build(&mut b, x);
+        b.output("y", y);
+        let (graph, inputs): (Graph, _) = (b.finish(), [data(&dims)]);
+        let expected = eval(&graph, &inputs);
+        let mut kernels = form_kernels(&graph);
+        assert_eq!(verify::verify(&kernels), Ok(()));
+        let target = Target::default_for(Arch::X86_64);
+        schedule(&mut kernels, &target, Class::Exact);
+        assert_eq!(interp::run(&lower(&kernels, &target), &inputs), expected);
+        kernels
+    }
+
+    fn local(kernels: &Kernels) -> Option<Vec<usize>> {
+        let all = kernels.kernels.values().flat_map(|k| k.operands.values());
+        all.filter(|o| o.role == Role::Local).map(|o| o.ty.shape.to_vec()).next()
+    }
+
+    #[test]
+    fn large_images_are_made_and_used_by_channels() {
+        let made = kernels(66, |b, x| {
+            let y = conv(b, x, [48, 2, 1, 1], 1);
+            conv(b, y, [48, 1, 3, 3], 48)
+        });
+        assert_eq!(made.program.steps.len(), 1);
+        assert_eq!(local(&made), Some(vec![1, 66, 66, 16]));
+    }
+
+    #[test]
+    fn small_images_are_not() {
+        let made = kernels(9, |b, x| {
+            let y = conv(b, x, [48, 2, 1, 1], 1);
+            conv(b, y, [48, 1, 3, 3], 48)
+        });
+        assert_eq!((made.program.steps.len(), local(&made)), (2, None));
+    }
+
+    #[test]
+    fn pools_use_blocks() {
+        let made = kernels(70, |b, x| {
+            let y = conv(b, x, [32, 2, 3, 3], 1);
+            let layout = Layout::ChannelsLast;
+            let pool = Pool { func: ScalarFn::Max, kernel: vec![2, 2], window: window(0), layout };
+            b.add(pool, &[y]).expect("a pool")
+        });
+        assert_eq!(made.program.steps.len(), 1);
+    }
+}
