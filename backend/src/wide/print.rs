@@ -10,18 +10,21 @@ const INTS: [&str; 16] = [
     "r14", "r15",
 ];
 
-/// Mnemonic and operands, the result first.
+/// Mnemonic and operands, the result first; parts of vectors have the names of whole ones.
 pub(super) fn print(inst: &Machine, evex: bool) -> String {
     let row = inst.op.row();
     let name = row.mnemonic(evex && row.family == Family::Vector);
     let named = |reg: PReg| register(reg, inst.len);
-    let mut operands: Vec<String> =
-        [inst.reg, inst.vvvv].into_iter().flatten().map(named).collect();
-    match inst.rm {
-        Rm::No => {}
-        Rm::Reg(reg) => operands.push(named(reg)),
-        Rm::Mem(mem) => operands.push(memory(mem)),
+    let rm = match inst.rm {
+        Rm::No => None,
+        Rm::Reg(reg) => Some(named(reg)),
+        Rm::Mem(mem) => Some(memory(mem)),
+    };
+    let mut operands = vec![inst.reg.map(named), inst.vvvv.map(named), rm];
+    if row.to_rm {
+        operands.reverse();
     }
+    let mut operands: Vec<String> = operands.into_iter().flatten().collect();
     match inst.mask {
         Some(mask) if evex => {
             let zeroing = if inst.zeroing { "{z}" } else { "" };

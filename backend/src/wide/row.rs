@@ -75,11 +75,13 @@ pub(super) struct Row {
     pub(super) tuple: Tuple,
     /// Size of the immediate.
     pub(super) imm: Imm,
+    /// Whether the `rm` field comes first in text: it is what is written.
+    pub(super) to_rm: bool,
 }
 
 macro_rules! rows {
     ($($op:ident $name:literal $family:ident $map:literal $prefix:literal $w:ident $opcode:literal
-        $tuple:ident $n:literal $imm:ident $(/ $digit:literal)?;)*) => {
+        $tuple:ident $n:literal $imm:ident $(/ $digit:literal)? $(-> $to:ident)?;)*) => {
         /// An instruction; the variants are the rows of the table in this file.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(super) enum Op { $($op),* }
@@ -90,11 +92,13 @@ macro_rules! rows {
                 match self { $(Op::$op => &Row {
                     name: $name, family: Family::$family, map: $map, prefix: $prefix, w: W::$w,
                     opcode: $opcode, digit: rows!(@digit $($digit)?), tuple: Tuple::$tuple($n),
-                    imm: Imm::$imm,
+                    imm: Imm::$imm, to_rm: rows!(@to $($to)?),
                 }),* }
             }
         }
     };
+    (@to) => { false };
+    (@to rm) => { true };
     (@digit) => { None };
     (@digit $digit:literal) => { Some($digit) };
 }
@@ -102,11 +106,11 @@ macro_rules! rows {
 rows! {
     // Integers.
     Mov "mov" Legacy 0 0 W1 0x8b Bytes 8 No;
-    MovStore "mov" Legacy 0 0 W1 0x89 Bytes 8 No;
+    MovStore "mov" Legacy 0 0 W1 0x89 Bytes 8 No -> rm;
     Mov32 "mov" Legacy 0 0 W0 0x8b Bytes 4 No;
-    Store8 "mov" LegacyByte 0 0 W0 0x88 Bytes 1 No;
-    Store16 "mov" Legacy 0 0x66 W0 0x89 Bytes 2 No;
-    Store32 "mov" Legacy 0 0 W0 0x89 Bytes 4 No;
+    Store8 "mov" LegacyByte 0 0 W0 0x88 Bytes 1 No -> rm;
+    Store16 "mov" Legacy 0 0x66 W0 0x89 Bytes 2 No -> rm;
+    Store32 "mov" Legacy 0 0 W0 0x89 Bytes 4 No -> rm;
     Movzx8 "movzx" LegacyByte 1 0 W0 0xb6 Bytes 1 No;
     Movzx16 "movzx" Legacy 1 0 W0 0xb7 Bytes 2 No;
     Movsx8 "movsx" Legacy 1 0 W1 0xbe Bytes 1 No;
@@ -129,7 +133,7 @@ rows! {
     XorImm "xor" Legacy 0 0 W1 0x81 Bytes 8 I32 / 6;
     CmpImm "cmp" Legacy 0 0 W1 0x81 Bytes 8 I32 / 7;
     AddImm8 "add" Legacy 0 0 W1 0x83 Bytes 8 I8 / 0;
-    Test "test" Legacy 0 0 W1 0x85 Bytes 8 No;
+    Test "test" Legacy 0 0 W1 0x85 Bytes 8 No -> rm;
     Imul "imul" Legacy 1 0 W1 0xaf Bytes 8 No;
     ImulImm "imul" Legacy 0 0 W1 0x69 Bytes 8 I32;
     Dec "dec" Legacy 0 0 W1 0xff Bytes 8 No / 1;
@@ -166,43 +170,43 @@ rows! {
     // Moves.
     Movaps "vmovaps" Vector 1 0 W0 0x28 Part 1 No;
     Movups "vmovups" Vector 1 0 W0 0x10 Part 1 No;
-    MovupsStore "vmovups" Vector 1 0 W0 0x11 Part 1 No;
+    MovupsStore "vmovups" Vector 1 0 W0 0x11 Part 1 No -> rm;
     Movss "vmovss" Vector 1 0xf3 W0 0x10 Bytes 4 No;
-    MovssStore "vmovss" Vector 1 0xf3 W0 0x11 Bytes 4 No;
+    MovssStore "vmovss" Vector 1 0xf3 W0 0x11 Bytes 4 No -> rm;
     Movsd "vmovsd" Vector 1 0xf2 E1 0x10 Bytes 8 No;
-    MovsdStore "vmovsd" Vector 1 0xf2 E1 0x11 Bytes 8 No;
+    MovsdStore "vmovsd" Vector 1 0xf2 E1 0x11 Bytes 8 No -> rm;
     Movd "vmovd" Vector 1 0x66 W0 0x6e Bytes 4 No;
-    MovdStore "vmovd" Vector 1 0x66 W0 0x7e Bytes 4 No;
+    MovdStore "vmovd" Vector 1 0x66 W0 0x7e Bytes 4 No -> rm;
     Movq "vmovq" Vector 1 0x66 W1 0x6e Bytes 8 No;
-    MovqStore "vmovq" Vector 1 0x66 W1 0x7e Bytes 8 No;
+    MovqStore "vmovq" Vector 1 0x66 W1 0x7e Bytes 8 No -> rm;
     Maskmovps "vmaskmovps" Vector 2 0x66 W0 0x2c Part 1 No;
-    MaskmovpsStore "vmaskmovps" Vector 2 0x66 W0 0x2e Part 1 No;
+    MaskmovpsStore "vmaskmovps" Vector 2 0x66 W0 0x2e Part 1 No -> rm;
     Maskmovpd "vmaskmovpd" Vector 2 0x66 W0 0x2d Part 1 No;
-    MaskmovpdStore "vmaskmovpd" Vector 2 0x66 W0 0x2f Part 1 No;
+    MaskmovpdStore "vmaskmovpd" Vector 2 0x66 W0 0x2f Part 1 No -> rm;
     Movdqu8 "vmovdqu8" Vector 1 0xf2 W0 0x6f Part 1 No;
-    Movdqu8Store "vmovdqu8" Vector 1 0xf2 W0 0x7f Part 1 No;
+    Movdqu8Store "vmovdqu8" Vector 1 0xf2 W0 0x7f Part 1 No -> rm;
     Movdqu16 "vmovdqu16" Vector 1 0xf2 W1 0x6f Part 1 No;
-    Movdqu16Store "vmovdqu16" Vector 1 0xf2 W1 0x7f Part 1 No;
+    Movdqu16Store "vmovdqu16" Vector 1 0xf2 W1 0x7f Part 1 No -> rm;
     Movdqu32 "vmovdqu32" Vector 1 0xf3 W0 0x6f Part 1 No;
-    Movdqu32Store "vmovdqu32" Vector 1 0xf3 W0 0x7f Part 1 No;
+    Movdqu32Store "vmovdqu32" Vector 1 0xf3 W0 0x7f Part 1 No -> rm;
     Movdqu64 "vmovdqu64" Vector 1 0xf3 W1 0x6f Part 1 No;
-    Movdqu64Store "vmovdqu64" Vector 1 0xf3 W1 0x7f Part 1 No;
+    Movdqu64Store "vmovdqu64" Vector 1 0xf3 W1 0x7f Part 1 No -> rm;
     Pinsrb "vpinsrb" Vector 3 0x66 W0 0x20 Bytes 1 I8;
     Pinsrw "vpinsrw" Vector 1 0x66 W0 0xc4 Bytes 2 I8;
     Pinsrd "vpinsrd" Vector 3 0x66 W0 0x22 Bytes 4 I8;
     Pinsrq "vpinsrq" Vector 3 0x66 W1 0x22 Bytes 8 I8;
-    Pextrb "vpextrb" Vector 3 0x66 W0 0x14 Bytes 1 I8;
-    Pextrw "vpextrw" Vector 3 0x66 W0 0x15 Bytes 2 I8;
-    Pextrd "vpextrd" Vector 3 0x66 W0 0x16 Bytes 4 I8;
-    Pextrq "vpextrq" Vector 3 0x66 W1 0x16 Bytes 8 I8;
+    Pextrb "vpextrb" Vector 3 0x66 W0 0x14 Bytes 1 I8 -> rm;
+    Pextrw "vpextrw" Vector 3 0x66 W0 0x15 Bytes 2 I8 -> rm;
+    Pextrd "vpextrd" Vector 3 0x66 W0 0x16 Bytes 4 I8 -> rm;
+    Pextrq "vpextrq" Vector 3 0x66 W1 0x16 Bytes 8 I8 -> rm;
     Pbroadcastb "vpbroadcastb" Vector 2 0x66 W0 0x78 Bytes 1 No;
     Pbroadcastw "vpbroadcastw" Vector 2 0x66 W0 0x79 Bytes 2 No;
     Broadcastss "vbroadcastss" Vector 2 0x66 W0 0x18 Bytes 4 No;
     Pbroadcastq "vpbroadcastq" Vector 2 0x66 E1 0x59 Bytes 8 No;
     Insert128 "vinsertf128|vinsertf32x4" Vector 3 0x66 W0 0x18 Bytes 16 I8;
-    Extract128 "vextractf128|vextractf32x4" Vector 3 0x66 W0 0x19 Bytes 16 I8;
+    Extract128 "vextractf128|vextractf32x4" Vector 3 0x66 W0 0x19 Bytes 16 I8 -> rm;
     Insert256 "vinsertf64x4" Vector 3 0x66 W1 0x1a Bytes 32 I8;
-    Extract256 "vextractf64x4" Vector 3 0x66 W1 0x1b Bytes 32 I8;
+    Extract256 "vextractf64x4" Vector 3 0x66 W1 0x1b Bytes 32 I8 -> rm;
     Insertps "vinsertps" Vector 3 0x66 W0 0x21 Bytes 4 I8;
     Unpcklpd "vunpcklpd" Vector 1 0x66 E1 0x14 Part 1 No;
     Psrldq "vpsrldq" Vector 1 0x66 W0 0x73 Part 1 I8 / 3;
@@ -264,7 +268,7 @@ rows! {
     Cvtpd2ps "vcvtpd2ps" Vector 1 0x66 E1 0x5a Part 1 No;
     Cvtdq2pd "vcvtdq2pd" Vector 1 0xf3 W0 0xe6 Part 2 No;
     Cvtph2ps "vcvtph2ps" Vector 2 0x66 W0 0x13 Part 2 No;
-    Cvtps2ph "vcvtps2ph" Vector 3 0x66 W0 0x1d Part 2 I8;
+    Cvtps2ph "vcvtps2ph" Vector 3 0x66 W0 0x1d Part 2 I8 -> rm;
     Cvtss2sd "vcvtss2sd" Vector 1 0xf3 W0 0x5a Bytes 4 No;
     Cvtsd2ss "vcvtsd2ss" Vector 1 0xf2 E1 0x5a Bytes 8 No;
     Cvtsi2ss "vcvtsi2ss" Vector 1 0xf3 W1 0x2a Bytes 8 No;
@@ -285,12 +289,12 @@ rows! {
     Pmovzxwq "vpmovzxwq" Vector 2 0x66 W0 0x34 Part 4 No;
     Pmovsxdq "vpmovsxdq" Vector 2 0x66 W0 0x25 Part 2 No;
     Pmovzxdq "vpmovzxdq" Vector 2 0x66 W0 0x35 Part 2 No;
-    Pmovwb "vpmovwb" Vector 2 0xf3 W0 0x30 Part 2 No;
-    Pmovdb "vpmovdb" Vector 2 0xf3 W0 0x31 Part 4 No;
-    Pmovqb "vpmovqb" Vector 2 0xf3 W0 0x32 Part 8 No;
-    Pmovdw "vpmovdw" Vector 2 0xf3 W0 0x33 Part 2 No;
-    Pmovqw "vpmovqw" Vector 2 0xf3 W0 0x34 Part 4 No;
-    Pmovqd "vpmovqd" Vector 2 0xf3 W0 0x35 Part 2 No;
+    Pmovwb "vpmovwb" Vector 2 0xf3 W0 0x30 Part 2 No -> rm;
+    Pmovdb "vpmovdb" Vector 2 0xf3 W0 0x31 Part 4 No -> rm;
+    Pmovqb "vpmovqb" Vector 2 0xf3 W0 0x32 Part 8 No -> rm;
+    Pmovdw "vpmovdw" Vector 2 0xf3 W0 0x33 Part 2 No -> rm;
+    Pmovqw "vpmovqw" Vector 2 0xf3 W0 0x34 Part 4 No -> rm;
+    Pmovqd "vpmovqd" Vector 2 0xf3 W0 0x35 Part 2 No -> rm;
 
     // Integers in vectors.
     Paddb "vpaddb" Vector 1 0x66 W0 0xfc Part 1 No;
@@ -378,7 +382,7 @@ rows! {
 
     // Masks.
     Kmov "kmovq" Mask 1 0 W1 0x90 Bytes 8 No;
-    KmovStore "kmovq" Mask 1 0 W1 0x91 Bytes 8 No;
+    KmovStore "kmovq" Mask 1 0 W1 0x91 Bytes 8 No -> rm;
     KmovFromInt "kmovw" Mask 1 0 W0 0x92 Bytes 4 No;
     KmovToInt "kmovw" Mask 1 0 W0 0x93 Bytes 4 No;
     Knot "knotw" Mask 1 0 W0 0x44 Bytes 2 No;

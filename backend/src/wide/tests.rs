@@ -1,5 +1,6 @@
 //! Runs wide functions on this machine and compares them with the interpreter, bit by bit.
 
+mod decoded;
 mod functions;
 
 use crate::testing::{program, run_for};
@@ -42,6 +43,7 @@ fn check(make: impl Fn(&Target) -> LoopFn) {
 /// Runs where this machine has the target; `input` makes the content of each input. NaN equals NaN.
 fn check_with(target: &Target, func: LoopFn, input: impl Fn(&TensorType, usize) -> Tensor) {
     assert!(super::is_wide(&func, target));
+    decoded::compare(&func, target);
     let loops = program(func);
     let ports = loops.inputs.iter().enumerate();
     let inputs: Vec<Tensor> = ports.map(|(n, port)| input(&port.ty, n)).collect();
@@ -139,9 +141,24 @@ fn tiles_that_fit_the_registers_do_not_spill_in_their_loop() {
                 let func = tile(ElemType::F32, lanes(&target, ElemType::F32), rows, vectors, 4);
                 let compiled = super::compile(&func, &target).expect("the tile is legal");
                 assert_eq!(compiled.spills, 0, "{} {rows}x{vectors}", target.cpu);
+                let listing = super::listing(&func, &target).expect("the tile is legal");
+                let found = innermost_loop(&listing).count();
+                let work = 4 * (rows * vectors + rows + vectors);
+                assert!(found <= work + LOOP_CONTROL, "{rows}x{vectors}\n{listing}");
             }
         }
     }
+}
+
+/// Two pointers, the counter and the jump.
+const LOOP_CONTROL: usize = 4;
+
+/// The instructions of the only loop.
+fn innermost_loop(listing: &str) -> impl Iterator<Item = &str> {
+    let mut blocks = listing.split("block");
+    let is_loop = |block: &&str| block.contains(" dec ");
+    let body = blocks.find_map(|block| Some(block).filter(is_loop)).expect("a loop");
+    body.lines().filter(|line| line.starts_with(' '))
 }
 
 #[test]
