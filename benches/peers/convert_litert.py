@@ -4,19 +4,20 @@ import pathlib
 import sys
 
 import onnx2tf
+from simplified import simplify
 
 
 def main():
-    model, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+    model, folder = map(pathlib.Path, sys.argv[1:])
+    simplify(model, folder / "model.onnx")
     onnx2tf.convert(
-        input_onnx_file_path=model,
+        input_onnx_file_path=str(folder / "model.onnx"),
         output_folder_path=str(folder),
         tflite_backend="flatbuffer_direct",
         copy_onnx_input_output_names_to_tflite=True,
         non_verbose=True,
     )
-    made = folder / f"{pathlib.Path(model).stem}_float32.tflite"
-    made.rename(folder / "model.tflite")
+    (folder / "model_float32.tflite").rename(folder / "model.tflite")
 
 
 if __name__ == "__main__":

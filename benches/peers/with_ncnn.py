@@ -11,17 +11,9 @@ def mat(array, axis):
     return ncnn.Mat(array).clone() if axis is None else ncnn.Mat(array, batch_index=axis).clone()
 
 
-def missing(param):
-    """The kinds of layers of a model that ncnn does not have."""
-    kinds = {line.split()[0] for line in param.read_text().splitlines()[2:] if line.strip()}
-    return sorted(kind for kind in kinds if ncnn.layer_to_index(kind) < 0)
-
-
 def load(model, feeds, outputs, threads):
     folder = pathlib.Path(model)
     axes = json.loads((folder / "axes.json").read_text())
-    if unknown := missing(folder / "model.ncnn.param"):
-        raise SystemExit(f"ncnn has no layer {', '.join(unknown)}")
     net = ncnn.Net()
     net.opt.num_threads, net.opt.use_vulkan_compute = threads, False
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False

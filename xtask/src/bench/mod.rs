@@ -84,7 +84,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let mut results = Results::new(environment::facts(&tools, &pace, &peers)?);
     for model in rows::models(args)? {
         eprintln!("{}", model.name);
-        let subject = subject::prepare(&tools, &model, &peers)?;
+        let subject = subject::prepare(&tools, &model, &peers, &pace)?;
         for &threads in &args.threads {
             results.speed.push(measure::speed(&subject, &pace, threads)?);
         }

@@ -1,5 +1,6 @@
 //! One model, ready to be measured: compiled and linked, converted for each peer that needs it.
 
+use super::measure::Pace;
 use super::peers::Peer;
 use super::{Args, scratch};
 use crate::build::{MACHINES, Machine, cargo, release_compiler};
@@ -29,7 +30,7 @@ pub(super) struct Subject {
     /// What `reference.py` printed.
     pub(super) meta: String,
     pub(super) macs: u64,
-    /// Seconds of the whole compiler as a process.
+    /// Seconds of the whole compiler.
     pub(super) compile_seconds: f64,
     /// The compiled model first, then the peers.
     pub(super) contenders: Vec<Contender>,
@@ -66,13 +67,17 @@ impl Toolchain {
 }
 
 /// Computes the reference, compiles, links and converts. A peer that cannot take part says why.
-pub(super) fn prepare(tools: &Toolchain, model: &Model, peers: &[&Peer]) -> Outcome<Subject> {
+pub(super) fn prepare(
+    tools: &Toolchain,
+    model: &Model,
+    peers: &[&Peer],
+    pace: &Pace,
+) -> Outcome<Subject> {
     let folder = scratch("model")?;
     let Reference { meta, closing, .. } = oracle::reference(&model.path, &model.args, &folder)?;
     let args = [closing, vec!["--cpu".to_owned(), tools.cpu.clone()]].concat();
-    let start = Instant::now();
     let object = tools.machine.compile(&tools.edgecc, &model.path, &args, &folder)?;
-    let compile_seconds = start.elapsed().as_secs_f64();
+    let compile_seconds = compile_seconds(tools, model, &args, pace, &folder)?;
     let library = tools.library.to_str().ok_or("the target folder's name is not UTF-8")?;
     let more = [&[library][..], &SYSTEM].concat();
     let program = tools.machine.link_with(&object, "benches/edgecc.c", &more)?;
@@ -89,6 +94,21 @@ pub(super) fn prepare(tools: &Toolchain, model: &Model, peers: &[&Peer]) -> Outc
     }
     let macs = object.report()?.macs;
     Ok(Subject { name: model.name.clone(), folder, meta, macs, compile_seconds, contenders })
+}
+
+/// Seconds of the compiler as a process on one processor.
+fn compile_seconds(
+    tools: &Toolchain,
+    model: &Model,
+    args: &[String],
+    pace: &Pace,
+    folder: &Path,
+) -> Outcome<f64> {
+    let mut compile = pace.command(1);
+    compile.arg(&tools.edgecc).args(args).arg("-o").arg(folder.join("again.o")).arg(&model.path);
+    let start = Instant::now();
+    quiet(&mut compile)?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 fn contender(peer: &Peer, model: &Path, folder: &Path) -> Contender {
