@@ -16,7 +16,7 @@ pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
         return Err(Code::ForeignNative
             .error(format!("`--cpu native` cannot describe {} from this machine", arch.name())));
     }
-    let cpu = cpu_row(arch, spec.cpu.as_deref().filter(|_| !native))?;
+    let cpu = if native { host_row(arch) } else { cpu_row(arch, spec.cpu.as_deref())? };
     let base = if native { host_features() } else { cpu.features.iter().copied().collect() };
     let features = edit(arch, base, &spec.features)?;
     let target = Target::of(cpu, features);
@@ -49,6 +49,20 @@ fn cpu_row(arch: Arch, name: Option<&str>) -> Result<&'static Cpu, Diagnostic> {
             .error(format!("unknown CPU {name:?} for {}", arch.name()))
             .help(suggest::help("CPUs", name, known.chain(["generic", "native"])))
     })
+}
+
+/// The row of this machine's core, else the one with the most features that it has.
+fn host_row(arch: Arch) -> &'static Cpu {
+    let features = host_features();
+    let has_all = |cpu: &&Cpu| cpu.features.iter().all(|f| features.contains(f));
+    let rows = || CPUS.iter().filter(|c| c.arch == arch);
+    let named = rows().find(|c| Some(c.name) == cpu::host_core());
+    let best = || {
+        rows()
+            .filter(has_all)
+            .reduce(|best, row| if row.features.len() > best.features.len() { row } else { best })
+    };
+    named.or_else(best).or_else(|| rows().next()).expect("each architecture has a row")
 }
 
 fn host_features() -> BTreeSet<&'static str> {

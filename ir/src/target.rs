@@ -22,6 +22,8 @@ pub struct Target {
     pub vector_bits: u32,
     /// Number of vector registers.
     pub vector_regs: u32,
+    /// Multiply-adds of full vectors that the core starts in four cycles.
+    pub fma_per_4_cycles: u32,
     /// Whether multiply-add rounds once in hardware.
     pub fma: bool,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
@@ -43,6 +45,8 @@ pub struct Cpu {
     pub arch: Arch,
     /// Features that it has.
     pub features: &'static [&'static str],
+    /// Multiply-adds of its widest vectors that start in four cycles.
+    pub fma_per_4_cycles: u32,
     /// First-level data cache in bytes.
     pub l1_bytes: usize,
     /// Second-level cache in bytes.
@@ -50,6 +54,11 @@ pub struct Cpu {
     /// One line for `edgecc targets`.
     pub doc: &'static str,
 }
+
+/// What the 256-bit emitter uses.
+const AVX2: &[&str] = &["avx", "avx2", "fma"];
+/// What the 512-bit emitter uses.
+const AVX512: &[&str] = &["avx", "avx2", "avx512bw", "avx512dq", "avx512f", "avx512vl", "fma"];
 
 const X86_V2: &[&str] = &["popcnt", "sse4.1", "sse4.2", "ssse3"];
 const X86_V3: &[&str] = &[
@@ -67,6 +76,7 @@ pub const CPUS: &[Cpu] = &[
         name: "x86-64-v3",
         arch: Arch::X86_64,
         features: X86_V3,
+        fma_per_4_cycles: 8,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "AVX2 and FMA: Haswell, Zen and newer",
@@ -75,6 +85,7 @@ pub const CPUS: &[Cpu] = &[
         name: "x86-64-v2",
         arch: Arch::X86_64,
         features: X86_V2,
+        fma_per_4_cycles: 8,
         l1_bytes: 32 << 10,
         l2_bytes: 256 << 10,
         doc: "SSE4.2: Nehalem, Silvermont and newer",
@@ -83,14 +94,25 @@ pub const CPUS: &[Cpu] = &[
         name: "x86-64-v4",
         arch: Arch::X86_64,
         features: X86_V4,
+        fma_per_4_cycles: 8,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "AVX-512: Skylake-X, Zen 4 and newer",
     },
     Cpu {
+        name: "znver4",
+        arch: Arch::X86_64,
+        features: X86_V4,
+        fma_per_4_cycles: 4,
+        l1_bytes: 32 << 10,
+        l2_bytes: 1 << 20,
+        doc: "Zen 4: AVX-512 over units of 256 bits",
+    },
+    Cpu {
         name: "generic",
         arch: Arch::Aarch64,
         features: &["neon"],
+        fma_per_4_cycles: 8,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "any Armv8.0-A",
@@ -99,6 +121,7 @@ pub const CPUS: &[Cpu] = &[
         name: "cortex-a53",
         arch: Arch::Aarch64,
         features: &["neon"],
+        fma_per_4_cycles: 2,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "Raspberry Pi 3, Zero 2",
@@ -107,6 +130,7 @@ pub const CPUS: &[Cpu] = &[
         name: "cortex-a72",
         arch: Arch::Aarch64,
         features: &["neon"],
+        fma_per_4_cycles: 4,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "Raspberry Pi 4",
@@ -115,6 +139,7 @@ pub const CPUS: &[Cpu] = &[
         name: "cortex-a76",
         arch: Arch::Aarch64,
         features: &["dotprod", "fp16", "neon"],
+        fma_per_4_cycles: 8,
         l1_bytes: 64 << 10,
         l2_bytes: 512 << 10,
         doc: "Raspberry Pi 5",
@@ -123,6 +148,7 @@ pub const CPUS: &[Cpu] = &[
         name: "neoverse-n1",
         arch: Arch::Aarch64,
         features: &["dotprod", "fp16", "neon"],
+        fma_per_4_cycles: 8,
         l1_bytes: 64 << 10,
         l2_bytes: 1 << 20,
         doc: "Arm servers",
@@ -140,17 +166,22 @@ impl Arch {
     }
 }
 
+/// Units for multiply-adds that current cores have at most.
+const MOST_UNITS: f64 = 2.0;
+
 impl Target {
     /// The target of a row with its features edited; `features` is sorted and without repeats.
     #[must_use]
     pub fn of(cpu: &Cpu, features: Vec<String>) -> Target {
         let has = |name: &str| features.iter().any(|f| f == name);
         let aarch64 = cpu.arch == Arch::Aarch64;
+        let vector_bits = vector_bits(cpu.arch, has);
         Target {
             arch: cpu.arch,
             cpu: cpu.name.to_owned(),
-            vector_bits: 128,
-            vector_regs: if aarch64 { 32 } else { 16 },
+            vector_bits,
+            vector_regs: if aarch64 || vector_bits == 512 { 32 } else { 16 },
+            fma_per_4_cycles: cpu.fma_per_4_cycles,
             fma: aarch64 || has("fma"),
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
@@ -167,9 +198,35 @@ impl Target {
         Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
     }
 
+    /// Registers for vectors of `bits`: the emitter of 128-bit vectors knows 16 on x86-64.
+    #[must_use]
+    pub fn registers(&self, bits: u32) -> u32 {
+        match self.arch {
+            Arch::X86_64 if bits <= 128 => 16,
+            Arch::X86_64 | Arch::Aarch64 => self.vector_regs,
+        }
+    }
+
+    /// Multiply-adds of vectors of `bits` that start in a cycle: narrower ones may share a unit.
+    #[must_use]
+    pub fn fma_per_cycle(&self, bits: u32) -> f64 {
+        let units = f64::from(self.fma_per_4_cycles) / 4.0;
+        (units * f64::from(self.vector_bits.div_ceil(bits))).min(units.max(MOST_UNITS))
+    }
+
     /// Lanes of a full vector of `elem_bytes`-sized elements.
     #[must_use]
     pub fn lanes(&self, elem_bytes: usize) -> u32 {
         self.vector_bits / 8 / elem_bytes as u32
+    }
+}
+
+/// The widest vectors that the features allow.
+fn vector_bits(arch: Arch, has: impl Fn(&str) -> bool) -> u32 {
+    let has_all = |names: &[&str]| arch == Arch::X86_64 && names.iter().all(|name| has(name));
+    match () {
+        () if has_all(AVX512) => 512,
+        () if has_all(AVX2) => 256,
+        () => 128,
     }
 }

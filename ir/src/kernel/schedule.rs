@@ -17,8 +17,9 @@ pub struct Schedule {
     pub vector: Vec<(AxisId, u32)>,
     /// Reduce axes whose loop body is repeated this many times; the extent itself means no loop.
     pub unroll: Vec<(AxisId, u32)>,
-    /// Parallel axes whose loop is split into border and interior, so that the interior needs no
-    /// bounds test on padded reads.
+    /// Parallel axes whose tiles at a border are apart from those in the interior, so that neither
+    /// need bounds tests on padded reads: the ones know which points read the pad, the others that
+    /// none does.
     pub peel: Vec<AxisId>,
     /// Constant operands stored in another order.
     pub pack: Vec<Pack>,

@@ -142,6 +142,13 @@ impl ParamAccess {
 }
 
 impl LoopFn {
+    /// Bits of the widest vector, truth values apart; 0 without vectors.
+    #[must_use]
+    pub fn vector_bits(&self) -> u32 {
+        let vectors = self.values.values().filter(|ty| ty.lanes > 1 && ty.elem != ElemType::Bool);
+        vectors.map(|ty| 8 * ty.elem.bytes() as u32 * u32::from(ty.lanes)).max().unwrap_or(0)
+    }
+
     /// Whether an expression gives the same wherever its operands and indices are the same: loads
     /// of a parameter that is also stored to depend on their place.
     #[must_use]

@@ -165,7 +165,7 @@ mod tests {
     use edgecc_ir::kernel;
     use edgecc_ir::loops::{interp, verify};
     use edgecc_ir::scalar::func::ScalarFn;
-    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::target::{CPUS, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, Shape, TensorType};
 
@@ -175,11 +175,11 @@ mod tests {
         Tensor::from_fn(ty, |i| Scalar::f32(((i * 31 + seed * 17) % 23) as f32 - 11.0))
     }
 
-    /// Lowered for each architecture and interpreted, the graph gives what `eval` gives.
+    /// Lowered for each CPU and interpreted, the graph gives what `eval` gives.
     fn check(graph: &Graph, inputs: &[Tensor]) {
         let expected = eval(graph, inputs);
-        for arch in [Arch::X86_64, Arch::Aarch64] {
-            let target = Target::default_for(arch);
+        for cpu in CPUS {
+            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
             let mut kernels = form_kernels(graph);
             schedule(&mut kernels, &target, Class::Reassoc);
             for parts in [1, 2, 3, 8] {
@@ -189,7 +189,7 @@ mod tests {
                 loops.plan = Some(plan(&loops, ALIGN));
                 assert_eq!(check::check(&loops), Ok(()), "{parts} parts");
                 assert_eq!(verify::verify(&loops, Some(&target)), Ok(()), "{parts} parts");
-                assert_eq!(interp::run(&loops, inputs), expected, "{arch:?}, {parts} parts");
+                assert_eq!(interp::run(&loops, inputs), expected, "{}, {parts} parts", cpu.name);
             }
         }
     }

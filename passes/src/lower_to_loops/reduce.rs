@@ -15,6 +15,9 @@ use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
 
+/// Taps of a window at a border that get code of their own.
+const STRAIGHT_TAPS: usize = 8;
+
 /// The reduced value of each point, starting at `init`.
 pub(super) fn reduce(
     b: &mut LoopBuilder,
@@ -117,7 +120,11 @@ fn axis(
     let Some((&axis, rest)) = axes.split_first() else {
         return accumulate(b, cache, cx, env, points, sums);
     };
-    let (extent, unroll) = (cx.kernel.extent(axis), cx.schedule.unroll_of(axis) as usize);
+    let extent = cx.kernel.extent(axis);
+    let unroll = match straddles_border(b, cx, env, points, axis) {
+        true => extent,
+        false => cx.schedule.unroll_of(axis) as usize,
+    };
     let rounds = if unroll < extent { extent / unroll } else { 0 };
     let steps =
         |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count: usize, mut sums| {
@@ -136,6 +143,36 @@ fn axis(
     }
     let done = if rounds > 1 { rounds * unroll } else { 0 };
     steps(b, cache, Affine::constant(done as i64), extent - done, sums)
+}
+
+/// Whether points of a tile at a known place leave their operand for some places of a reduce axis:
+/// each place then gets code of its own, which skips those points.
+fn straddles_border(
+    b: &LoopBuilder,
+    cx: &Cx<'_>,
+    env: &Env,
+    points: &[Point],
+    axis: AxisId,
+) -> bool {
+    let extent = cx.kernel.extent(axis);
+    if extent > STRAIGHT_TAPS {
+        return false;
+    }
+    let ends = [0, extent - 1].map(|end| env.bind(axis, Affine::constant(end as i64), 1));
+    let skipping = cx.stage.reads.iter().enumerate().filter(|(n, r)| skips(cx, *n, r));
+    let dims = skipping.flat_map(|(_, read)| read.index.iter().zip(cx.shape(read).iter()));
+    let moving = dims.filter_map(|(place, extent)| Some((place.affine()?, *extent)));
+    let mut moving = moving.filter(|(place, _)| {
+        place.coefficient(axis) != 0 && place.terms().iter().all(|t| ends[0].is_bound(t.0))
+    });
+    moving.any(|(place, extent)| {
+        let places = ends.iter().flat_map(|env| points.iter().map(move |p| (env, p)));
+        let mut places = places.map(|(env, point)| place.substitute(|a| env.at(a, point)));
+        let leaves = |at: Affine<_>| {
+            at.terms().is_empty() && !matches!(read::test(b, &at, extent), Test::Inside)
+        };
+        places.any(leaves)
+    })
 }
 
 /// One step: combines the body's value into each point's sum.

@@ -1,8 +1,9 @@
-//! Splits the loop over a parallel axis into full tiles, a remainder, and borders.
+//! Splits the loop over a parallel axis into full tiles, those at borders apart, and a remainder.
 
 use super::Cx;
 use edgecc_ir::affine::{Affine, Interval};
 use edgecc_ir::kernel::{AxisId, Outside};
+use std::ops::Range;
 
 /// `count` tiles of `size` points from `start`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,31 +13,39 @@ pub(super) struct Segment {
     pub(super) size: usize,
 }
 
-/// Borders of up to this many points become straight code, longer ones a loop with tests.
+/// So many tiles of a border become straight code; more of them a loop with tests.
 const STRAIGHT_BORDER: usize = 4;
 
-/// The segments of an axis, ascending; together they cover `0..extent` once.
+/// The segments of an axis, ascending; together they cover `0..extent` once. Along a peeled axis no
+/// segment has both tiles of the border and tiles of the interior.
 pub(super) fn segments(cx: &Cx<'_>, axis: AxisId) -> Vec<Segment> {
-    let extent = cx.kernel.extent(axis);
-    let (lo, hi) = if cx.schedule.peel.contains(&axis) { interior(cx, axis) } else { (0, extent) };
-    let mut all = border(0, lo);
-    all.extend(tiles(lo, hi, cx.schedule.tile_of(axis) as usize));
-    all.extend(border(hi, extent));
+    let (extent, size) = (cx.kernel.extent(axis), cx.schedule.tile_of(axis) as usize);
+    match cx.schedule.peel.contains(&axis) {
+        true => peeled(extent, size, interior(cx, axis)),
+        false => peeled(extent, size, (0, extent)),
+    }
+}
+
+/// Tiles of `0..extent` with those inside `lo..hi` apart from the others.
+fn peeled(extent: usize, size: usize, (lo, hi): (usize, usize)) -> Vec<Segment> {
+    let count = extent / size;
+    let (first, last) = (lo.div_ceil(size).min(count), (hi / size).min(count));
+    let interior =
+        (last > first).then(|| Segment { start: first * size, count: last - first, size });
+    let mut all = border(0..first.min(count), size);
+    all.extend(interior);
+    all.extend(border(last.max(first)..count, size));
+    let rest = extent % size;
+    all.extend((rest > 0).then_some(Segment { start: extent - rest, count: 1, size: rest }));
     all
 }
 
-fn tiles(lo: usize, hi: usize, size: usize) -> impl Iterator<Item = Segment> {
-    let (count, rest) = ((hi - lo) / size, (hi - lo) % size);
-    let full = Segment { start: lo, count, size };
-    let remainder = Segment { start: lo + count * size, count: 1, size: rest };
-    [full, remainder].into_iter().filter(|s| s.count > 0 && s.size > 0)
-}
-
-fn border(lo: usize, hi: usize) -> Vec<Segment> {
-    if hi - lo > STRAIGHT_BORDER {
-        return vec![Segment { start: lo, count: hi - lo, size: 1 }];
+fn border(tiles: Range<usize>, size: usize) -> Vec<Segment> {
+    match tiles.len() {
+        0 => Vec::new(),
+        1..=STRAIGHT_BORDER => tiles.map(|n| Segment { start: n * size, count: 1, size }).collect(),
+        count => vec![Segment { start: tiles.start * size, count, size }],
     }
-    (lo..hi).map(|start| Segment { start, count: 1, size: 1 }).collect()
 }
 
 /// The points of `axis` at which no padded read leaves its operand through a dimension that moves
@@ -65,18 +74,28 @@ fn rest_range(cx: &Cx<'_>, index: &Affine<AxisId>, axis: AxisId) -> Interval {
 
 #[cfg(test)]
 mod tests {
-    use super::{Segment, border, tiles};
+    use super::{Segment, peeled};
+
+    fn parts(extent: usize, size: usize, interior: (usize, usize)) -> Vec<[usize; 3]> {
+        let all = peeled(extent, size, interior);
+        all.into_iter().map(|Segment { start, count, size }| [start, count, size]).collect()
+    }
 
     #[test]
     fn tiles_leave_a_remainder() {
-        let all: Vec<Segment> = tiles(1, 12, 4).collect();
-        let full = Segment { start: 1, count: 2, size: 4 };
-        assert_eq!(all, [full, Segment { start: 9, count: 1, size: 3 }]);
+        assert_eq!(parts(11, 4, (0, 11)), [[0, 2, 4], [8, 1, 3]]);
+        assert_eq!(parts(3, 3, (0, 3)), [[0, 1, 3]]);
+    }
+
+    #[test]
+    fn tiles_that_touch_the_border_stand_alone() {
+        assert_eq!(parts(14, 4, (1, 13)), [[0, 1, 4], [4, 2, 4], [12, 1, 2]]);
+        assert_eq!(parts(8, 8, (1, 7)), [[0, 1, 8]]);
+        assert_eq!(parts(12, 4, (12, 12)), [[0, 1, 4], [4, 1, 4], [8, 1, 4]]);
     }
 
     #[test]
     fn wide_borders_are_loops() {
-        assert_eq!(border(0, 9), [Segment { start: 0, count: 9, size: 1 }]);
-        assert_eq!(border(5, 7).len(), 2);
+        assert_eq!(parts(20, 2, (10, 20)), [[0, 5, 2], [10, 5, 2]]);
     }
 }

@@ -8,19 +8,19 @@
 //! factors follow (batch, groups) go outermost. Rows whose window leaves the
 //! input are peeled, so that the interior needs no tests.
 
-use super::cost::{self, Tile};
+use super::cost::{self, Tile, Work};
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
 use edgecc_ir::target::Target;
 
-/// Reduction loops up to this extent are unrolled completely, longer ones by `UNROLL`, or by
-/// `UNROLL_BY_LANE` where one load serves several steps.
+/// Reduction loops up to this extent are unrolled completely.
 const SHORT: usize = 8;
-const UNROLL: u32 = 4;
-const UNROLL_BY_LANE: u32 = 8;
-/// Bytes of an element; vector stages compute in 32 bits.
-const ELEMENT: usize = 4;
+/// Longer ones until an iteration has this many multiply-adds, but no more than `MOST_STEPS` times.
+const PER_ITERATION: u32 = 48;
+const MOST_STEPS: u32 = 4;
+/// Steps of an iteration where one load serves several of them.
+const STEPS_BY_LANE: u32 = 8;
 
 struct Roles<'k> {
     weights: &'k Access,
@@ -32,24 +32,21 @@ struct Roles<'k> {
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let [stage] = kernel.stages.as_slice() else { return None };
     let factors = facts::product_sum(stage)?;
-    let (vector, lanes) = facts::vector_axis(kernel, stage, target)?;
+    let (vector, _) = facts::vector_axis(kernel, stage, target)?;
     let roles = roles(kernel, stage, factors, vector)?;
     let row_axis = roles.rows.last().copied();
     let rows = row_axis.map_or(1, |a| kernel.extent(a));
-    let steps = facts::reduce_points(kernel, stage);
-    let tile = cost::best_tile(rows, kernel.extent(vector), steps, lanes, target);
-    let block = tile.vectors * lanes;
-    let mut schedule = Schedule { vector: vec![(vector, lanes)], ..Schedule::default() };
+    let (columns, steps) = (kernel.extent(vector), facts::reduce_points(kernel, stage));
+    let tile = cost::best_tile(Work { rows, columns, steps }, target)?;
+    let block = tile.vectors * tile.lanes;
+    let mut schedule = Schedule { vector: vec![(vector, tile.lanes)], ..Schedule::default() };
     schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
     schedule.order = order(kernel, &roles, vector, tile, target);
     schedule.unroll = facts::innermost_reduce(kernel, stage)
-        .map(|k| (k, unroll(kernel.extent(k), target)))
+        .map(|k| (k, unroll(kernel.extent(k), tile, target)))
         .into_iter()
         .collect();
-    schedule.peel = row_axis
-        .filter(|&a| tile.rows > 1 && facts::is_padded_along(stage, a))
-        .into_iter()
-        .collect();
+    schedule.peel = facts::padded_axes(kernel, stage, vector);
     if facts::is_const(kernel, roles.weights) {
         schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
     }
@@ -69,7 +66,7 @@ fn order(
     let traffic =
         |bytes: usize, passes: usize| if bytes <= target.l1_bytes / 2 { 0 } else { bytes * passes };
     let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
-    let blocks = kernel.extent(vector).div_ceil((tile.vectors * target.lanes(ELEMENT)) as usize);
+    let blocks = kernel.extent(vector).div_ceil((tile.vectors * tile.lanes) as usize);
     let rows_first = traffic(bytes(roles.weights), rows.div_ceil(tile.rows as usize));
     let vector_first = traffic(bytes(roles.activations), blocks);
     let (shared, rows) = (roles.shared.iter().copied(), roles.rows.iter().copied());
@@ -98,10 +95,11 @@ fn roles<'k>(
     Some(Roles { weights, activations, shared, rows })
 }
 
-fn unroll(extent: usize, target: &Target) -> u32 {
+/// Where multiply-adds take one lane of a vector, a vector of factors serves so many steps.
+fn unroll(extent: usize, tile: Tile, target: &Target) -> u32 {
     match extent {
         0..=SHORT => extent as u32,
-        _ if target.fma_by_lane => UNROLL_BY_LANE,
-        _ => UNROLL,
+        _ if target.fma_by_lane => STEPS_BY_LANE,
+        _ => (PER_ITERATION / (tile.rows * tile.vectors)).clamp(1, MOST_STEPS),
     }
 }

@@ -1,8 +1,8 @@
 //! A small model of a core: cycles of one step of a register tile.
 //!
-//! Two multiply-adds and two loads per cycle, five instructions per cycle, a multiply-add takes
-//! four cycles until its result can be added to: true within a third for current x86-64 cores and
-//! for Cortex-A76; smaller cores rank tiles alike.
+//! Two loads per cycle, five instructions per cycle, a multiply-add takes four cycles until its
+//! result can be added to; how many multiply-adds start per cycle is the target's. True within a
+//! third for current x86-64 cores and for Cortex-A76; smaller cores rank tiles alike.
 
 use edgecc_ir::target::Target;
 
@@ -13,108 +13,176 @@ pub(super) struct Tile {
     pub(super) rows: u32,
     /// Vectors along the vector axis.
     pub(super) vectors: u32,
+    /// Lanes of each vector.
+    pub(super) lanes: u32,
+}
+
+/// The results of a contraction: `rows`×`columns`, each a sum of `steps` products.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) steps: usize,
 }
 
 const LATENCY: f64 = 4.0;
-const PER_CYCLE: f64 = 2.0;
 const ISSUE: f64 = 5.0;
+const LOADS: f64 = 2.0;
 /// What a load costs even when it runs beside the multiply-adds: the smaller the core, the more.
 const LOAD: f64 = 0.1;
 /// Cycles to enter a tile, and to finish and store one accumulator.
 const ENTRY: f64 = 12.0;
 const FINISH: f64 = 2.0;
+/// Bytes that arrive per cycle from the first-level cache, the second and beyond.
+const L1_RATE: f64 = 64.0;
+const L2_RATE: f64 = 24.0;
+const FAR_RATE: f64 = 8.0;
+/// Cycles that a vector takes besides its arithmetic.
+const VECTOR: f64 = 0.25;
+/// Rows and vectors of the largest tiles that are tried.
+const MOST_ROWS: usize = 14;
+const MOST_VECTORS: usize = 12;
+
+/// The number of lanes, at most `widest`, that covers `extent` points soonest; the wider one of two
+/// that are equal.
+pub(super) fn best_lanes(extent: usize, target: &Target) -> Option<u32> {
+    let cycles = |lanes: u32| {
+        let vectors = extent.div_ceil(lanes as usize) as f64;
+        vectors * (VECTOR + 1.0 / target.fma_per_cycle(32 * lanes))
+    };
+    lane_counts(extent, target).min_by(|&a, &b| cycles(a).total_cmp(&cycles(b)))
+}
+
+/// Lanes of 32 bits that make sense along an axis, most first: up to the first power of two that
+/// covers it. None where not even the smallest vector is full.
+fn lane_counts(extent: usize, target: &Target) -> impl Iterator<Item = u32> {
+    let widest = target.lanes(4).min(extent.next_power_of_two() as u32);
+    let widest = if extent < SMALLEST as usize { 0 } else { widest };
+    std::iter::successors(Some(widest), |lanes| Some(lanes / 2)).take_while(|&l| l >= SMALLEST)
+}
+
+/// Lanes of the smallest vectors.
+const SMALLEST: u32 = 4;
 
 impl Tile {
     fn accumulators(self) -> f64 {
         f64::from(self.rows * self.vectors)
     }
 
-    /// Whether the tile and its operands fit the registers: all accumulators, the vectors of one
-    /// step and a broadcast per row, with two to spare; by lane a vector of steps per row stays, and
-    /// the vectors of a step come one after the other. A fuller tile spills.
+    /// Whether the tile and its operands fit the registers. Vectors of 128 bits have a broadcast per
+    /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
+    /// a step come one after the other. Wider vectors share one register for the broadcasts.
     fn fits(self, target: &Target) -> bool {
         let vectors = if target.fma_by_lane { 0 } else { self.vectors };
-        self.rows * self.vectors + vectors + self.rows + 2 <= target.vector_regs
-    }
-
-    /// Cycles of one reduction step.
-    fn step(self, target: &Target) -> f64 {
-        let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
-        let loads = row_loads + f64::from(self.vectors);
-        let issue = (self.accumulators() + loads + 1.0) / ISSUE;
-        let bound = LATENCY.max(self.accumulators() / PER_CYCLE).max(loads / PER_CYCLE).max(issue);
-        bound + LOAD * loads
-    }
-
-    fn cycles(self, steps: usize, target: &Target) -> f64 {
-        ENTRY + FINISH * self.accumulators() + steps as f64 * self.step(target)
-    }
-}
-
-/// Cycles for `rows`×`columns` results of `steps` products each, remainders included.
-fn total(
-    tile: Tile,
-    rows: usize,
-    columns: usize,
-    steps: usize,
-    lanes: u32,
-    target: &Target,
-) -> f64 {
-    let split =
-        |extent: usize, size: u32| (extent / size as usize, (extent % size as usize) as u32);
-    let (full_rows, rest_rows) = split(rows, tile.rows);
-    let (full_columns, rest_columns) = split(columns, tile.vectors * lanes);
-    let mut sum = 0.0;
-    for (count_r, r) in [(full_rows, tile.rows), (1, rest_rows)] {
-        for (count_c, v) in [(full_columns, tile.vectors), (1, rest_columns.div_ceil(lanes))] {
-            let part = Tile { rows: r, vectors: v };
-            if r > 0 && v > 0 {
-                sum += (count_r * count_c) as f64 * part.cycles(steps, target);
-            }
+        let operands = self.rows * self.vectors + vectors;
+        let registers = target.registers(32 * self.lanes);
+        match 32 * self.lanes {
+            0..=128 => operands + self.rows + 2 <= registers,
+            _ => operands < registers,
+        }
         }
     }
-    sum
+
+    /// Cycles of one reduction step; the vectors come at `rate` bytes per cycle.
+    fn step(self, rate: f64, target: &Target) -> f64 {
+        let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
+        let per_cycle = target.fma_per_cycle(32 * self.lanes);
+        let loads = row_loads + f64::from(self.vectors) * (LOADS / per_cycle.min(LOADS));
+        let issue = (self.accumulators() + row_loads + f64::from(self.vectors) + 1.0) / ISSUE;
+        let stream = f64::from(4 * self.vectors * self.lanes) / rate;
+        let bounds = [self.accumulators() / per_cycle, loads / LOADS, issue, stream];
+        bounds.into_iter().fold(LATENCY, f64::max) + LOAD * loads
+    }
+
+    /// Bytes per cycle at which the vectors come: those of one block stay near for the next tile
+    /// of rows, where there is one.
+    fn rate(self, work: Work, target: &Target) -> f64 {
+        let block = (self.vectors * self.lanes) as usize;
+        let kept = if work.rows > self.rows as usize { block } else { work.columns };
+        match 8 * work.steps * kept {
+            bytes if bytes <= target.l1_bytes => L1_RATE,
+            bytes if bytes <= target.l2_bytes => L2_RATE,
+            _ => FAR_RATE,
+        }
+    }
+
+    fn cycles(self, steps: usize, rate: f64, target: &Target) -> f64 {
+        ENTRY + FINISH * self.accumulators() + steps as f64 * self.step(rate, target)
+    }
+
+    /// Cycles of all the work, remainders included.
+    fn total(self, work: Work, target: &Target) -> f64 {
+        let split =
+            |extent: usize, size: u32| (extent / size as usize, (extent % size as usize) as u32);
+        let (full_rows, rest_rows) = split(work.rows, self.rows);
+        let (full_columns, rest_columns) = split(work.columns, self.vectors * self.lanes);
+        let rate = self.rate(work, target);
+        let mut sum = 0.0;
+        for (count_r, rows) in [(full_rows, self.rows), (1, rest_rows)] {
+            for (count_c, vectors) in
+                [(full_columns, self.vectors), (1, rest_columns.div_ceil(self.lanes))]
+            {
+                let part = Tile { rows, vectors, lanes: self.lanes };
+                if rows > 0 && vectors > 0 {
+                    sum += (count_r * count_c) as f64 * part.cycles(work.steps, rate, target);
+                }
+            }
+        }
+        sum
+    }
 }
 
 /// The cheapest tile that fits the registers; the first one of equally cheap tiles.
-pub(super) fn best_tile(
-    rows: usize,
-    columns: usize,
-    steps: usize,
-    lanes: u32,
-    target: &Target,
-) -> Tile {
-    let mut best = (f64::INFINITY, Tile { rows: 1, vectors: 1 });
-    for vectors in 1..=columns.div_ceil(lanes as usize).min(12) as u32 {
-        for r in 1..=rows.min(12) as u32 {
-            let tile = Tile { rows: r, vectors };
-            let cost = total(tile, rows, columns, steps, lanes, target);
-            if tile.fits(target) && cost < best.0 {
-                best = (cost, tile);
-            }
-        }
-    }
-    best.1
+pub(super) fn best_tile(work: Work, target: &Target) -> Option<Tile> {
+    let lanes = lane_counts(work.columns, target);
+    let tiles = lanes.flat_map(|lanes| {
+        let vectors = 1..=work.columns.div_ceil(lanes as usize).min(MOST_VECTORS) as u32;
+        vectors.flat_map(move |vectors| {
+            let rows = 1..=work.rows.min(MOST_ROWS) as u32;
+            rows.map(move |rows| Tile { rows, vectors, lanes })
+        })
+    });
+    let costs = tiles.filter(|t| t.fits(target)).map(|t| (t.total(work, target), t));
+    costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tile, best_tile};
-    use edgecc_ir::target::{Arch, Target};
+    use super::{Tile, Work, best_lanes, best_tile};
+    use edgecc_ir::target::{Arch, CPUS, Target};
+
+    fn target(name: &str) -> Target {
+        let cpu = CPUS.iter().find(|c| c.name == name).expect("a row");
+        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+    }
+
+    fn tile(rows: usize, columns: usize, steps: usize, target: &Target) -> Tile {
+        best_tile(Work { rows, columns, steps }, target).expect("a tile")
+    }
 
     #[test]
     fn large_products_fill_the_registers() {
-        let x86 = Target::default_for(Arch::X86_64);
-        let tile = best_tile(3136, 64, 64, 4, &x86);
-        assert!(tile.rows * tile.vectors >= 8, "{tile:?}");
-        let arm = Target::default_for(Arch::Aarch64);
-        let tile = best_tile(3136, 64, 64, 4, &arm);
+        for (cpu, accumulators) in [("x86-64-v2", 8), ("x86-64-v3", 10), ("x86-64-v4", 24)] {
+            let tile = tile(3136, 64, 64, &target(cpu));
+            assert!(tile.rows * tile.vectors >= accumulators, "{cpu}: {tile:?}");
+        }
+        let tile = tile(3136, 64, 64, &Target::default_for(Arch::Aarch64));
         assert!(tile.rows * tile.vectors >= 16 && tile.vectors > 1, "{tile:?}");
     }
 
     #[test]
     fn a_single_row_uses_many_vectors() {
-        let x86 = Target::default_for(Arch::X86_64);
-        assert!(matches!(best_tile(1, 1000, 1280, 4, &x86), Tile { rows: 1, vectors: 5.. }));
+        let tile = tile(1, 1000, 1280, &Target::default_for(Arch::X86_64));
+        assert!(matches!(tile, Tile { rows: 1, vectors: 5.., .. }), "{tile:?}");
+    }
+
+    #[test]
+    fn lanes_cover_an_axis_without_waste_where_narrow_vectors_cost_less() {
+        let lanes = |extent, cpu| best_lanes(extent, &target(cpu));
+        assert_eq!(lanes(24, "x86-64-v4"), Some(16));
+        assert_eq!(lanes(24, "znver4"), Some(8));
+        assert_eq!(lanes(32, "znver4"), Some(16));
+        assert_eq!(lanes(5, "x86-64-v3"), Some(8));
+        assert_eq!((lanes(5, "generic"), lanes(3, "generic")), (Some(4), None));
     }
 }

@@ -16,7 +16,8 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let axes = |s: &Stage| facts::vector_axis(kernel, s, target);
     let vector: Vec<_> = kernel.stages.iter().filter_map(axes).collect();
     let tile = vector.iter().map(|&(axis, lanes)| {
-        (axis, (lanes * VECTORS).min((kernel.extent(axis) as u32 / lanes) * lanes))
+        let vectors = (kernel.extent(axis) as u32 / lanes).clamp(1, VECTORS);
+        (axis, lanes * vectors)
     });
     let tile = tile.collect();
     (!vector.is_empty()).then_some(Schedule { tile, vector, ..Schedule::default() })

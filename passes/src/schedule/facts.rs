@@ -1,5 +1,6 @@
 //! Questions about the shape of a stage's accesses.
 
+use super::cost;
 use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
 use edgecc_ir::scalar::func::ScalarFn;
@@ -19,20 +20,18 @@ pub(super) fn follows(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
     stride(kernel, access, axis) != Some(0)
 }
 
-/// The parallel axis along which results are consecutive, when whole vectors of 32-bit elements
-/// can be computed along it. The second part is the number of lanes. Codes of 8 and 16 bits may be
+/// The parallel axis along which results are consecutive, when vectors of 32-bit elements can be
+/// computed along it. The second part is the number of lanes. Codes of 8 and 16 bits may be
 /// loaded, compared, converted and stored on the way.
 pub(super) fn vector_axis(
     kernel: &Kernel,
     stage: &Stage,
     target: &Target,
 ) -> Option<(AxisId, u32)> {
-    let lanes = target.lanes(4);
-    let fits = |&a: &AxisId| {
-        stride(kernel, &stage.write, a) == Some(1) && kernel.extent(a) >= lanes as usize
-    };
-    let axis = kernel.parallel_axes(stage).find(fits)?;
-    fits_lanes(kernel, stage).then_some((axis, lanes))
+    let consecutive = |&a: &AxisId| stride(kernel, &stage.write, a) == Some(1);
+    let lanes = |a: AxisId| Some((a, cost::best_lanes(kernel.extent(a), target)?));
+    let found = kernel.parallel_axes(stage).filter(consecutive).find_map(lanes)?;
+    fits_lanes(kernel, stage).then_some(found)
 }
 
 /// Whether every value of the stage fits lanes of 32 bits.
@@ -78,10 +77,11 @@ pub(super) fn innermost_reduce(kernel: &Kernel, stage: &Stage) -> Option<AxisId>
     kernel.reduce_axes(stage).last()
 }
 
-/// Whether padding makes reads along a parallel axis need bounds tests.
-pub(super) fn is_padded_along(stage: &Stage, axis: AxisId) -> bool {
-    let padded = stage.all_reads().filter(|a| a.outside != Outside::Never);
-    padded.flat_map(|a| &a.index).any(|i| i.follows(axis))
+/// The parallel axes but `vector` along which padding makes reads need bounds tests.
+pub(super) fn padded_axes(kernel: &Kernel, stage: &Stage, vector: AxisId) -> Vec<AxisId> {
+    let padded: Vec<&Access> = stage.all_reads().filter(|a| a.outside != Outside::Never).collect();
+    let is_padded = |axis: &AxisId| padded.iter().any(|a| a.index.iter().any(|i| i.follows(*axis)));
+    other_parallel(kernel, stage, vector).into_iter().filter(is_padded).collect()
 }
 
 /// Product of the extents of a stage's reduce axes.

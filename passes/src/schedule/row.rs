@@ -5,6 +5,7 @@
 //! of products of two rows has one vector for each point of a small tile instead, whose points
 //! share the loads. Either order of summation differs from the kernel's.
 
+use super::cost;
 use super::facts::{self, stride};
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{AxisId, Kernel, Outside, Role, Stage};
@@ -21,7 +22,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     reduced.iter().any(Option::is_some).then(|| {
         let mut schedule = plan_in_order(kernel, target).unwrap_or_default();
         for (stage, (axis, lanes)) in kernel.stages.iter().zip(&reduced).filter_map(zipped) {
-            let vectors = (kernel.extent(axis) as u32 / lanes).min(VECTORS);
+            let vectors = (kernel.extent(axis) as u32 / lanes).clamp(1, VECTORS);
             schedule.vector.push((axis, lanes));
             match shares_loads(kernel, stage) {
                 true => {
@@ -46,9 +47,9 @@ pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule
         found.filter(|(axis, _)| !kernel.rows.contains(axis))
     };
     let vector: Vec<(AxisId, u32)> = maps.filter_map(axis).collect();
-    let tile = vector
-        .iter()
-        .map(|&(axis, lanes)| (axis, lanes * (kernel.extent(axis) as u32 / lanes).min(VECTORS)));
+    let tile = vector.iter().map(|&(axis, lanes)| {
+        (axis, lanes * (kernel.extent(axis) as u32 / lanes).clamp(1, VECTORS))
+    });
     let tile = tile.collect();
     Some(Schedule { tile, vector, ..Schedule::default() })
 }
@@ -62,7 +63,7 @@ fn zipped<'s>(
 /// The reduce axis along which every read of the body is contiguous or constant, with lanes.
 fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(AxisId, u32)> {
     let axis = facts::innermost_reduce(kernel, stage)?;
-    let lanes = target.lanes(4);
+    let lanes = cost::best_lanes(kernel.extent(axis), target)?;
     let inside = stage.reads.iter().all(|r| r.outside == Outside::Never);
     let constant_weights = facts::product_sum(stage)
         .is_some_and(|factors| factors.iter().any(|f| facts::is_const(kernel, f)));
@@ -75,7 +76,7 @@ fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(Axis
         && !constant_weights
         && !better
         && facts::fits_lanes(kernel, stage);
-    (fits && kernel.extent(axis) >= lanes as usize).then_some((axis, lanes))
+    fits.then_some((axis, lanes))
 }
 
 /// Whether each read moves by nothing or one element for one step of an axis, and some read by one.

@@ -62,9 +62,7 @@ fn resident(
         return None;
     }
     let others = facts::other_parallel(kernel, stage, vector);
-    let padded = |&a: &AxisId| facts::is_padded_along(stage, a);
-    let border = if padded(&row) { slide.overlap() } else { 0 };
-    let points = slide.best_tile(kernel.extent(row) - border.min(kernel.extent(row) - 1), longest);
+    let points = slide.best_tile(kernel.extent(row), longest);
     let outside: Vec<AxisId> = others.iter().copied().filter(|&a| a != row).collect();
     let image: usize = others.iter().map(|&a| kernel.extent(a)).product();
     // The vectors of a line are computed after each other while the line stays in the cache.
@@ -76,7 +74,7 @@ fn resident(
         tile: vec![(row, points as u32), (vector, lanes)],
         order,
         unroll: kernel.reduce_axes(stage).map(|a| (a, kernel.extent(a) as u32)).collect(),
-        peel: others.into_iter().filter(padded).collect(),
+        peel: facts::padded_axes(kernel, stage, vector),
         ..Schedule::default()
     })
 }
@@ -100,7 +98,7 @@ fn streaming(
         tile: row.map(|r| (r, rows)).into_iter().chain([(vector, vectors * lanes)]).collect(),
         order: [vector].into_iter().chain(facts::other_parallel(kernel, stage, vector)).collect(),
         unroll: tap.filter(short).map(|a| (a, kernel.extent(a) as u32)).into_iter().collect(),
-        peel: row.filter(|&a| rows > 1 && facts::is_padded_along(stage, a)).into_iter().collect(),
+        peel: facts::padded_axes(kernel, stage, vector),
         ..Schedule::default()
     })
 }

@@ -25,6 +25,14 @@ pub fn host_features() -> u64 {
     0
 }
 
+/// The name of this machine's core, as CPU tables know it, where features do not tell its speed.
+pub fn host_core() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    return x86::core();
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
 /// The names of the features in `needed` that are not in `have`.
 pub fn missing(needed: u64, have: u64) -> impl Iterator<Item = &'static str> {
     feature::names(needed & !have)

@@ -60,6 +60,33 @@ const ROWS: &[Row] = &[
     (X86_LZCNT, |w| w.extended_ecx, 5, NO_STATE),
 ];
 
+/// Cores whose AVX-512 instructions take two turns: vendor, family, feature and name.
+const CORES: &[(&[u8; 12], u32, u64, &str)] = &[(b"AuthenticAMD", 0x19, X86_AVX512F, "znver4")];
+
+/// The name of this machine's core where its speed is unlike that of others with its features.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn core() -> Option<&'static str> {
+    use core::arch::x86_64::__cpuid_count;
+    let zero = __cpuid_count(0, 0);
+    let mut vendor = [0; 12];
+    for (bytes, word) in vendor.chunks_exact_mut(4).zip([zero.ebx, zero.edx, zero.ecx]) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    core_of(&vendor, __cpuid_count(1, 0).eax, detect())
+}
+
+/// `version` is word `eax` of leaf 1: AMD and Intel add the extended family to 15.
+fn core_of(vendor: &[u8; 12], version: u32, features: u64) -> Option<&'static str> {
+    let family = match (version >> 8 & 0xf, version >> 20 & 0xff) {
+        (0xf, extended) => 0xf + extended,
+        (family, _) => family,
+    };
+    let is_this = |row: &&(&[u8; 12], u32, u64, &str)| {
+        row.0 == vendor && row.1 == family && features & row.2 != 0
+    };
+    CORES.iter().find(is_this).map(|row| row.3)
+}
+
 /// The features of this machine.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn detect() -> u64 {
@@ -116,7 +143,7 @@ fn saved_state(leaf1_ecx: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{AVX_STATE, Words, from_words};
+    use super::{AVX_STATE, Words, core_of, from_words};
     use crate::feature::{X86_AVX, X86_AVX2, X86_AVX512F, X86_SSE41};
 
     #[test]
@@ -143,5 +170,13 @@ mod tests {
         check!("sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "avx", "avx2", "fma", "f16c");
         check!("movbe", "bmi1", "bmi2", "lzcnt", "avx512f", "avx512vl", "avx512bw", "avx512dq");
         check!("avx512cd", "avx512vnni", "avx512vbmi", "avx512bf16", "avxvnni");
+    }
+
+    #[test]
+    fn cores_are_known_by_vendor_family_and_features() {
+        let amd = |version, features| core_of(b"AuthenticAMD", version, features);
+        assert_eq!(amd(0x00a1_0f11, X86_AVX512F), Some("znver4"));
+        assert_eq!(amd(0x00a0_0f11, X86_AVX2), None);
+        assert_eq!(core_of(b"GenuineIntel", 0x000c_06f2, X86_AVX512F), None);
     }
 }

@@ -9,9 +9,10 @@ use indexmap::IndexMap;
 
 pub(super) fn share_equal_values(func: &mut LoopFn, target: &Target) {
     let mut body = std::mem::take(&mut func.body);
+    let private_broadcasts = !target.fma_by_lane && func.vector_bits() <= 128;
     let mut sharing = Sharing {
         func,
-        private_broadcasts: !target.fma_by_lane,
+        private_broadcasts,
         same: SecondaryMap::new(),
         broadcast: SecondaryMap::new(),
     };
@@ -22,7 +23,7 @@ pub(super) fn share_equal_values(func: &mut LoopFn, target: &Target) {
 struct Sharing<'f> {
     func: &'f LoopFn,
     /// Without by-lane arithmetic a scalar load is a memory operand of each use, which costs
-    /// nothing, while a shared broadcast occupies a register.
+    /// nothing, while a shared broadcast occupies a register. Wide vectors have registers to spare.
     private_broadcasts: bool,
     same: SecondaryMap<ValueId, Option<ValueId>>,
     /// Scalar loads, whose splats stay private with them.

@@ -22,7 +22,7 @@ pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
     match target.fma_by_lane {
         true => hoist_everywhere(&mut func, target),
         false => {
-            let limit = target.vector_regs as usize / HOISTED_SHARE;
+            let limit = target.registers(func.vector_bits()) as usize / HOISTED_SHARE;
             // In front of outer loops values would occupy registers during the inner ones.
             let innermost = |_: &LoopFn, s: &Stmt| if hoist::height(s) == 1 { limit } else { 0 };
             hoist::hoist(&mut func, innermost);
