@@ -9,7 +9,7 @@ use edgecc_ir::kernel::Port;
 use edgecc_ir::loops::Loops;
 use edgecc_ir::tensor::Tensor;
 use edgecc_rt::hooks::Hooks;
-use edgecc_rt::load::Library;
+use edgecc_rt::load::{Library, LoadedModel};
 use edgecc_rt::model::Buffers as Memory;
 
 /// A compiled model in this process.
@@ -61,7 +61,7 @@ impl Host {
     /// # Errors
     /// As `load`.
     pub fn buffers(&self, inputs: &[Tensor]) -> Result<Buffers, Failure> {
-        let model = self.library.model(&self.name).map_err(|e| failed(&e))?;
+        let model = self.model()?;
         let mut arguments = Vec::new();
         let mut state = vec![0; self.interface.state_bytes];
         for (tensor, place) in inputs.iter().zip(&self.interface.input_places) {
@@ -81,12 +81,24 @@ impl Host {
         })
     }
 
+    /// The model, checked against this processor, which takes longer than a small model's run.
+    ///
+    /// # Errors
+    /// As `load`.
+    pub fn model(&self) -> Result<LoadedModel<'_>, Failure> {
+        self.library.model(&self.name).map_err(|e| failed(&e))
+    }
+
     /// One run on prepared buffers.
     ///
     /// # Errors
     /// When the buffers are not those of this model.
-    pub fn run_with(&self, hooks: &Hooks<'_>, buffers: &mut Buffers) -> Result<(), Failure> {
-        let model = self.library.model(&self.name).map_err(|e| failed(&e))?;
+    pub fn run_with(
+        &self,
+        model: &LoadedModel<'_>,
+        hooks: &Hooks<'_>,
+        buffers: &mut Buffers,
+    ) -> Result<(), Failure> {
         let inputs: Vec<&[u8]> = buffers.inputs.iter().map(Aligned::bytes).collect();
         let mut outputs: Vec<&mut [u8]> =
             buffers.outputs.iter_mut().map(Aligned::bytes_mut).collect();
@@ -113,7 +125,11 @@ impl Host {
     /// As `run`.
     pub fn run_on(&self, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
         let mut buffers = self.buffers(inputs)?;
+<<<<<<< HEAD
         self.run_with(hooks, &mut buffers)?;
+=======
+        self.run_with(&self.model()?, &Hooks::NONE, &mut buffers)?;
+>>>>>>> fde9490 (Open a model once for many runs)
         let tensor = |(port, place): (&Port, &Passed)| {
             let bytes = match *place {
                 Passed::Argument(at) => buffers.outputs[at].bytes(),

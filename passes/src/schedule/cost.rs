@@ -80,7 +80,6 @@ impl Tile {
             0..=128 => operands + self.rows + 2 <= registers,
             _ => operands < registers,
         }
-        }
     }
 
     /// Cycles of one reduction step; the vectors come at `rate` bytes per cycle.

@@ -6,12 +6,14 @@ use edgecc::Failure;
 use edgecc::host::{Buffers, Host};
 use edgecc_rt::abi::Event;
 use edgecc_rt::hooks::Hooks;
+use edgecc_rt::load::LoadedModel;
 use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 /// A model ready to run.
 pub(super) struct Subject<'a> {
-    pub(super) host: Host,
+    pub(super) host: &'a Host,
+    pub(super) model: LoadedModel<'a>,
     pub(super) buffers: Buffers,
     /// Services besides the profile.
     pub(super) hooks: Hooks<'a>,
@@ -20,14 +22,16 @@ pub(super) struct Subject<'a> {
 impl Subject<'_> {
     /// Runs without measuring.
     pub(super) fn warm_up(&mut self, runs: u32) -> Result<(), Failure> {
-        (0..runs).try_for_each(|_| self.host.run_with(&self.hooks, &mut self.buffers))
+        (0..runs).try_for_each(|_| self.host.run_with(&self.model, &self.hooks, &mut self.buffers))
     }
 
     /// Sorted seconds of single runs.
     pub(super) fn whole_runs(&mut self, runs: u32) -> Result<Vec<f64>, Failure> {
         let mut times = Vec::new();
         for _ in 0..runs {
-            times.push(seconds_of(|| self.host.run_with(&self.hooks, &mut self.buffers))?);
+            times.push(seconds_of(|| {
+                self.host.run_with(&self.model, &self.hooks, &mut self.buffers)
+            })?);
         }
         times.sort_by(f64::total_cmp);
         Ok(times)
@@ -58,7 +62,7 @@ impl Subject<'_> {
                 add(&mut totals.borrow_mut(), step as usize, time);
             }
         };
-        self.host.run_with(&self.hooks.with_profile(&sink), &mut self.buffers)?;
+        self.host.run_with(&self.model, &self.hooks.with_profile(&sink), &mut self.buffers)?;
         Ok(totals.into_inner())
     }
 }

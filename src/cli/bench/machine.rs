@@ -33,10 +33,11 @@ pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
     let host = Host::load_code(&loops, &edgecc_backend::emit(&loops, target, &options)?)?;
     let ports = loops.inputs.iter();
     let halves = ports.map(|port| Tensor::splat(&port.ty.shape, Scalar::f32(0.5)));
+    let model = host.model()?;
     let mut buffers = host.buffers(&halves.collect::<Vec<_>>())?;
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
-        best = best.min(seconds_of(|| host.run_with(&Hooks::NONE, &mut buffers))?);
+        best = best.min(seconds_of(|| host.run_with(&model, &Hooks::NONE, &mut buffers))?);
     }
     Ok(2e-9 * (SUMS * STEPS) as f64 * f64::from(target.lanes(4)) / best)
 }

@@ -94,7 +94,7 @@ fn measure(args: &Args, compiled: &Compiled, pool: &Pool) -> Result<Measurement,
     let host = Host::load(compiled)?;
     let buffers = host.buffers(&host::inputs(compiled, None)?)?;
     let hooks = if args.threads.get() == 1 { Hooks::NONE } else { pool.hooks() };
-    let mut subject = Subject { host, buffers, hooks };
+    let mut subject = Subject { host: &host, model: host.model()?, buffers, hooks };
     subject.warm_up(args.warm_up)?;
     let times = subject.whole_runs(args.runs)?;
     let median = times[times.len() / 2];
