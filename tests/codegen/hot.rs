@@ -40,7 +40,7 @@ impl Loop {
     /// Instructions that read or write the stack: spills, since a loop has no other use for it.
     pub(super) fn stack_accesses(&self) -> usize {
         self.lines()
-            .filter(|l| l.contains("[sp") || l.contains("(%rsp") || l.contains("(%rbp"))
+            .filter(|l| ["[sp", "(%rsp", "(%rbp", "[rsp"].iter().any(|place| l.contains(place)))
             .count()
     }
 
@@ -69,8 +69,12 @@ fn innermost(blocks: &[Block]) -> Vec<Loop> {
     let index = |number: &u32| blocks.iter().position(|b| b.number == *number);
     let next: Vec<Vec<usize>> = blocks
         .iter()
-        .map(|b| b.lines.last().map(|l| targets(l)).unwrap_or_default())
-        .map(|numbers| numbers.iter().filter_map(index).collect())
+        .enumerate()
+        .map(|(at, block)| {
+            let last = block.lines.last().map_or("", String::as_str);
+            let through = (falls_through(last) && at + 1 < blocks.len()).then_some(at + 1);
+            targets(last).iter().filter_map(index).chain(through).collect()
+        })
         .collect();
     let back = (0..blocks.len()).flat_map(|end| {
         let headers = next[end].iter().filter(move |&&header| header <= end);
@@ -97,9 +101,19 @@ fn members(header: usize, end: usize, next: &[Vec<usize>]) -> BTreeSet<usize> {
     members
 }
 
-/// The blocks that a jump may lead to.
+/// The blocks that a jump may lead to: labels in Cranelift's code, where each block names all of
+/// them, blocks in that of wide functions.
 fn targets(line: &str) -> Vec<u32> {
-    line.match_indices("label").filter_map(|(at, _)| number(&line[at..], "label")).collect()
+    let named = |prefix: &'static str| {
+        let places = line.match_indices(prefix);
+        places.filter_map(move |(at, _)| number(&line[at..], prefix))
+    };
+    named("label").chain(named("block")).collect()
+}
+
+/// Whether the next block follows the last line of one.
+fn falls_through(line: &str) -> bool {
+    !line.contains("label") && !line.starts_with("jmp") && !line.starts_with("ret")
 }
 
 fn number(text: &str, prefix: &str) -> Option<u32> {

@@ -130,7 +130,9 @@ fn axis(
         |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count: usize, mut sums| {
             for step in 0..count {
                 let env = env.bind(axis, first.clone().offset(step as i64), 1);
+                cache.enter();
                 sums = nest(b, cache, cx, &env, points, rest, sums);
+                cache.leave();
             }
             sums
         };

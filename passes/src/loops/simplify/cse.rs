@@ -9,10 +9,9 @@ use indexmap::IndexMap;
 
 pub(super) fn share_equal_values(func: &mut LoopFn, target: &Target) {
     let mut body = std::mem::take(&mut func.body);
-    let private_broadcasts = !target.fma_by_lane && func.vector_bits() <= 128;
     let mut sharing = Sharing {
         func,
-        private_broadcasts,
+        private_broadcasts: !target.fma_by_lane,
         same: SecondaryMap::new(),
         broadcast: SecondaryMap::new(),
     };
@@ -22,8 +21,8 @@ pub(super) fn share_equal_values(func: &mut LoopFn, target: &Target) {
 
 struct Sharing<'f> {
     func: &'f LoopFn,
-    /// Without by-lane arithmetic a scalar load is a memory operand of each use, which costs
-    /// nothing, while a shared broadcast occupies a register. Wide vectors have registers to spare.
+    /// Without by-lane arithmetic loading a scalar again costs next to nothing, while a broadcast
+    /// that is shared over a long distance occupies a register.
     private_broadcasts: bool,
     same: SecondaryMap<ValueId, Option<ValueId>>,
     /// Scalar loads, whose splats stay private with them.
