@@ -125,11 +125,7 @@ impl Host {
     /// As `run`.
     pub fn run_on(&self, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Result<Vec<Tensor>, Failure> {
         let mut buffers = self.buffers(inputs)?;
-<<<<<<< HEAD
-        self.run_with(hooks, &mut buffers)?;
-=======
-        self.run_with(&self.model()?, &Hooks::NONE, &mut buffers)?;
->>>>>>> fde9490 (Open a model once for many runs)
+        self.run_with(&self.model()?, hooks, &mut buffers)?;
         let tensor = |(port, place): (&Port, &Passed)| {
             let bytes = match *place {
                 Passed::Argument(at) => buffers.outputs[at].bytes(),

@@ -19,6 +19,16 @@ struct Life {
     end: usize,
 }
 
+impl Life {
+    /// A use; what waits for its first use starts just before it.
+    fn used(&mut self, at: usize) {
+        self.end = at;
+        if self.start == Some(usize::MAX) {
+            self.start = Some(at - 1);
+        }
+    }
+}
+
 impl Selector<'_> {
     /// The literals that stay in registers: those with the most uses, as many as there is room for.
     /// Each is given once per use.
@@ -54,7 +64,7 @@ impl Selector<'_> {
         for c in carried {
             let inner: &mut Life = &mut lives[c.inner];
             (inner.start, inner.end) = (Some(0), inner.end.max(1));
-            lives[c.next].end = end + 1;
+            lives[c.next].used(end + 1);
         }
         let mut changes = vec![0i32; end + 3];
         for (value, life) in lives.iter() {
@@ -76,11 +86,7 @@ impl Selector<'_> {
         for stmt in block {
             at += 1;
             map_uses(&mut super::shallow(stmt), |value| {
-                lives[value].end = at;
-                // What waits for its first use starts just before it.
-                if lives[value].start == Some(usize::MAX) {
-                    lives[value].start = Some(at - 1);
-                }
+                lives[value].used(at);
                 value
             });
             match stmt {
@@ -90,7 +96,10 @@ impl Selector<'_> {
                 Stmt::Let { value, .. } => lives[*value].start = Some(at),
                 Stmt::If { then, results, .. } => {
                     at = self.live(then, at, lives);
-                    results.iter().for_each(|r| lives[r.result].start = Some(at));
+                    for r in results {
+                        lives[r.then].used(at);
+                        lives[r.result].start = Some(at);
+                    }
                 }
                 Stmt::For { body, .. } => at = self.live(body, at, lives),
                 Stmt::Store { .. } | Stmt::Index { .. } => {}
