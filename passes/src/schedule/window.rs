@@ -64,9 +64,11 @@ fn resident(
     let others = facts::other_parallel(kernel, stage, vector);
     let points = slide.best_tile(kernel.extent(row), longest);
     let outside: Vec<AxisId> = others.iter().copied().filter(|&a| a != row).collect();
-    let image: usize = others.iter().map(|&a| kernel.extent(a)).product();
+    let row_bytes = kernel.extent(row) * slide.step as usize * LINE;
+    let rows: usize = outside.iter().map(|&a| kernel.extent(a)).product();
     // The vectors of a line are computed after each other while the line stays in the cache.
-    let order = match image * slide.step as usize * LINE <= target.l1_bytes / 2 {
+    let stay = if 4 * lanes as usize >= LINE { slide.taps / slide.along } else { rows };
+    let order = match stay * row_bytes <= target.l1_bytes / 2 {
         true => [vector].into_iter().chain(outside).chain([row]).collect(),
         false => outside.into_iter().chain([vector, row]).collect(),
     };
