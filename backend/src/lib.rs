@@ -22,6 +22,7 @@ mod isa;
 pub mod link;
 pub mod metadata;
 mod module;
+mod pairs;
 #[cfg(test)]
 mod testing;
 mod weights;

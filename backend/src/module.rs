@@ -7,6 +7,7 @@ use crate::entry::parallel::{self, Helpers};
 use crate::error::{Code, internal};
 use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
+use crate::pairs::pair_accesses;
 use crate::weights::{self, WeightLayout};
 use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa, wide};
 use cranelift_codegen::Context;
@@ -28,6 +29,7 @@ use edgecc_rt::descriptor::{ModelInfo, TensorInfo, encode};
 use edgecc_rt::feature;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use target_lexicon::Architecture;
 
 type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
 
@@ -319,7 +321,7 @@ impl ModuleBuilder {
         let compiled = compiled.map_err(|why| internal(format!("{name}: {:?}", why.inner)))?;
         let frame_bytes = bounds::frame_bytes(compiled);
         let alignment = compiled.buffer.alignment.max(isa.function_alignment().preferred);
-        let bytes = compiled.buffer.data().to_vec();
+        let mut bytes = compiled.buffer.data().to_vec();
         let relocs: Vec<ModuleReloc> = compiled
             .buffer
             .relocs()
@@ -327,6 +329,9 @@ impl ModuleBuilder {
             .iter()
             .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &self.context.func, id))
             .collect();
+        if matches!(isa.triple().architecture, Architecture::Aarch64(_)) && relocs.is_empty() {
+            bytes = pair_accesses(bytes);
+        }
         self.module
             .define_function_bytes(id, u64::from(alignment), &bytes, &relocs)
             .map_err(internal)?;

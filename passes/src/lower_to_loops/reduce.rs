@@ -198,12 +198,12 @@ fn accumulate(
 }
 
 /// The order in which the points of a tile are computed. Where multiply-adds take lanes, the rows'
-/// factors stay in registers for several steps; points of the same vector are neighbours then, so
-/// that a single vector of the other factor has to be there.
+/// factors stay in registers for several steps; points of the same pair of vectors are neighbours
+/// then, so that only two vectors of the other factor have to be there, loaded together.
 fn order(cx: &Cx<'_>, points: &[Point]) -> Vec<usize> {
     let mut all: Vec<usize> = (0..points.len()).collect();
-    if let Some((axis, _)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
-        all.sort_by_key(|&nth| points[nth].offset(axis));
+    if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
+        all.sort_by_key(|&nth| points[nth].offset(axis) / (2 * lanes as usize));
     }
     all
 }

@@ -71,7 +71,7 @@ impl Tile {
 
     /// Whether the tile and its operands fit the registers. Vectors of 128 bits have a broadcast per
     /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
-    /// a step come one after the other. Wider vectors share one register for the broadcasts.
+    /// a step come in pairs. Wider vectors share one register for the broadcasts.
     fn fits(self, target: &Target) -> bool {
         let vectors = if target.fma_by_lane { 0 } else { self.vectors };
         let operands = self.rows * self.vectors + vectors;

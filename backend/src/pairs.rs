@@ -1,0 +1,336 @@
+//! AArch64 machine code → the same with fewer instructions: two vector loads or stores of
+//! neighbouring places become one of a pair, which Cranelift does not select.
+//!
+//! The second load of a pair moves up to the first one, the first store down to the second one, past
+//! vector arithmetic that does not touch its register and nothing else. Code that contains what is
+//! not known here stays as it is. Encodings: Arm Architecture Reference Manual for A-profile,
+//! C4.1.
+
+use std::collections::BTreeSet;
+
+/// Bytes of an instruction and of a vector.
+const WORD: usize = 4;
+const VECTOR: i64 = 16;
+/// Instructions between the members of a pair, at most.
+const REACH: usize = 6;
+const NOP: u32 = 0xd503_201f;
+
+/// The shorter code of a function without relocations.
+pub(crate) fn pair_accesses(code: Vec<u8>) -> Vec<u8> {
+    let words: Vec<u32> = code
+        .chunks_exact(WORD)
+        .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
+        .collect();
+    match Program::of(&words).map(Program::paired) {
+        Some(words) => words.into_iter().flat_map(u32::to_le_bytes).collect(),
+        None => code,
+    }
+}
+
+/// A place that an instruction refers to: where the distance in words is, and its size.
+#[derive(Clone, Copy)]
+struct Field {
+    low: u32,
+    bits: u32,
+}
+
+/// A function: instructions, then data.
+struct Program {
+    words: Vec<u32>,
+    /// The first word of data.
+    data: usize,
+    /// Words that other words refer to.
+    targets: BTreeSet<usize>,
+}
+
+impl Program {
+    fn of(words: &[u32]) -> Option<Program> {
+        let mut program =
+            Program { words: words.to_vec(), data: words.len(), targets: BTreeSet::new() };
+        if words.len() >= 1 << (LITERAL.bits - 2) {
+            return None;
+        }
+        let mut at = 0;
+        while at < program.data {
+            if is_unknown(words[at]) {
+                return None;
+            }
+            if let Some(field) = reference(words[at]) {
+                let target = field.target(words[at], at).filter(|&t| t < words.len())?;
+                if is_literal_load(words[at]) {
+                    program.data = program.data.min(target);
+                }
+                program.targets.insert(target);
+            }
+            at += 1;
+        }
+        // No jump leads over data, so that nothing behind them is code.
+        let jumps = (0..program.data).filter(|&at| !is_literal_load(words[at]));
+        let mut ends = jumps.filter_map(|at| reference(words[at])?.target(words[at], at));
+        ends.all(|target| target < program.data).then_some(program)
+    }
+
+    fn paired(mut self) -> Vec<u32> {
+        let mut removed: BTreeSet<usize> = BTreeSet::new();
+        for at in 0..self.data {
+            let found = Access::of(self.words[at]).filter(|_| !removed.contains(&at));
+            if let Some((other, pair)) = found.and_then(|access| self.partner(at, access, &removed))
+            {
+                let (kept, gone) = if pair & LOAD_BIT != 0 { (at, other) } else { (other, at) };
+                self.words[kept] = pair;
+                removed.insert(gone);
+            }
+        }
+        self.without(&removed)
+    }
+
+    /// The other member behind an access, and the instruction for both.
+    fn partner(&self, at: usize, first: Access, removed: &BTreeSet<usize>) -> Option<(usize, u32)> {
+        let mut between: Vec<u32> = Vec::new();
+        for next in (at + 1..self.data).take(REACH + 1) {
+            let word = self.words[next];
+            if self.targets.contains(&next) {
+                return None;
+            }
+            if removed.contains(&next) {
+                continue;
+            }
+            if let Some(second) = Access::of(word) {
+                let moving = if first.is_load { second.register } else { first.register };
+                let free = between.iter().all(|&word| leaves(word, moving, first.is_load));
+                if let Some(pair) = first.pair(second).filter(|_| free) {
+                    return Some((next, pair));
+                }
+                if !(first.is_load && second.is_load) {
+                    return None;
+                }
+            } else if !is_arithmetic(word) {
+                return None;
+            }
+            between.push(word);
+        }
+        None
+    }
+
+    /// The program without some words, and with its distances adjusted.
+    fn without(&self, removed: &BTreeSet<usize>) -> Vec<u32> {
+        // Data keeps its alignment.
+        let lost = removed.len() / VECTOR_WORDS * VECTOR_WORDS;
+        let padding = removed.len() - lost;
+        let place = |old: usize| match old < self.data {
+            true => old - removed.range(..old).count(),
+            false => old - lost,
+        };
+        let mut out: Vec<u32> = Vec::with_capacity(self.words.len() - lost);
+        for (at, &word) in self.words.iter().enumerate() {
+            if at == self.data {
+                out.extend(std::iter::repeat_n(NOP, padding));
+            }
+            if at >= self.data {
+                out.push(word);
+            } else if !removed.contains(&at) {
+                out.push(match reference(word) {
+                    None => word,
+                    Some(field) => {
+                        let target = field.target(word, at).expect("checked when it was read");
+                        field.with(word, place(target) as i64 - place(at) as i64)
+                    }
+                });
+            }
+        }
+        out
+    }
+}
+
+/// The place of a loaded literal.
+const LITERAL: Field = Field { low: 5, bits: 19 };
+const VECTOR_WORDS: usize = VECTOR as usize / WORD;
+
+impl Field {
+    fn mask(self) -> u32 {
+        ((1 << self.bits) - 1) << self.low
+    }
+
+    fn target(self, word: u32, at: usize) -> Option<usize> {
+        let raw = (word & self.mask()) >> self.low;
+        let distance = (raw << (32 - self.bits)) as i32 >> (32 - self.bits);
+        usize::try_from(at as i64 + i64::from(distance)).ok()
+    }
+
+    /// The word with another distance, which is never longer than the old one.
+    fn with(self, word: u32, distance: i64) -> u32 {
+        (word & !self.mask()) | (((distance as u32) << self.low) & self.mask())
+    }
+}
+
+/// Where a word refers to another one: jumps, tests, loads of literals.
+fn reference(word: u32) -> Option<Field> {
+    let field = |low, bits| Some(Field { low, bits });
+    if word & 0xfc00_0000 == 0x1400_0000 {
+        return field(0, 26);
+    }
+    if word & 0xff00_0010 == 0x5400_0000 || word & 0x7e00_0000 == 0x3400_0000 {
+        return field(5, 19);
+    }
+    if word & 0x7e00_0000 == 0x3600_0000 {
+        return field(5, 14);
+    }
+    is_literal_load(word).then_some(LITERAL)
+}
+
+fn is_literal_load(word: u32) -> bool {
+    word & 0x3b00_0000 == 0x1800_0000
+}
+
+/// Calls, computed jumps and computed addresses: what they refer to is not known here.
+fn is_unknown(word: u32) -> bool {
+    let calls = word & 0xfc00_0000 == 0x9400_0000;
+    let jumps = word & 0xfe00_0000 == 0xd600_0000 && word & 0xffff_fc1f != 0xd65f_0000;
+    let addresses = word & 0x1f00_0000 == 0x1000_0000;
+    calls || jumps || addresses
+}
+
+const LOAD_BIT: u32 = 1 << 22;
+
+/// A load or store of a whole vector register at a constant distance from a pointer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Access {
+    is_load: bool,
+    register: u32,
+    pointer: u32,
+    offset: i64,
+}
+
+impl Access {
+    fn of(word: u32) -> Option<Access> {
+        let offset = if word & 0xff80_0000 == 0x3d80_0000 {
+            i64::from((word >> 10) & 0xfff) * VECTOR
+        } else if word & 0xffa0_0c00 == 0x3c80_0000 {
+            i64::from(((word >> 12) << 23) as i32 >> 23)
+        } else {
+            return None;
+        };
+        let (register, pointer) = (word & 31, (word >> 5) & 31);
+        Some(Access { is_load: word & LOAD_BIT != 0, register, pointer, offset })
+    }
+
+    /// The instruction that does both, if there is one.
+    fn pair(self, other: Access) -> Option<u32> {
+        let neighbours = (self.offset - other.offset).abs() == VECTOR
+            && self.pointer == other.pointer
+            && self.is_load == other.is_load;
+        let (low, high) = if self.offset < other.offset { (self, other) } else { (other, self) };
+        let units = low.offset / VECTOR;
+        let fits = low.offset % VECTOR == 0 && (-64..64).contains(&units);
+        if !neighbours || !fits || (self.is_load && low.register == high.register) {
+            return None;
+        }
+        let load = if self.is_load { LOAD_BIT } else { 0 };
+        let distance = (units as u32 & 0x7f) << 15;
+        Some(0xad00_0000 | load | distance | high.register << 10 | low.pointer << 5 | low.register)
+    }
+}
+
+/// Vector arithmetic of up to three registers that touches nothing else: three operands of the same
+/// type, and multiplication by an element.
+fn is_arithmetic(word: u32) -> bool {
+    let same = word & 0x9f20_0400 == 0x0e20_0400;
+    let multiply_add_by_element = word & 0xffc0_f400 == 0x4f80_1000;
+    same || multiply_add_by_element
+}
+
+/// Whether a load (that moves up) or a store (that moves down) of a register may pass an
+/// instruction, which is arithmetic or a load.
+fn leaves(word: u32, register: u32, is_load: bool) -> bool {
+    let written = word & 31;
+    let reads = [(word >> 5) & 31, (word >> 16) & 31, written];
+    match Access::of(word) {
+        Some(access) => access.register != register,
+        None => written != register && !(is_load && reads.contains(&register)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Access, NOP, pair_accesses};
+
+    const RET: u32 = 0xd65f_03c0;
+
+    fn load(register: u32, offset: u32) -> u32 {
+        0x3dc0_0000 | (offset / 16) << 10 | register
+    }
+
+    fn store(register: u32, offset: u32) -> u32 {
+        0x3d80_0000 | (offset / 16) << 10 | register
+    }
+
+    /// `fmla v<d>.4s, v<n>.4s, v<m>.s[0]`
+    fn multiply_add(d: u32, n: u32, m: u32) -> u32 {
+        0x4f80_1000 | m << 16 | n << 5 | d
+    }
+
+    /// `ldp` or `stp` of two vectors.
+    fn pair(word: u32, low: u32, high: u32, offset: u32) -> u32 {
+        word | (offset / 16) << 15 | high << 10 | low
+    }
+
+    fn paired(words: &[u32]) -> Vec<u32> {
+        let bytes = pair_accesses(words.iter().flat_map(|w| w.to_le_bytes()).collect());
+        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        bytes.chunks_exact(4).map(word).collect()
+    }
+
+    const LDP: u32 = 0xad40_0000;
+    const STP: u32 = 0xad00_0000;
+
+    #[test]
+    fn accesses_are_read_with_either_kind_of_distance() {
+        let access = |is_load, offset| Access { is_load, register: 3, pointer: 2, offset };
+        // ldr q3, [x2, #32]; ldur q3, [x2, #-16]; str q3, [x2]; ldr d3, [x2]
+        assert_eq!(Access::of(0x3dc0_0843), Some(access(true, 32)));
+        assert_eq!(Access::of(0x3cdf_0043), Some(access(true, -16)));
+        assert_eq!(Access::of(0x3d80_0043), Some(access(false, 0)));
+        assert_eq!(Access::of(0xfd40_0043), None);
+    }
+
+    #[test]
+    fn loads_move_up_and_stores_move_down() {
+        let code = [load(1, 32), multiply_add(4, 5, 1), load(2, 48), multiply_add(6, 5, 2), RET];
+        let expected = [pair(LDP, 1, 2, 32), multiply_add(4, 5, 1), multiply_add(6, 5, 2), RET];
+        assert_eq!(paired(&code), expected);
+        let code = [store(1, 48), multiply_add(4, 5, 1), store(2, 32), RET];
+        assert_eq!(paired(&code), [multiply_add(4, 5, 1), pair(STP, 2, 1, 32), RET]);
+    }
+
+    #[test]
+    fn registers_in_use_keep_loads_and_stores_apart() {
+        for code in [
+            [load(1, 0), multiply_add(4, 2, 1), load(2, 16), RET],
+            [load(1, 0), multiply_add(2, 5, 1), load(2, 16), RET],
+            [store(1, 0), multiply_add(1, 5, 6), store(2, 16), RET],
+            [load(1, 0), store(3, 64), load(2, 16), RET],
+            [load(1, 0), 0x9100_4000, load(2, 16), RET], // add x0, x0, #16
+            [load(1, 0), NOP, load(1, 16), RET],
+            [load(1, 1024), NOP, load(2, 1040), RET],
+        ] {
+            assert_eq!(paired(&code), code, "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn jumps_and_literals_find_their_places() {
+        // l: ldr q1; ldr q2; cbnz x3, l; ldr q4, literal; ret; (padding) literal
+        let cbnz = |distance: i32| 0xb500_0003 | (distance as u32 & 0x7_ffff) << 5;
+        let literal = |distance: u32| 0x9c00_0004 | distance << 5;
+        let code = [NOP, load(1, 0), load(2, 16), cbnz(-2), literal(4), RET, NOP, NOP, 7, 7, 7, 7];
+        let expected =
+            [NOP, pair(LDP, 1, 2, 0), cbnz(-1), literal(5), RET, NOP, NOP, NOP, 7, 7, 7, 7];
+        assert_eq!(paired(&code), expected);
+    }
+
+    #[test]
+    fn a_jump_into_a_pair_keeps_it_apart() {
+        let code = [load(1, 0), load(2, 16), 0xb5ff_ffe3, RET]; // cbnz x3, back by one
+        assert_eq!(paired(&code), code);
+    }
+}
