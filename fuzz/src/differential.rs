@@ -5,11 +5,12 @@ use crate::rng_of;
 use edgecc::driver::{Ir, compile_graph};
 use edgecc::{Division, Options};
 use edgecc_ir::graph::eval::{eval, eval_ops};
-use edgecc_ir::target::{Arch, Target};
+use edgecc_ir::target::{Arch, CPUS, Cpu, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::{kernel, loops};
+use edgecc_rt::error::Error;
 use edgecc_rt::hooks::Hooks;
-use edgecc_rt::load::Library;
+use edgecc_rt::load::{Library, LoadError};
 use edgecc_rt::model::Buffers;
 use edgecc_rt::pool::Pool;
 use std::num::NonZero;
@@ -30,28 +31,34 @@ pub fn run(data: &[u8]) {
     let ops = rng.between(1, 8);
     let case = random_graph(&mut rng, ops);
     let division = Division { parts: 1 + rng.below(8) as u32, grain: 1 };
-    check(&case, &Options { division, ..Options::default() });
+    let mut target = |arch| {
+        let cpus: Vec<&Cpu> = CPUS.iter().filter(|cpu| cpu.arch == arch).collect();
+        let cpu = cpus[rng.below(cpus.len())];
+        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+    };
+    let targets = [target(Arch::X86_64), target(Arch::Aarch64)];
+    check(&case, &targets, &Options { division, ..Options::default() });
 }
 
-fn check(case: &Case, options: &Options) {
+fn check(case: &Case, targets: &[Target], options: &Options) {
     let expected = eval(&case.graph, &case.inputs);
     let bound = TOLERANCE * largest(case);
-    let mut last = Vec::new();
-    for arch in [Arch::X86_64, Arch::Aarch64] {
-        let target = Target::default_for(arch);
+    for target in targets {
+        let (graph, cpu) = (case.graph.clone(), &target.cpu);
         let compiled =
-            compile_graph(case.graph.clone(), Vec::new(), target, options, &mut |pass, ir| {
-                compare(&format!("{} {pass}", arch.name()), &expected, &level(ir, case), bound);
+            compile_graph(graph, Vec::new(), target.clone(), options, &mut |pass, ir| {
+                compare(&format!("{cpu} {pass}"), &expected, &level(ir, case), bound);
             });
         let compiled = compiled.unwrap_or_else(|failure| panic!("{failure:?}"));
-        if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == arch.name()) {
+        if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == target.arch.name()) {
             let object = &compiled.code.object;
-            last = native(object, case, &Hooks::NONE);
+            let Some(outputs) = native(object, case, &Hooks::NONE) else { continue };
+            compare(&format!("{cpu} native"), &expected, &outputs, bound);
             let pool = Pool::new(THREADS).expect("the system gives threads");
-            assert_eq!(native(object, case, &pool.hooks()), last, "threads change the result");
+            let threaded = native(object, case, &pool.hooks());
+            assert_eq!(threaded, Some(outputs), "threads change the result");
         }
     }
-    compare("native", &expected, &last, bound);
 }
 
 /// What a level computes, by its own interpreter.
@@ -73,11 +80,14 @@ fn largest(case: &Case) -> f32 {
     largest
 }
 
-/// Links, loads and runs an object made for this machine.
-fn native(object: &[u8], case: &Case, hooks: &Hooks<'_>) -> Vec<Tensor> {
+/// Links, loads and runs an object, unless this machine lacks features that it needs.
+fn native(object: &[u8], case: &Case, hooks: &Hooks<'_>) -> Option<Vec<Tensor>> {
     let shared = edgecc_backend::link::shared_object(object).expect("the object links");
     let library = Library::from_bytes(&shared).expect("the object loads");
-    let model = library.model(&case.graph.name).expect("the model's symbols are there");
+    let model = match library.model(&case.graph.name) {
+        Err(LoadError::Model(Error::Cpu(_))) => return None,
+        model => model.expect("the model's symbols are there"),
+    };
     let inputs: Vec<&[u8]> = case.inputs.iter().map(Tensor::bytes).collect();
     let types = case.graph.outputs.iter().map(|o| case.graph.ty(o.value).clone());
     let mut outputs: Vec<Vec<u8>> = types.clone().map(|ty| vec![0xff; ty.bytes()]).collect();
@@ -93,7 +103,7 @@ fn native(object: &[u8], case: &Case, hooks: &Hooks<'_>) -> Vec<Tensor> {
         workspace: &mut workspace[start..end],
     };
     model.run_with(hooks, buffers).expect("valid buffers");
-    types.zip(outputs).map(|(ty, bytes)| Tensor::from_bytes(ty, bytes)).collect()
+    Some(types.zip(outputs).map(|(ty, bytes)| Tensor::from_bytes(ty, bytes)).collect())
 }
 
 fn compare(level: &str, expected: &[Tensor], actual: &[Tensor], bound: f32) {
