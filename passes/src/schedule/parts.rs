@@ -1,14 +1,15 @@
 //! Which kernels are divided into parts that threads may share, and into how many.
 //!
 //! A part has to be worth the microseconds that handing it out takes, so small kernels stay whole.
-//! More parts than threads balance themselves. The parts are the same whatever runs them: so are
-//! the result's bits.
+//! The best way to divide one lets several threads be done first: in equal shares, with little that
+//! every part reads. The parts are the same whatever runs them: so are the result's bits.
 
 use super::facts;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Role, Stage};
 use edgecc_ir::scalar::func::Accuracy;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+use std::collections::BTreeSet;
 
 /// How kernels are divided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,12 @@ impl Default for Division {
     }
 }
 
+/// Numbers of threads that a division should serve.
+const THREADS: [usize; 3] = [2, 4, 8];
+/// Cycles to hand out a part.
+const HAND_OUT: u64 = 500;
+/// Bytes that processors take from one another.
+const LINE: usize = 64;
 /// Bytes that are moved in a cycle, from beyond the first-level cache.
 const BYTES: u64 = 8;
 /// Vector operations of a cycle.
@@ -46,39 +53,71 @@ pub fn divide(kernels: &mut Kernels, by: Division) {
 
 /// One axis for each stage, or for all stages where they share rows.
 fn plan(kernel: &Kernel, schedule: &Schedule, by: Division) -> Vec<(AxisId, u32)> {
-    let worth = (cycles(kernel, schedule) / by.grain.max(1)).min(u64::from(by.parts)) as usize;
+    let cycles = cycles(kernel, schedule);
+    let most = (cycles / by.grain.max(1)).min(u64::from(by.parts)) as usize;
     let shared = kernel.operands.values().any(|o| o.role == Role::Local);
-    let best = |axes: Vec<AxisId>| best_axis(kernel, schedule, worth, axes);
-    let found: Option<Vec<(AxisId, usize)>> = match kernel.rows.is_empty() && !shared {
-        true => kernel.stages.iter().map(|s| best(outermost_first(kernel, schedule, s))).collect(),
-        false => best(kernel.rows.clone()).map(|axis| vec![axis]),
+    let best = |stages: &[Stage], axes: &[AxisId]| {
+        let ways = axes.iter().flat_map(|&axis| {
+            let way = move |parts| Way::new(kernel, schedule, stages, (axis, parts));
+            (2..=most).filter_map(way)
+        });
+        let cheaper = |a: Way, b: Way| if b.cost(cycles) < a.cost(cycles) { b } else { a };
+        ways.reduce(cheaper)
     };
-    let mut found = found.unwrap_or_default();
-    found.sort_unstable();
-    found.dedup();
-    let most = found.iter().map(|axis| axis.1).max().unwrap_or(1);
-    let parts = found.into_iter().map(|(axis, _)| (axis, most as u32));
-    parts.filter(|&(_, count)| count > 1).collect()
+    let found: Vec<Way> = match kernel.rows.is_empty() && !shared {
+        true => {
+            let order = |stage| outermost_first(kernel, schedule, stage);
+            let stages = kernel.stages.iter();
+            stages.filter_map(|s| best(std::slice::from_ref(s), &order(s))).collect()
+        }
+        false => best(&kernel.stages, &kernel.rows).into_iter().collect(),
+    };
+    let count = found.iter().map(|way| way.parts).max().unwrap_or(1);
+    let axes: BTreeSet<AxisId> = found.iter().map(|way| way.axis).collect();
+    axes.into_iter().map(|axis| (axis, count as u32)).collect()
 }
 
-/// The axis whose tiles are divided most evenly, and the number of parts; of equal axes the
-/// outermost.
-fn best_axis(
-    kernel: &Kernel,
-    schedule: &Schedule,
-    worth: usize,
-    axes: Vec<AxisId>,
-) -> Option<(AxisId, usize)> {
-    let mut best = None;
-    for axis in axes {
-        let tiles = kernel.extent(axis).div_ceil(schedule.tile_of(axis) as usize);
-        let run = tiles.div_ceil(worth.max(1));
-        let evenness = tiles as f64 / run as f64;
-        if best.is_none_or(|(_, _, other)| evenness > other) {
-            best = Some((axis, tiles.div_ceil(run), evenness));
-        }
+/// A way to divide a kernel.
+#[derive(Clone, Copy)]
+struct Way {
+    axis: AxisId,
+    parts: usize,
+    tiles: usize,
+    /// Tiles of a part, but for the last one.
+    run: usize,
+    /// Bytes that every part reads.
+    common: usize,
+}
+
+impl Way {
+    /// `None` where a part would have nothing to do, or write a fraction of a cache line whose rest
+    /// another thread writes.
+    fn new(
+        kernel: &Kernel,
+        schedule: &Schedule,
+        stages: &[Stage],
+        (axis, parts): (AxisId, usize),
+    ) -> Option<Way> {
+        let tile = schedule.tile_of(axis) as usize;
+        let tiles = kernel.extent(axis).div_ceil(tile);
+        let run = tiles.div_ceil(parts);
+        let shares_lines = |stage: &Stage| {
+            let bytes = run * tile * kernel.operands[stage.write.operand].ty.elem.bytes();
+            facts::stride(kernel, &stage.write, axis) == Some(1) && !bytes.is_multiple_of(LINE)
+        };
+        let alike = stages.iter().flat_map(Stage::all_reads);
+        let alike = alike.filter(|read| !facts::follows(kernel, read, axis));
+        let common = alike.map(|read| kernel.operands[read.operand].ty.bytes()).sum();
+        (tiles.div_ceil(run) == parts && !stages.iter().any(shares_lines))
+            .then_some(Way { axis, parts, tiles, run, common })
     }
-    best.map(|(axis, parts, _)| (axis, parts))
+
+    /// Cycles until the last of several threads is done, summed over numbers of threads.
+    fn cost(&self, cycles: u64) -> u64 {
+        let own = cycles * self.run as u64 / self.tiles as u64;
+        let part = own + self.common as u64 / BYTES + HAND_OUT;
+        THREADS.iter().map(|&threads| self.parts.div_ceil(threads) as u64 * part).sum()
+    }
 }
 
 /// The stage's parallel axes in the order of their loops.
