@@ -23,7 +23,7 @@ use crate::hooks::Hooks;
 /// How often a waiting thread looks before it sleeps. Steps of a model follow each other within
 /// microseconds, which is less than waking a thread takes; some ten microseconds of looking
 /// bridge the gap without keeping an idle processor awake.
-const SPINS: u32 = 8192;
+const SPINS: u32 = 4096;
 
 /// A fixed set of threads that share the parts of one job at a time.
 ///
