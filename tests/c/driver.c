@@ -291,11 +291,19 @@ static void follow(void *ctx, uint32_t step, uint32_t event) {
     p->events++;
 }
 
-/* Runs with a profile service that the caller knows, and with one behind the end of its struct. */
+/* Runs the parts of a step, the last one first. */
+static void backwards(void *ctx, edgecc_parallel_body body, void *arg, uint32_t count) {
+    CHECK(!ctx && count > 0, "a step of no parts");
+    while (count--)
+        body(arg, count);
+}
+
+/* Runs with services that the caller knows, and with one behind the end of its struct. */
 static void run_with_services(const setting *s) {
     progress heard = {0, 0, 0};
     edgecc_services services = {
         .size = sizeof services,
+        .parallel_for = backwards,
         .profile_ctx = &heard,
         .profile = follow,
     };

@@ -6,7 +6,9 @@ use edgecc_ir::rng::Rng;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::text::parse_graph;
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_rt::hooks::Hooks;
 use edgecc_rt::load::Library;
+use edgecc_rt::model::Buffers;
 
 /// Share of an output's largest magnitude by which its elements may differ.
 const TOLERANCE: f64 = 1e-5;
@@ -59,7 +61,7 @@ pub(super) fn level(ir: Ir<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
 }
 
 /// What the object, made for this machine, computes.
-pub(super) fn native(compiled: &Compiled, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(super) fn native(compiled: &Compiled, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
     let shared = edgecc_backend::link::shared_object(&compiled.code.object);
     let library = Library::from_bytes(&shared.expect("the object links"));
     let library = library.expect("the library loads");
@@ -71,6 +73,8 @@ pub(super) fn native(compiled: &Compiled, inputs: &[Tensor]) -> Vec<Tensor> {
     let align = compiled.code.arena_align as usize;
     let mut workspace = vec![0xff; compiled.code.arena_bytes as usize + align];
     let start = workspace.as_ptr().align_offset(align);
-    model.run(&inputs, &mut places, &mut workspace[start..]).expect("the model runs");
+    let workspace = &mut workspace[start..];
+    let buffers = Buffers { inputs: &inputs, outputs: &mut places, state: &mut [], workspace };
+    model.run_with(hooks, buffers).expect("the model runs");
     types.zip(outputs).map(|(ty, bytes)| Tensor::from_bytes(ty, bytes)).collect()
 }

@@ -8,11 +8,14 @@
 mod case;
 
 use case::{Case, level, native};
-use edgecc::driver::{Ir, compile_graph};
-use edgecc::{Options, Verify};
+use edgecc::driver::{Compiled, Ir, compile_graph};
+use edgecc::{Division, Options, Verify};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::text::{PrintOptions, parse_any, print_graph, print_kernels, print_loops};
-use std::fs;
+use edgecc_rt::hooks::Hooks;
+use edgecc_rt::pool::Pool;
+use std::num::NonZero;
+use std::{fs, thread};
 
 /// The last pass of each level, whose result a snapshot shows.
 const SHOWN: &[&str] = &["dce", "schedule", "plan"];
@@ -27,6 +30,46 @@ fn levels_agree_and_look_as_their_snapshots() {
             insta::assert_snapshot!(arch.name(), format!("{text}\n{levels}"));
         }
     });
+}
+
+/// Whatever the number of parts, and whoever runs them: several models share the threads of a pool.
+#[test]
+fn parts_and_threads_change_no_bit() {
+    let pool = Pool::new(NonZero::new(3).expect("not zero")).expect("the system gives threads");
+    thread::scope(|scope| {
+        insta::glob!("*.eir", |path| {
+            let case = Case::read(&fs::read_to_string(path).expect("a readable file"));
+            let pool = &pool;
+            scope.spawn(move || run_in_parts(&case, pool));
+        });
+    });
+}
+
+fn run_in_parts(case: &Case, pool: &Pool) {
+    let mut whole = None;
+    for parts in [1, 2, 3, 8] {
+        let compiled = divided(case, parts);
+        let expected = native(&compiled, &Hooks::NONE, &case.inputs);
+        let place = format!("{} in {parts} parts", case.graph.name);
+        assert_eq!(&expected, whole.get_or_insert_with(|| expected.clone()), "{place}");
+        for _ in 0..20 {
+            assert_eq!(native(&compiled, &pool.hooks(), &case.inputs), expected, "{place}");
+        }
+    }
+}
+
+/// The graph for this machine, its kernels divided however little they do.
+fn divided(case: &Case, parts: u32) -> Compiled {
+    let host = edgecc_rt::abi::Arch::host().expect("tests run where code is made for");
+    let arch = [Arch::X86_64, Arch::Aarch64].into_iter().find(|arch| arch.name() == host.name());
+    let target = Target::default_for(arch.expect("both lists have the same architectures"));
+    let division = Division { parts, grain: 1 };
+    let options = Options { verify: Verify::Each, division, ..Options::default() };
+    let graph = case.graph.clone();
+    let compiled = compile_graph(graph, Vec::new(), target, &options, &mut |pass, ir| {
+        case.assert_agrees(pass, &level(ir, &case.inputs));
+    });
+    compiled.unwrap_or_else(|failure| panic!("{failure:?}"))
 }
 
 /// The text of the shown levels, once every level is checked.
@@ -45,7 +88,7 @@ fn levels(case: &Case, arch: Arch, with_clif: bool) -> String {
     let compiled = compiled.unwrap_or_else(|failure| panic!("{failure:?}"));
     if edgecc_rt::abi::Arch::host().is_some_and(|host| host.name() == arch.name()) {
         let place = format!("{} as code", case.graph.name);
-        case.assert_agrees(&place, &native(&compiled, &case.inputs));
+        case.assert_agrees(&place, &native(&compiled, &Hooks::NONE, &case.inputs));
     }
     if with_clif {
         let clif = edgecc_backend::dump::clif(&compiled.loops, &target);

@@ -2,7 +2,7 @@
 
 pub(crate) mod toolchain;
 
-use edgecc::{Artifact, Options, TargetSpec, compile_file};
+use edgecc::{Artifact, Division, Options, TargetSpec, compile_file};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,8 +23,12 @@ pub(crate) fn bundled() -> PathBuf {
 
 /// The bundled model, compiled under a name.
 pub(crate) fn compile_bundled(arch: &str, name: &str) -> Artifact {
-    let options =
-        Options { name: Some(name.to_owned()), target: TargetSpec::of(arch), ..Options::default() };
+    let options = Options {
+        name: Some(name.to_owned()),
+        target: TargetSpec::of(arch),
+        division: Division { parts: 3, grain: 1 },
+        ..Options::default()
+    };
     compile_file(bundled(), &options).expect("the bundled model compiles")
 }
 

@@ -108,8 +108,13 @@ impl Way {
         let alike = stages.iter().flat_map(Stage::all_reads);
         let alike = alike.filter(|read| !facts::follows(kernel, read, axis));
         let common = alike.map(|read| kernel.operands[read.operand].ty.bytes()).sum();
-        (tiles.div_ceil(run) == parts && !stages.iter().any(shares_lines))
-            .then_some(Way { axis, parts, tiles, run, common })
+        (tiles.div_ceil(run) == parts && !stages.iter().any(shares_lines)).then_some(Way {
+            axis,
+            parts,
+            tiles,
+            run,
+            common,
+        })
     }
 
     /// Cycles until the last of several threads is done, summed over numbers of threads.
