@@ -5,8 +5,8 @@
 //! Owns      the CLIF translation, the emitter of wide vectors, section layout, symbol names, the generated headers.
 //! Never     decides: no tiling, fusing, reordering, allocation. A missing instruction is the
 //!           business of `legalize`.
-//! To add    a scalar function: one arm in `clif/scalar.rs`, one in `clif/legal.rs`. A CPU feature:
-//!           one row in `isa.rs`.
+//! To add    a scalar function: one arm in `clif/scalar.rs`, one in `clif/legal.rs`; for wide vectors
+//!           see `wide/mod.rs`. A CPU feature: one row in `isa.rs`.
 //! Tests     `mod tests` in each file run compiled code on the host; `tests/codegen` at the top
 //!           level.
 

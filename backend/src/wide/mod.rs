@@ -5,6 +5,9 @@
 //! nothing. A vector lives in the low lanes of the shortest of xmm, ymm and zmm that holds it; what
 //! the other lanes hold means nothing. With AVX-512 every vector instruction is EVEX, because VEX
 //! does not reach registers 16 to 31; otherwise every one is VEX.
+//!
+//! To add an instruction: one row in `row.rs`; the tests decode what they compile. A function of
+//! scalars: one arm in `select/float.rs`, `select/int.rs` and `select/scalar.rs`.
 
 mod code;
 mod emit;

@@ -29,3 +29,17 @@ impl Pool {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Pool;
+
+    #[test]
+    fn constants_are_stored_once_and_aligned() {
+        let mut pool = Pool::default();
+        let places = [&[1, 2, 3, 4][..], &[5; 16], &[1, 2, 3, 4], &[6; 8]].map(|c| pool.place(c));
+        assert_eq!(places, [0, 16, 0, 32]);
+        assert_eq!(pool.bytes().len(), 40);
+        assert_eq!(pool.bytes()[..4], [1, 2, 3, 4]);
+    }
+}

@@ -13,6 +13,9 @@ use edgecc_ir::types::ElemType;
 use regalloc2::{RegClass, VReg};
 use smallvec::SmallVec;
 
+/// Constants that stay in registers to the end of a block outside of hot loops.
+const RECENT: usize = 2;
+
 /// What a register may hold from the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Literal {
@@ -82,8 +85,16 @@ impl Selector<'_> {
 
     /// A register that holds a constant.
     pub(super) fn literal_register(&mut self, literal: Literal) -> VReg {
-        let found = self.hoisted.iter().find(|(hoisted, _)| *hoisted == literal);
-        found.map(|&(_, reg)| reg).unwrap_or_else(|| self.materialize(literal))
+        let known = self.hoisted.iter().chain(&self.recent);
+        if let Some(&(_, reg)) = known.into_iter().find(|(known, _)| *known == literal) {
+            return reg;
+        }
+        let reg = self.materialize(literal);
+        if !self.code.hot {
+            self.recent.truncate(RECENT - 1);
+            self.recent.insert(0, (literal, reg));
+        }
+        reg
     }
 
     /// A constant as the last operand of an instruction.
@@ -154,7 +165,8 @@ impl Selector<'_> {
         Some(Mem { base: Base::Pool, displacement, broadcast })
     }
 
-    fn materialize(&mut self, literal: Literal) -> VReg {
+    /// Loads a constant into a register of its own.
+    pub(super) fn materialize(&mut self, literal: Literal) -> VReg {
         let to = self.code.vreg(literal.class());
         let draft = match literal {
             Literal::Lanes { bits: 0, .. } => Draft::new(Op::Pxor, Len::X).cleared(to),

@@ -22,7 +22,7 @@ mod resize;
 mod scalar;
 mod stmt;
 
-use super::code::{Code, CodeBuilder, Draft, Kind};
+use super::code::{Code, CodeBuilder, Draft, Kind, Label};
 use super::emit::ARGUMENTS;
 use super::inst::{Base, Len, Mem, Rm};
 use super::pool::Pool;
@@ -55,6 +55,7 @@ pub(super) fn select(func: &LoopFn, target: &Target, evex: bool) -> (Code, Pool)
         current_loop: 0,
         unsettled: Vec::new(),
         hoisted: Vec::new(),
+        recent: Vec::new(),
         pointers: SecondaryMap::new(),
         indices: SecondaryMap::new(),
         mask_bytes: BTreeMap::new(),
@@ -88,8 +89,10 @@ struct Selector<'a> {
     current_loop: u32,
     /// Loads that a store may change and that were not made yet.
     unsettled: Vec<ValueId>,
-    /// Constants in registers.
+    /// Constants in registers for the whole of a loop.
     hoisted: Vec<(Literal, VReg)>,
+    /// Constants in registers that this block loaded last.
+    recent: Vec<(Literal, VReg)>,
     pointers: SecondaryMap<PointerId, Option<VReg>>,
     /// Computed indices, and loop indices that guards or values read.
     indices: SecondaryMap<IndexId, Option<VReg>>,
@@ -140,10 +143,16 @@ impl<'a> Selector<'a> {
 
     fn function(&mut self) {
         let entry = self.code.label();
-        self.code.start(entry, Vec::new());
+        self.start(entry, Vec::new());
         self.arguments();
         let func = self.func;
         self.block(&func.body);
+    }
+
+    /// Places a block here.
+    fn start(&mut self, label: Label, params: Vec<VReg>) {
+        self.recent.clear();
+        self.code.start(label, params);
     }
 
     /// Binds the pointers without strides.

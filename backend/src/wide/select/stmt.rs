@@ -106,7 +106,7 @@ impl<'a> Selector<'a> {
         (self.current_loop, self.code.hot) = outer;
         self.hoisted.truncate(known);
         let exit = next.exit;
-        self.code.start(exit, Vec::new());
+        self.start(exit, Vec::new());
         for (c, from) in carried.iter().zip(next.values) {
             let to = self.copied(from);
             self.define(c.result, to);
@@ -129,7 +129,7 @@ impl<'a> Selector<'a> {
         let params: Vec<VReg> = args.iter().map(|&arg| self.another(arg)).collect();
         self.code.jump(header, args);
         (self.current_loop, self.code.hot) = (self.loops, hot);
-        self.code.start(header, params.clone());
+        self.start(header, params.clone());
         if hot {
             self.code.mark_hot_header();
         }
@@ -167,7 +167,7 @@ impl<'a> Selector<'a> {
         args.push(left);
         let (back, exit) = (self.code.label(), self.code.label());
         self.code.branch(Cond::NotEqual, back, exit);
-        self.code.start(back, Vec::new());
+        self.start(back, Vec::new());
         self.code.jump(running.header, args);
         Left { exit, values }
     }
@@ -181,7 +181,7 @@ impl<'a> Selector<'a> {
             let (next, skip) = (self.code.label(), self.code.label());
             self.compare_guard(guard);
             self.code.branch(Cond::Below, next, skip);
-            self.code.start(next, Vec::new());
+            self.start(next, Vec::new());
             skips.push(skip);
         }
         self.block(then);
@@ -190,11 +190,11 @@ impl<'a> Selector<'a> {
         let values = pairs.map(|(r, &otherwise)| self.take_like(r.then, otherwise)).collect();
         self.code.jump(exit, values);
         for skip in skips {
-            self.code.start(skip, Vec::new());
+            self.start(skip, Vec::new());
             self.code.jump(exit, otherwise.clone());
         }
         let params: Vec<VReg> = otherwise.iter().map(|&o| self.another(o)).collect();
-        self.code.start(exit, params.clone());
+        self.start(exit, params.clone());
         for (result, param) in results.iter().zip(params) {
             self.define(result.result, param);
         }
@@ -202,6 +202,12 @@ impl<'a> Selector<'a> {
 
     /// One use of a value, in a register of its own.
     fn take_copy(&mut self, value: ValueId) -> VReg {
+        if let Some(literal) = self.literal(value) {
+            self.uses[value] -= 1;
+            let reg = self.materialize(literal);
+            self.note_mask(reg, self.ty(value));
+            return reg;
+        }
         let is_fresh = self.values[value].is_none();
         let from = self.take(value);
         if is_fresh { from } else { self.copied(from) }
