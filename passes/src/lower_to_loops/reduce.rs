@@ -130,9 +130,14 @@ fn axis(
         |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count: usize, mut sums| {
             for step in 0..count {
                 let env = env.bind(axis, first.clone().offset(step as i64), 1);
-                cache.enter();
-                sums = nest(b, cache, cx, &env, points, rest, sums);
-                cache.leave();
+                // Where a load is free beside its use, sharing it among steps takes a register only.
+                if cx.target.fma_by_lane {
+                    sums = nest(b, cache, cx, &env, points, rest, sums);
+                } else {
+                    cache.enter();
+                    sums = nest(b, cache, cx, &env, points, rest, sums);
+                    cache.leave();
+                }
             }
             sums
         };
@@ -187,10 +192,15 @@ fn accumulate(
     sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
     let mut next = sums;
-    for nth in order(cx, points) {
-        let point = &points[nth];
-        if !is_outside(b, cx, env, point) {
-            let args = read::read_all(b, cache, cx, env, point, &cx.stage.reads);
+    let order = order(cx, points);
+    let together = if cx.target.fma_by_lane { 2 } else { 1 };
+    for pair in order.chunks(together) {
+        let mut inside: Vec<usize> = pair.to_vec();
+        inside.retain(|&nth| !is_outside(b, cx, env, &points[nth]));
+        let mut read =
+            |nth: &usize| read::read_all(b, cache, cx, env, &points[*nth], &cx.stage.reads);
+        let args: Vec<Vec<ValueId>> = inside.iter().map(&mut read).collect();
+        for (nth, args) in inside.into_iter().zip(args) {
             next[nth] = combine(b, cx, &args, next[nth]);
         }
     }
@@ -199,7 +209,7 @@ fn accumulate(
 
 /// The order in which the points of a tile are computed. Where multiply-adds take lanes, the rows'
 /// factors stay in registers for several steps; points of the same pair of vectors are neighbours
-/// then, so that only two vectors of the other factor have to be there, loaded together.
+/// then, so that only two vectors of the other factor have to be there, loaded one after the other.
 fn order(cx: &Cx<'_>, points: &[Point]) -> Vec<usize> {
     let mut all: Vec<usize> = (0..points.len()).collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
