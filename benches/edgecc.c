@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "edgecc.h"
-#include "memory.h"
+#include "first.h"
 
 #define DECLARE(name) EDGECC_DECLARE_MODEL(name)
 #define JOIN3(a, b, c) a##b##c
@@ -102,7 +102,7 @@ int main(int argc, char **argv) {
         .services = threads > 1 ? &services : NULL,
     };
     run(&call);
-    print_memory();
+    print_first();
     if (!runs)
         return 0;
     repeat(&call, times, 1, WARM_UP * seconds);

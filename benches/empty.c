@@ -1,7 +1,8 @@
-/* A program that does nothing but say how much memory that takes. */
-#include "memory.h"
+/* A program that does nothing but say how long that takes and how much memory. */
+#define _GNU_SOURCE
+#include "first.h"
 
 int main(void) {
-    print_memory();
+    print_first();
     return 0;
 }

@@ -3,12 +3,14 @@
 Usage of each adapter: with_PEER.py MODEL INPUTS OUTPUTS META RUNS SECONDS THREADS
 
 INPUTS holds the raw inputs that META, printed by tests/python/reference.py, describes. Runs the model once and
-prints {"memory": bytes}, the most that the process has had in memory. Unless RUNS is 0, then warms up, times
+prints {"memory": bytes, "elapsed": seconds}: the most that the process has had in memory, and the time since
+START, which the environment holds in nanoseconds of the real-time clock. Unless RUNS is 0, then warms up, times
 each run until there are RUNS of them and SECONDS have passed, writes the last outputs to OUTPUTS and prints
 {"seconds": median, "runs": count}. Run as a program, this file stands for a peer that does nothing.
 """
 
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -27,7 +29,7 @@ def main(load):
     feeds = {port["name"]: read(pathlib.Path(folder) / str(i), port) for i, port in enumerate(meta["inputs"])}
     run, outputs = load(model, feeds, meta["outputs"], int(threads))
     run()
-    report(memory=memory())
+    report(elapsed=elapsed(), memory=memory())
     if int(runs):
         repeat(run, 1, WARM_UP * float(seconds))
         times = repeat(run, int(runs), float(seconds))
@@ -59,9 +61,13 @@ def memory():
     return next(1024 * int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 
 
+def elapsed():
+    return (time.time_ns() - int(os.environ["START"])) / 1e9 if "START" in os.environ else 0
+
+
 def report(**facts):
     print(json.dumps(facts), flush=True)
 
 
 if __name__ == "__main__":
-    report(memory=memory())
+    report(elapsed=elapsed(), memory=memory())

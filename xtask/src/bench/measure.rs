@@ -62,25 +62,29 @@ impl Pace {
 }
 
 impl Contender {
-    /// The command that runs a model so often; `None` when the contender cannot.
+    /// A command that runs a model so often, from the command that starts the program.
     pub(super) fn command(
         &self,
+        mut start: Command,
         subject: &Subject,
         pace: &Pace,
-        runs: usize,
-        threads: usize,
+        (runs, threads): (usize, usize),
     ) -> Outcome<Command> {
         let words = self.words.as_ref().map_err(Clone::clone)?;
-        let mut command = pace.command(threads);
-        command.args(words).arg(subject.folder.join("in")).arg(subject.folder.join(self.name));
-        command.arg(&subject.meta).arg(runs.to_string());
-        command.arg(pace.seconds.to_string()).arg(threads.to_string());
-        Ok(command)
+        start.args(words).arg(subject.folder.join("in")).arg(subject.folder.join(self.name));
+        start.arg(&subject.meta).arg(runs.to_string());
+        start.arg(pace.seconds.to_string()).arg(threads.to_string());
+        Ok(start)
     }
 
     /// The median seconds of one process.
     fn seconds(&self, subject: &Subject, pace: &Pace, threads: usize) -> Outcome<f64> {
-        let printed = capture(&mut self.command(subject, pace, pace.runs, threads)?)?;
+        let printed = capture(&mut self.command(
+            pace.command(threads),
+            subject,
+            pace,
+            (pace.runs, threads),
+        )?)?;
         Ok(oracle::parse::<Timed>(last_line(&printed))?.seconds)
     }
 }

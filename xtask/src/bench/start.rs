@@ -6,19 +6,23 @@
 use super::measure::{Pace, median};
 use super::results::{Footprint, Start};
 use super::subject::{Contender, Subject, Toolchain, last_line};
+use crate::command::capture;
 use crate::models::oracle;
 use crate::setup::PEERS;
 use crate::{Outcome, paths};
 use serde::Deserialize;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::Command;
 
 /// What an adapter prints after the first output.
 #[derive(Deserialize)]
 struct First {
     memory: f64,
+    elapsed: f64,
 }
+
+/// Tells the program when it was started: by a shell that is pinned and in real time already, so
+/// that other work of the system does not count.
+const STARTED: [&str; 4] = ["sh", "-c", "START=$(date +%s%N) exec \"$@\"", "sh"];
 
 /// Every contender's first output on one thread, taking turns.
 pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outcome<Start> {
@@ -53,41 +57,35 @@ fn beyond(
     pace: &Pace,
     empty: [f64; 2],
 ) -> Outcome<[f64; 2]> {
-    let mut command = contender.command(subject, pace, 0, 1)?;
+    let mut command = contender.command(started(pace), subject, pace, (0, 1))?;
     let [seconds, bytes] = first(&mut command)?;
     Ok([(seconds - empty[0]).max(0.0), (bytes - empty[1]).max(0.0)])
 }
 
 fn empty_c(tools: &Toolchain, pace: &Pace) -> Command {
-    let mut command = pace.command(1);
+    let mut command = started(pace);
     command.arg(&tools.empty);
     command
 }
 
 fn empty_python(pace: &Pace) -> Command {
-    let mut command = pace.command(1);
+    let mut command = started(pace);
     command.arg(PEERS.python()).arg("-B").arg(paths::file("benches/peers/common.py"));
     command
 }
 
-/// Seconds until a program prints its first line, and the memory that the line tells of.
+/// The start of a command that knows when it was started.
+fn started(pace: &Pace) -> Command {
+    let mut command = pace.command(1);
+    command.args(STARTED);
+    command
+}
+
+/// Seconds until a program's first output, and the memory that it had until then.
 fn first(command: &mut Command) -> Outcome<[f64; 2]> {
-    let start = Instant::now();
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .map_err(|e| format!("cannot start {command:?}: {e}"))?;
-    let mut line = String::new();
-    let mut lines = BufReader::new(child.stdout.take().expect("it is a pipe"));
-    let read = lines.read_line(&mut line);
-    let seconds = start.elapsed().as_secs_f64();
-    let status = child.wait().map_err(|e| e.to_string())?;
-    read.map_err(|e| e.to_string())?;
-    if !status.success() {
-        return Err(format!("the first run fails: {status}"));
-    }
-    Ok([seconds, oracle::parse::<First>(line.trim())?.memory])
+    let printed = capture(command)?;
+    let First { memory, elapsed } = oracle::parse(printed.lines().next().unwrap_or_default())?;
+    Ok([elapsed, memory])
 }
 
 #[cfg(test)]
@@ -97,9 +95,8 @@ mod tests {
 
     #[test]
     fn the_first_line_counts() {
-        let script = "echo '{\"memory\": 7}'; echo more";
-        let [seconds, bytes] = first(&mut command("sh", ["-c", script])).expect("a line");
-        assert!(seconds > 0.0 && bytes == 7.0);
+        let line = "{\"memory\": 7, \"elapsed\": 2.5}";
+        assert_eq!(first(&mut command("echo", [&format!("{line}\nmore")])), Ok([2.5, 7.0]));
         assert!(first(&mut command("false", [""; 0])).is_err());
     }
 }
