@@ -159,7 +159,7 @@ fn plan_graph(
 
     let strategies = layer::strategies(&kernels, target, reordering(options));
     edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
-    divide(&mut kernels, options.division);
+    divide(&mut kernels, target, options.division);
     see("schedule", Ir::Kernels(&kernels));
 
     let mut loops = edgecc_passes::lower_to_loops::lower(&kernels, &contracting(target, options));

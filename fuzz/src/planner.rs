@@ -22,7 +22,7 @@ pub fn run(data: &[u8]) {
     let mut kernels = form_kernels::form_kernels(&case.graph);
     schedule::schedule(&mut kernels, &target, Class::Reassoc);
     let division = Division { parts: 1 + rng.below(4) as u32, grain: 1 };
-    divide(&mut kernels, division);
+    divide(&mut kernels, &target, division);
     let mut loops = lower_to_loops::lower(&kernels, &target);
     let before = planned(&mut loops);
     order::reorder(&mut loops);

@@ -48,7 +48,7 @@ fn dumps(seed: u64) -> [String; 3] {
     let mut kernels = form_kernels::form_kernels(&case.graph);
     schedule::schedule(&mut kernels, &target, Class::Reassoc);
     let division = Division { parts: 1 + rng.below(4) as u32, grain: 1 };
-    divide(&mut kernels, division);
+    divide(&mut kernels, &target, division);
     let loops = lower_to_loops::lower(&kernels, &target);
     [
         print_graph(&case.graph, &options),

@@ -288,7 +288,7 @@ mod tests {
         assert_eq!(kernel::eval::eval(&kernels, inputs), expected);
         schedule(&mut kernels, &target, Class::Exact);
         for parts in [1, 3] {
-            divide(&mut kernels, Division { parts, grain: 1 });
+            divide(&mut kernels, &target, Division { parts, grain: 1 });
             let mut loops = lower(&kernels, &target);
             order::reorder(&mut loops);
             loops.plan = Some(plan(&loops, ALIGN));

@@ -183,7 +183,7 @@ mod tests {
             let mut kernels = form_kernels(graph);
             schedule(&mut kernels, &target, Class::Reassoc);
             for parts in [1, 2, 3, 8] {
-                divide(&mut kernels, Division { parts, grain: 1 });
+                divide(&mut kernels, &target, Division { parts, grain: 1 });
                 assert_eq!(kernel::verify::verify(&kernels), Ok(()), "{parts} parts");
                 let mut loops = lower(&kernels, &target);
                 loops.plan = Some(plan(&loops, ALIGN));

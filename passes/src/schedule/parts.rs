@@ -9,6 +9,7 @@ use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Role, Stage};
 use edgecc_ir::scalar::func::Accuracy;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+use edgecc_ir::target::Target;
 use std::collections::BTreeSet;
 
 /// How kernels are divided.
@@ -36,24 +37,22 @@ const HAND_OUT: u64 = 500;
 const LINE: usize = 64;
 /// Bytes that are moved in a cycle, from beyond the first-level cache.
 const BYTES: u64 = 8;
-/// Vector operations of a cycle.
-const PER_CYCLE: u64 = 2;
 /// Instructions of a function that is approximated.
 const POLYNOMIAL: u64 = 16;
 
 /// Divides each scheduled kernel that is worth it.
-pub fn divide(kernels: &mut Kernels, by: Division) {
+pub fn divide(kernels: &mut Kernels, target: &Target, by: Division) {
     for kernel in kernels.kernels.values_mut() {
         if let Some(schedule) = &kernel.schedule {
-            let parts = plan(kernel, schedule, by);
+            let parts = plan(kernel, schedule, target, by);
             kernel.schedule = Some(Schedule { parts, ..schedule.clone() });
         }
     }
 }
 
 /// One axis for each stage, or for all stages where they share rows.
-fn plan(kernel: &Kernel, schedule: &Schedule, by: Division) -> Vec<(AxisId, u32)> {
-    let cycles = cycles(kernel, schedule);
+fn plan(kernel: &Kernel, schedule: &Schedule, target: &Target, by: Division) -> Vec<(AxisId, u32)> {
+    let cycles = cycles(kernel, schedule, target);
     let most = (cycles / by.grain.max(1)).min(u64::from(by.parts)) as usize;
     let shared = kernel.operands.values().any(|o| o.role == Role::Local);
     let best = |stages: &[Stage], axes: &[AxisId]| {
@@ -135,16 +134,17 @@ fn outermost_first(kernel: &Kernel, schedule: &Schedule, stage: &Stage) -> Vec<A
 
 /// Cycles of all stages, roughly: sums of products run at the machine's rate, all others compute
 /// or move bytes, whatever takes longer.
-fn cycles(kernel: &Kernel, schedule: &Schedule) -> u64 {
-    kernel.stages.iter().map(|stage| stage_cycles(kernel, schedule, stage)).sum()
+fn cycles(kernel: &Kernel, schedule: &Schedule, target: &Target) -> u64 {
+    kernel.stages.iter().map(|stage| stage_cycles(kernel, schedule, target, stage)).sum()
 }
 
-fn stage_cycles(kernel: &Kernel, schedule: &Schedule, stage: &Stage) -> u64 {
+fn stage_cycles(kernel: &Kernel, schedule: &Schedule, target: &Target, stage: &Stage) -> u64 {
     let points =
         |axes: &[AxisId]| -> u64 { axes.iter().map(|&a| kernel.extent(a) as u64).product() };
     let results = points(&outermost_first(kernel, schedule, stage));
     let lanes = stage.axes.iter().map(|&a| schedule.lanes_of(a)).max().unwrap_or(1);
-    let vectors = |elements: u64| elements / u64::from(lanes.max(1)) / PER_CYCLE;
+    let per_cycle = f64::from(lanes) * target.fma_per_cycle(32 * lanes);
+    let vectors = |elements: u64| (elements as f64 / per_cycle) as u64;
     let finish = vectors(results * work(&stage.epilogue));
     let body = match facts::product_sum(stage) {
         Some(_) => vectors(points(&stage.axes)),
@@ -184,8 +184,9 @@ mod tests {
         let y = b.add(MatMul::plain(), &[x, w]).expect("a well-typed op");
         b.output("y", y);
         let mut kernels = form_kernels(&b.finish());
-        schedule(&mut kernels, &Target::default_for(Arch::Aarch64), Class::Exact);
-        divide(&mut kernels, by);
+        let target = Target::default_for(Arch::Aarch64);
+        schedule(&mut kernels, &target, Class::Exact);
+        divide(&mut kernels, &target, by);
         assert_eq!(verify(&kernels), Ok(()));
         let kernel = kernels.kernels.values().next().expect("a kernel");
         let schedule = kernel.schedule.as_ref().expect("it was scheduled");
