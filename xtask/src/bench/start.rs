@@ -5,7 +5,7 @@
 
 use super::measure::{Pace, median};
 use super::results::{Footprint, Start};
-use super::subject::{Contender, Subject, Toolchain, last_line};
+use super::subject::{Contender, Subject, Toolchain};
 use crate::command::capture;
 use crate::models::oracle;
 use crate::setup::PEERS;
@@ -26,40 +26,47 @@ const STARTED: [&str; 4] = ["sh", "-c", "START=$(date +%s%N) exec \"$@\"", "sh"]
 
 /// Every contender's first output on one thread, taking turns.
 pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outcome<Start> {
-    let mut samples: Vec<(&Contender, Outcome<Vec<[f64; 2]>>)> =
-        subject.contenders.iter().map(|c| (c, Ok(Vec::new()))).collect();
+    let mut samples: Vec<(&Contender, Outcome<Samples>)> =
+        subject.contenders.iter().map(|c| (c, Ok(Samples::default()))).collect();
+    let mut nothing = [Samples::default(), Samples::default()];
     for _ in 0..pace.rounds {
-        let nothing = [first(&mut empty_c(tools, pace))?, first(&mut empty_python(pace))?];
+        nothing[0].push(first(&mut empty_c(tools, pace))?);
+        nothing[1].push(first(&mut empty_python(pace))?);
         for (contender, values) in &mut samples {
             let Ok(so_far) = values else { continue };
-            let empty = nothing[usize::from(contender.is_python)];
-            match beyond(contender, subject, pace, empty) {
+            let command = contender.command(started(pace), subject, pace, (0, 1));
+            match command.and_then(|mut command| first(&mut command)) {
                 Ok(value) => so_far.push(value),
-                Err(why) => *values = Err(last_line(&why).to_owned()),
+                Err(why) => *values = Err(why),
             }
         }
     }
+    let nothing = nothing.map(Samples::medians);
     let entries = samples.into_iter().map(|(contender, values)| {
-        let column = |values: &[[f64; 2]], n: usize| median(values.iter().map(|v| v[n]).collect());
-        Footprint {
-            name: contender.name,
-            seconds: values.as_deref().ok().map(|v| column(v, 0)),
-            bytes: values.as_deref().ok().map(|v| column(v, 1)),
-        }
+        let beyond = values.ok().map(|values| {
+            let [seconds, bytes] = nothing[usize::from(contender.is_python)];
+            let found = values.medians();
+            [(found[0] - seconds).max(0.0), (found[1] - bytes).max(0.0)]
+        });
+        let name = contender.name;
+        Footprint { name, seconds: beyond.map(|b| b[0]), bytes: beyond.map(|b| b[1]) }
     });
     Ok(Start { model: subject.name.clone(), entries: entries.collect() })
 }
 
-/// Seconds and bytes of a contender's first output, less those of an empty process.
-fn beyond(
-    contender: &Contender,
-    subject: &Subject,
-    pace: &Pace,
-    empty: [f64; 2],
-) -> Outcome<[f64; 2]> {
-    let mut command = contender.command(started(pace), subject, pace, (0, 1))?;
-    let [seconds, bytes] = first(&mut command)?;
-    Ok([(seconds - empty[0]).max(0.0), (bytes - empty[1]).max(0.0)])
+/// Seconds and bytes of each round.
+#[derive(Default)]
+struct Samples([Vec<f64>; 2]);
+
+impl Samples {
+    fn push(&mut self, [seconds, bytes]: [f64; 2]) {
+        self.0[0].push(seconds);
+        self.0[1].push(bytes);
+    }
+
+    fn medians(self) -> [f64; 2] {
+        self.0.map(median)
+    }
 }
 
 fn empty_c(tools: &Toolchain, pace: &Pace) -> Command {
