@@ -6,7 +6,7 @@
 
 use super::facts;
 use edgecc_ir::kernel::schedule::Schedule;
-use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Role, Stage};
+use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Operand, Role, Stage};
 use edgecc_ir::scalar::func::Accuracy;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
@@ -53,7 +53,8 @@ pub fn divide(kernels: &mut Kernels, target: &Target, by: Division) {
 /// One axis for each stage, or for all stages where they share rows.
 fn plan(kernel: &Kernel, schedule: &Schedule, target: &Target, by: Division) -> Vec<(AxisId, u32)> {
     let cycles = cycles(kernel, schedule, target);
-    let most = (cycles / by.grain.max(1)).min(u64::from(by.parts)) as usize;
+    let worth = (cycles / by.grain.max(1)).min(u64::from(by.parts)) as usize;
+    let most = worth.min(roomy(kernel));
     let shared = kernel.operands.values().any(|o| o.role == Role::Local);
     let best = |stages: &[Stage], axes: &[AxisId]| {
         let ways = axes.iter().flat_map(|&axis| {
@@ -74,6 +75,15 @@ fn plan(kernel: &Kernel, schedule: &Schedule, target: &Target, by: Division) -> 
     let count = found.iter().map(|way| way.parts).max().unwrap_or(1);
     let axes: BTreeSet<AxisId> = found.iter().map(|way| way.axis).collect();
     axes.into_iter().map(|axis| (axis, count as u32)).collect()
+}
+
+/// Parts whose locals, of which each has its own, take no more memory than what the kernel reads and
+/// writes; two in any case.
+fn roomy(kernel: &Kernel) -> usize {
+    let (locals, bound): (Vec<&Operand>, Vec<&Operand>) =
+        kernel.operands.values().partition(|o| o.role == Role::Local);
+    let bytes = |of: Vec<&Operand>| of.iter().map(|o| o.ty.bytes()).sum::<usize>();
+    (bytes(bound) / bytes(locals).max(1)).max(2)
 }
 
 /// A way to divide a kernel.
