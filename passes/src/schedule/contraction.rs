@@ -46,7 +46,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         .map(|k| (k, unroll(kernel.extent(k), tile, target)))
         .into_iter()
         .collect();
-    schedule.peel = facts::padded_axes(kernel, stage, vector);
+    schedule.peel = facts::peeled_axes(kernel, stage, vector);
     if facts::is_const(kernel, roles.weights) {
         schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
     }

@@ -1,6 +1,7 @@
 //! Questions about the shape of a stage's accesses.
 
 use super::cost;
+use edgecc_ir::affine::Interval;
 use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
 use edgecc_ir::scalar::func::ScalarFn;
@@ -77,11 +78,26 @@ pub(super) fn innermost_reduce(kernel: &Kernel, stage: &Stage) -> Option<AxisId>
     kernel.reduce_axes(stage).last()
 }
 
-/// The parallel axes but `vector` along which padding makes reads need bounds tests.
-pub(super) fn padded_axes(kernel: &Kernel, stage: &Stage, vector: AxisId) -> Vec<AxisId> {
-    let padded: Vec<&Access> = stage.all_reads().filter(|a| a.outside != Outside::Never).collect();
-    let is_padded = |axis: &AxisId| padded.iter().any(|a| a.index.iter().any(|i| i.follows(*axis)));
-    other_parallel(kernel, stage, vector).into_iter().filter(is_padded).collect()
+/// The parallel axes but `vector` whose borders, where padding makes reads need bounds tests, are
+/// worth code of their own: the innermost one, and others with borders of one point.
+pub(super) fn peeled_axes(kernel: &Kernel, stage: &Stage, vector: AxisId) -> Vec<AxisId> {
+    let others = other_parallel(kernel, stage, vector);
+    let innermost = others.last().copied();
+    let border = |&axis: &AxisId| border(kernel, stage, axis);
+    let is_peeled =
+        |axis: &AxisId| border(axis) == 1 || (border(axis) > 1 && Some(*axis) == innermost);
+    others.iter().copied().filter(is_peeled).collect()
+}
+
+/// How far padded reads leave their operands through dimensions that move with an axis.
+fn border(kernel: &Kernel, stage: &Stage, axis: AxisId) -> i64 {
+    let padded = stage.all_reads().filter(|a| a.outside != Outside::Never);
+    let dims = padded.flat_map(|a| a.index.iter().zip(kernel.operands[a.operand].ty.shape.iter()));
+    let leaves = dims.filter(|(place, _)| place.follows(axis)).map(|(place, &extent)| {
+        let range = place.interval(extent, |a| Interval::below(kernel.extent(a)));
+        (-range.lo).max(range.hi - (extent as i64 - 1))
+    });
+    leaves.max().unwrap_or(0).max(0)
 }
 
 /// Product of the extents of a stage's reduce axes.
