@@ -29,6 +29,11 @@ pub struct Activation {
 /// Computations over rows; the first one that fits is meant.
 pub const ROW_KINDS: &[RowKind] = &[
     RowKind {
+        name: "attention",
+        doc: "a product of matrices, the softmax of its rows, and their product with a matrix",
+        is: |r| r.reduces == [F::Add, F::Max, F::Add, F::Add] && r.has(F::Exp) && !r.ends_in_map,
+    },
+    RowKind {
         name: "softmax",
         doc: "exp(x - max) over the sum of exp(x - max)",
         is: |r| r.is_stable_exp() && r.ends_in_map && !r.has(F::Log),

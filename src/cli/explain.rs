@@ -125,7 +125,7 @@ fn kernels_text(kernels: &Kernels, target: &Target, options: &Options, args: &Ar
     text + &attentions_text(kernels, args)
 }
 
-/// Attention is three kernels: the scores, their softmax, the weighted sum.
+/// Attention that did not become one kernel is three: the scores, their softmax, the weighted sum.
 fn attentions_text(kernels: &Kernels, args: &Args) -> String {
     let mut text = String::new();
     for calls in attentions(kernels) {

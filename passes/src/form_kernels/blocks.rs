@@ -3,24 +3,24 @@
 //! Where a kernel makes a value and one other kernel reads it, and both treat a dimension of it as
 //! parallel, one kernel may run both for a block of that dimension at a time: the value shrinks to
 //! a local of one block. A convolution in front of a depthwise one or of a pool is joined along the
-//! channels, and nothing is computed twice. What does not depend on the block is read once per
+//! channels, a product of matrices in front of a softmax along the heads (attention, Vaswani et al.
+//! 2017), and nothing is computed twice. What does not depend on the block is read once per
 //! block, which must cost less than the value did.
 
-use super::merge::renamed;
+use super::in_blocks::{Shared, in_blocks};
 use super::piece::Piece;
-use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::affine::Affine;
-use edgecc_ir::kernel::{
-    Access, Axis, AxisId, AxisKind, BufferId, Index, Kernel, Operand, OperandId, Role, Stage,
-};
+use edgecc_ir::kernel::{Access, Axis, AxisId, AxisKind, BufferId, Kernel, OperandId, Role, Stage};
 use edgecc_ir::program::Place;
-use edgecc_ir::types::{Shape, TensorType};
+use edgecc_ir::types::TensorType;
 use std::cmp::Reverse;
 
 /// Values up to this size stay in the second-level cache anyway.
 const SMALL: usize = 512 << 10;
 /// Largest block, in bytes.
 const LARGEST: usize = 1 << 20;
+/// Blocks that exist at the same time when several threads run a kernel.
+const RUNNING: usize = 2;
 /// Elements of the shortest block along a contiguous dimension: a cache line of 32-bit elements.
 const LINE: usize = 16;
 
@@ -63,39 +63,35 @@ fn with_reader(
     Some((reader, joined(producer, pieces[reader].as_ref()?, value)?))
 }
 
-/// How two stages share a value: along its dimension `dim`, which is an axis of each.
-struct Shared {
-    dim: usize,
-    /// The axis of the producer and of the reader.
-    axes: [AxisId; 2],
-    /// Points of one block.
-    block: usize,
-    blocks: usize,
-}
-
 /// Both pieces as one, if that pays.
 fn joined(producer: &Piece, reader: &Piece, value: &Place) -> Option<Piece> {
-    let (from, to) = (producer.stage()?, reader.stage()?);
-    let mut read = reader.bound_to(value);
-    let (written, read) = (from.write.operand, read.next().filter(|_| read.next().is_none())?);
+    let pieces = [producer, reader];
+    let operand = |piece: &Piece| {
+        let mut bound = piece.bound_to(value);
+        bound.next().filter(|_| bound.next().is_none())
+    };
+    let (written, read) = (operand(producer)?, operand(reader)?);
     let ty = &producer.kernel.operands[written].ty;
     let alike = *ty == reader.kernel.operands[read].ty && producer.args.last() == Some(value);
-    let free = [producer, reader].iter().all(|p| p.kernel.rows.is_empty());
-    let looked_up = to.lookups().next().is_some();
-    if !alike || !free || looked_up || ty.bytes() <= SMALL || from.reduce.is_none() {
+    let looked_up = reader.kernel.stages.iter().flat_map(Stage::lookups).any(|l| l.operand == read);
+    let reduces = producer.kernel.stages.iter().any(|s| s.reduce.is_some());
+    if !alike || looked_up || ty.bytes() <= SMALL || !reduces {
         return None;
     }
-    let reads: Vec<&Access> = to.all_reads().filter(|a| a.operand == read).collect();
+    let writes = producer.kernel.stages.iter().map(|s| &s.write);
+    let writes: Vec<&Access> = writes.filter(|a| a.operand == written).collect();
+    let reads = reader.kernel.stages.iter().flat_map(Stage::all_reads);
+    let reads: Vec<&Access> = reads.filter(|a| a.operand == read).collect();
     let shared = (0..ty.shape.rank()).rev().find_map(|dim| {
-        let made = along(&producer.kernel, &[&from.write], dim, ty.shape[dim])?;
+        let made = along(&producer.kernel, &writes, dim, ty.shape[dim])?;
         let used = along(&reader.kernel, &reads, dim, ty.shape[dim])?;
-        cheapest([producer, reader], value, ty, dim, [made, used])
+        cheapest(pieces, value, ty, dim, [made, used])
     })?;
-    Some(merge([producer, reader], value, ty, &shared))
+    Some(in_blocks(pieces, value, ty, &shared))
 }
 
 /// The parallel axis that runs through a dimension of this size in all accesses, and stands nowhere
-/// else in them.
+/// else in them; of a kernel with rows, the first of these.
 fn along(kernel: &Kernel, accesses: &[&Access], dim: usize, size: usize) -> Option<AxisId> {
     let axis = accesses.first()?.index[dim].affine()?.as_var()?;
     let alone = |access: &&Access| {
@@ -104,27 +100,29 @@ fn along(kernel: &Kernel, accesses: &[&Access], dim: usize, size: usize) -> Opti
             && others.all(|d| !access.index[d].follows(axis))
     };
     let whole = kernel.axes[axis] == Axis { extent: size, kind: AxisKind::Parallel };
-    (whole && accesses.iter().all(alone)).then_some(axis)
+    let first = kernel.rows.first().is_none_or(|&row| row == axis);
+    (whole && first && accesses.iter().all(alone)).then_some(axis)
 }
 
-/// The smallest blocks that save at least twice what they cost. The block and both ends of the
+/// The smallest blocks that save at least twice what they cost. The blocks and both ends of the
 /// chain, which now live at the same time, take no more memory than the value and one end did.
 fn cheapest(
-    [producer, reader]: [&Piece; 2],
+    pieces: [&Piece; 2],
     value: &Place,
     ty: &TensorType,
     dim: usize,
     axes: [AxisId; 2],
 ) -> Option<Shared> {
-    let extent = ty.shape[dim];
+    let ([producer, reader], extent) = (pieces, ty.shape[dim]);
     let least = if dim + 1 == ty.shape.rank() { LINE } else { 1 };
     let again = fixed_bytes(producer, value, axes[0]) + fixed_bytes(reader, value, axes[1]);
-    let sizes = (least..extent).step_by(least).filter(|size| extent.is_multiple_of(*size));
+    let most = if pieces.iter().all(|p| p.kernel.rows.is_empty()) { extent - 1 } else { 1 };
+    let sizes = (least..=most).step_by(least).filter(|size| extent.is_multiple_of(*size));
     let pays = |&size: &usize| (extent / size - 1) * again <= ty.bytes();
     let block = sizes.into_iter().find(pays)?;
     let local = ty.bytes() / extent * block;
     let ends = read_bytes(producer).min(written_bytes(reader));
-    let fits = local <= LARGEST && local + ends <= ty.bytes();
+    let fits = local <= LARGEST && RUNNING * local + ends <= ty.bytes();
     fits.then_some(Shared { dim, axes, block, blocks: extent / block })
 }
 
@@ -143,76 +141,6 @@ fn fixed_bytes(piece: &Piece, value: &Place, axis: AxisId) -> usize {
     reads.filter(|((id, _), _)| !follows(*id)).map(|((_, o), _)| o.ty.bytes()).sum()
 }
 
-/// One kernel over blocks, with one block of the value as its local.
-fn merge(pieces: [&Piece; 2], value: &Place, ty: &TensorType, shared: &Shared) -> Piece {
-    let [producer, reader] = pieces;
-    let names = pieces.map(|p| p.kernel.name.as_str()).join("_");
-    let mut kernel = Kernel::empty(&names);
-    let row = kernel.axes.push(Axis { extent: shared.blocks, kind: AxisKind::Parallel });
-    kernel.rows = vec![row];
-    let mut args = Vec::new();
-    let mut operands =
-        pieces.map(|_| SecondaryMap::<OperandId, OperandId>::with_default(OperandId::new(0)));
-    for role in [Role::Read, Role::Const, Role::Write] {
-        for (piece, renamed) in pieces.iter().zip(&mut operands) {
-            for ((id, operand), place) in piece.kernel.operands.iter().zip(&piece.args) {
-                if operand.role == role && place != value {
-                    renamed[id] = kernel.operands.push(operand.clone());
-                    args.push(place.clone());
-                }
-            }
-        }
-    }
-    let extent = |(d, &e): (usize, &usize)| if d == shared.dim { shared.block } else { e };
-    let shape: Shape = ty.shape.iter().enumerate().map(extent).collect();
-    let block = Operand { ty: TensorType { elem: ty.elem, shape }, role: Role::Local };
-    let local = kernel.operands.push(block);
-    for (n, piece) in pieces.iter().enumerate() {
-        let stage = in_block(&mut kernel, piece, shared, shared.axes[n], |id| {
-            if piece.args[id.index()] == *value { local } else { operands[n][id] }
-        });
-        kernel.stages.push(stage);
-    }
-    let locs = producer.locs.iter().chain(&reader.locs).copied().collect();
-    Piece { kernel, args, locs }
-}
-
-/// The only stage of a piece at one block, which the row axis of `kernel` counts.
-fn in_block(
-    kernel: &mut Kernel,
-    piece: &Piece,
-    shared: &Shared,
-    along: AxisId,
-    operand: impl Fn(OperandId) -> OperandId,
-) -> Stage {
-    let axes: Vec<AxisId> = piece
-        .kernel
-        .axes
-        .iter()
-        .map(|(id, axis)| {
-            let extent = if id == along { shared.block } else { axis.extent };
-            kernel.axes.push(Axis { extent, ..*axis })
-        })
-        .collect();
-    let row = kernel.rows[0];
-    let stage = piece.stage().expect("a piece of one stage");
-    let mut stage = renamed(stage, operand, |a| axes[a.index()]);
-    let inner = axes[along.index()];
-    let whole = Affine::scaled(row, shared.block as i64).plus(inner, 1);
-    let is_local = |id: OperandId| kernel.operands[id].role == Role::Local;
-    let Stage { reads, epilogue_reads, write, .. } = &mut stage;
-    for access in
-        reads.iter_mut().chain(epilogue_reads).chain([write]).filter(|a| !is_local(a.operand))
-    {
-        for affine in access.index.iter_mut().flat_map(Index::affines_mut) {
-            *affine =
-                affine.substitute(|a| if a == inner { whole.clone() } else { Affine::var(a) });
-        }
-    }
-    stage.axes.insert(0, row);
-    stage
-}
-
 #[cfg(test)]
 mod tests {
     use crate::eqsat::rule::Class;
@@ -221,14 +149,17 @@ mod tests {
     use crate::schedule::schedule;
     use edgecc_ir::graph::build::GraphBuilder;
     use edgecc_ir::graph::eval::eval;
-    use edgecc_ir::graph::ops::{Conv, Layout, Pool, Window};
+    use edgecc_ir::graph::ops::{
+        Broadcast, Conv, Layout, Map, MatMul, Pool, Reduce, Reshape, Window,
+    };
     use edgecc_ir::graph::{Graph, OpId};
     use edgecc_ir::kernel::{Kernels, Role, verify};
     use edgecc_ir::loops::interp;
+    use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{Arch, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
-    use edgecc_ir::types::{ElemType, TensorType};
+    use edgecc_ir::types::{ElemType, Shape, TensorType};
 
     /// Small integers, whose sums are exact in any order.
     fn data(dims: &[usize]) -> Tensor {
@@ -248,12 +179,15 @@ mod tests {
 
     /// The kernels of a function of an image of two channels, all levels of which agree.
     fn kernels(side: usize, build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
+        kernels_of(&[1, side, side, 2], build)
+    }
+
+    fn kernels_of(dims: &[usize], build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
         let mut b = GraphBuilder::new("m");
-        let dims = [1, side, side, 2];
-        let x = b.input("x", TensorType::new(ElemType::F32, &dims));
+        let x = b.input("x", TensorType::new(ElemType::F32, dims));
         let y = build(&mut b, x);
         b.output("y", y);
-        let (graph, inputs): (Graph, _) = (b.finish(), [data(&dims)]);
+        let (graph, inputs): (Graph, _) = (b.finish(), [data(dims)]);
         let expected = eval(&graph, &inputs);
         let mut kernels = form_kernels(&graph);
         assert_eq!(verify::verify(&kernels), Ok(()));
@@ -290,11 +224,29 @@ mod tests {
     #[test]
     fn pools_use_blocks() {
         let made = kernels(70, |b, x| {
-            let y = conv(b, x, [32, 2, 3, 3], 1);
+            let y = conv(b, x, [48, 2, 3, 3], 1);
             let layout = Layout::ChannelsLast;
             let pool = Pool { func: ScalarFn::Max, kernel: vec![2, 2], window: window(0), layout };
             b.add(pool, &[y]).expect("a pool")
         });
         assert_eq!(made.program.steps.len(), 1);
+    }
+
+    #[test]
+    fn rows_between_products_stay_with_their_matrix() {
+        let made = kernels_of(&[4, 190, 4], |b, x| {
+            let product = MatMul { transpose_b: true, ..MatMul::plain() };
+            let scores = b.add(product, &[x, x]).expect("a product");
+            let most = b.add(Reduce { func: ScalarFn::Max, dims: vec![2] }, &[scores]).unwrap();
+            let most = b.add(Reshape { shape: Shape::new(&[4, 190]) }, &[most]).unwrap();
+            let shape = Shape::new(&[4, 190, 190]);
+            let most = b.add(Broadcast { dims: vec![0, 1], shape }, &[most]).unwrap();
+            let below = Map { body: ScalarExpr::call(ScalarFn::Sub) };
+            let below = b.add(below, &[scores, most]).unwrap();
+            b.add(MatMul::plain(), &[below, x]).expect("a product")
+        });
+        assert_eq!(made.program.steps.len(), 1);
+        let kernel = made.kernels.values().next().expect("one kernel");
+        assert_eq!((kernel.rows.len(), kernel.stages.len()), (1, 4));
     }
 }

@@ -80,6 +80,12 @@ pub(super) fn only(piece: &Piece, stage: &Stage) -> Piece {
     Piece { kernel, args, locs: Vec::new() }
 }
 
+/// Every access of a stage.
+pub(super) fn accesses_mut(stage: &mut Stage) -> impl Iterator<Item = &mut Access> {
+    let Stage { reads, epilogue_reads, write, .. } = stage;
+    reads.iter_mut().chain(epilogue_reads).chain([write])
+}
+
 /// The stage with other names for its operands and axes.
 pub(super) fn renamed(
     stage: &Stage,

@@ -9,6 +9,7 @@ mod blocks;
 mod collapse;
 mod compact;
 mod group;
+mod in_blocks;
 mod lift;
 mod live;
 mod merge;

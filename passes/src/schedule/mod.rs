@@ -35,8 +35,14 @@ pub const STRATEGIES: &[Strategy] = &[
     Strategy {
         name: "stages",
         doc: "several stages, contractions or windows among them, each as it would run alone",
-        class: Class::Exact,
+        class: Class::Reassoc,
         plan: stages::plan,
+    },
+    Strategy {
+        name: "stages-in-order",
+        doc: "the same, each reduction in its order",
+        class: Class::Exact,
+        plan: stages::plan_in_order,
     },
     Strategy {
         name: "row",

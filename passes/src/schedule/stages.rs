@@ -9,6 +9,15 @@ use edgecc_ir::kernel::{AxisId, Index, Kernel, OperandId, Role, Stage};
 use edgecc_ir::target::Target;
 
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
+    plan_up_to(kernel, target, Class::Reassoc)
+}
+
+/// With the strategies that keep the order of each reduction.
+pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule> {
+    plan_up_to(kernel, target, Class::Exact)
+}
+
+fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule> {
     let parts: Vec<Kernel> = kernel.stages.iter().map(|s| alone(kernel, s)).collect();
     let is_tiled = |k: &Kernel| contraction::plan(k, target).or(window::plan(k, target)).is_some();
     let reduces = |k: &Kernel| k.stages.iter().any(|s| s.reduce.is_some());
@@ -17,7 +26,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     if parts.len() < 2 || !suits {
         return None;
     }
-    let plan = |part| (strategy_for(part, target, Class::Exact).plan)(part, target);
+    let plan = |part| (strategy_for(part, target, class).plan)(part, target);
     let mut whole = Schedule::default();
     for part in parts.iter().filter_map(plan) {
         whole.order.extend(part.order);
