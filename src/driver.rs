@@ -157,8 +157,8 @@ fn plan_graph(
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
 
-    let strategies = layer::strategies(&kernels, target, reordering(options));
-    edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
+    let planned = edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
+    let strategies = planned.into_iter().map(layer::strategy_name).collect();
     divide(&mut kernels, target, options.division);
     see("schedule", Ir::Kernels(&kernels));
 

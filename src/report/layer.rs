@@ -7,7 +7,7 @@ use edgecc_ir::program::Call;
 use edgecc_ir::target::Target;
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::lower_to_loops::macs;
-use edgecc_passes::schedule::strategy_for;
+use edgecc_passes::schedule::{Strategy, strategy_for};
 use serde::Serialize;
 
 /// One kernel call.
@@ -40,19 +40,16 @@ pub fn layers(kernels: &Kernels, strategies: &[&'static str], loops: &Loops) -> 
     calls.into_iter().map(|call| layer(kernels, strategies, loops, call)).collect()
 }
 
-/// How each kernel will run, in the order of the kernels.
+/// The name of the way in which a kernel runs, given the strategy that planned it.
 #[must_use]
-pub fn strategies(kernels: &Kernels, target: &Target, allowed: Class) -> Vec<&'static str> {
-    kernels.kernels.values().map(|kernel| strategy(kernel, target, allowed)).collect()
+pub fn strategy_name(strategy: Option<&Strategy>) -> &'static str {
+    strategy.map_or(ROUTINE, |strategy| strategy.name)
 }
 
 /// The name of the way in which a kernel runs.
 #[must_use]
 pub fn strategy(kernel: &Kernel, target: &Target, allowed: Class) -> &'static str {
-    match kernel.routine {
-        Some(_) => ROUTINE,
-        None => strategy_for(kernel, target, allowed).name,
-    }
+    strategy_name(kernel.routine.is_none().then(|| strategy_for(kernel, target, allowed)))
 }
 
 impl Layer {

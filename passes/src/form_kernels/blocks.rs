@@ -143,29 +143,16 @@ fn fixed_bytes(piece: &Piece, value: &Place, axis: AxisId) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::eqsat::rule::Class;
-    use crate::form_kernels::form_kernels;
-    use crate::lower_to_loops::lower;
-    use crate::schedule::schedule;
+    use crate::form_kernels::testing::{data, kernels};
+    use edgecc_ir::graph::OpId;
     use edgecc_ir::graph::build::GraphBuilder;
-    use edgecc_ir::graph::eval::eval;
     use edgecc_ir::graph::ops::{
         Broadcast, Conv, Layout, Map, MatMul, Pool, Reduce, Reshape, Window,
     };
-    use edgecc_ir::graph::{Graph, OpId};
-    use edgecc_ir::kernel::{Kernels, Role, verify};
-    use edgecc_ir::loops::interp;
+    use edgecc_ir::kernel::{Kernels, Role};
     use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
-    use edgecc_ir::target::{Arch, Target};
-    use edgecc_ir::tensor::{Scalar, Tensor};
-    use edgecc_ir::types::{ElemType, Shape, TensorType};
-
-    /// Small integers, whose sums are exact in any order.
-    fn data(dims: &[usize]) -> Tensor {
-        let ty = TensorType::new(ElemType::F32, dims);
-        Tensor::from_fn(ty, |i| Scalar::f32((i * 31 % 23) as f32 - 11.0))
-    }
+    use edgecc_ir::types::Shape;
 
     fn window(pad: u32) -> Window {
         Window { pads_begin: vec![pad; 2], pads_end: vec![pad; 2], ..Window::unit(2) }
@@ -178,23 +165,11 @@ mod tests {
     }
 
     /// The kernels of a function of an image of two channels, all levels of which agree.
-    fn kernels(side: usize, build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
-        kernels_of(&[1, side, side, 2], build)
-    }
-
-    fn kernels_of(dims: &[usize], build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
-        let mut b = GraphBuilder::new("m");
-        let x = b.input("x", TensorType::new(ElemType::F32, dims));
-        let y = build(&mut b, x);
-        b.output("y", y);
-        let (graph, inputs): (Graph, _) = (b.finish(), [data(dims)]);
-        let expected = eval(&graph, &inputs);
-        let mut kernels = form_kernels(&graph);
-        assert_eq!(verify::verify(&kernels), Ok(()));
-        let target = Target::default_for(Arch::X86_64);
-        schedule(&mut kernels, &target, Class::Exact);
-        assert_eq!(interp::run(&lower(&kernels, &target), &inputs), expected);
-        kernels
+    fn kernels_of_image(
+        side: usize,
+        build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId,
+    ) -> Kernels {
+        kernels(&[1, side, side, 2], build)
     }
 
     fn local(kernels: &Kernels) -> Option<Vec<usize>> {
@@ -204,7 +179,7 @@ mod tests {
 
     #[test]
     fn large_images_are_made_and_used_by_channels() {
-        let made = kernels(66, |b, x| {
+        let made = kernels_of_image(66, |b, x| {
             let y = conv(b, x, [48, 2, 1, 1], 1);
             conv(b, y, [48, 1, 3, 3], 48)
         });
@@ -214,7 +189,7 @@ mod tests {
 
     #[test]
     fn small_images_are_not() {
-        let made = kernels(9, |b, x| {
+        let made = kernels_of_image(9, |b, x| {
             let y = conv(b, x, [48, 2, 1, 1], 1);
             conv(b, y, [48, 1, 3, 3], 48)
         });
@@ -223,7 +198,7 @@ mod tests {
 
     #[test]
     fn pools_use_blocks() {
-        let made = kernels(70, |b, x| {
+        let made = kernels_of_image(70, |b, x| {
             let y = conv(b, x, [48, 2, 3, 3], 1);
             let layout = Layout::ChannelsLast;
             let pool = Pool { func: ScalarFn::Max, kernel: vec![2, 2], window: window(0), layout };
@@ -234,7 +209,7 @@ mod tests {
 
     #[test]
     fn rows_between_products_stay_with_their_matrix() {
-        let made = kernels_of(&[4, 190, 4], |b, x| {
+        let made = kernels(&[4, 190, 4], |b, x| {
             let product = MatMul { transpose_b: true, ..MatMul::plain() };
             let scores = b.add(product, &[x, x]).expect("a product");
             let most = b.add(Reduce { func: ScalarFn::Max, dims: vec![2] }, &[scores]).unwrap();

@@ -16,6 +16,8 @@ mod merge;
 mod piece;
 mod region;
 mod settle;
+#[cfg(test)]
+mod testing;
 mod views;
 mod write_through;
 

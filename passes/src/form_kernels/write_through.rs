@@ -174,44 +174,13 @@ fn with_part(copy: Piece, stage: usize, part: &Piece) -> Piece {
 
 #[cfg(test)]
 mod tests {
-    use crate::eqsat::rule::Class;
-    use crate::form_kernels::form_kernels;
-    use crate::lower_to_loops::lower;
-    use crate::schedule::schedule;
+    use crate::form_kernels::testing::{data, kernels};
+    use edgecc_ir::graph::OpId;
     use edgecc_ir::graph::build::GraphBuilder;
-    use edgecc_ir::graph::eval::eval;
     use edgecc_ir::graph::ops::{
         Broadcast, Concat, Conv, Layout, MatMul, Reshape, Transpose, Window,
     };
-    use edgecc_ir::graph::{Graph, OpId};
-    use edgecc_ir::kernel::{Kernels, verify};
-    use edgecc_ir::loops::interp;
-    use edgecc_ir::target::{Arch, Target};
-    use edgecc_ir::tensor::{Scalar, Tensor};
-    use edgecc_ir::types::{ElemType, Shape, TensorType};
-
-    /// Small integers, whose sums are exact in any order.
-    fn data(dims: &[usize]) -> Tensor {
-        let ty = TensorType::new(ElemType::F32, dims);
-        Tensor::from_fn(ty, |i| Scalar::f32((i * 31 % 23) as f32 - 11.0))
-    }
-
-    /// The kernels of a graph over one input, when all levels give the same.
-    fn kernels(dims: &[usize], build: impl FnOnce(&mut GraphBuilder, OpId) -> OpId) -> Kernels {
-        let mut b = GraphBuilder::new("m");
-        let x = b.input("x", TensorType::new(ElemType::F32, dims));
-        let y = build(&mut b, x);
-        b.output("y", y);
-        let (graph, inputs): (Graph, _) = (b.finish(), [data(dims)]);
-        let expected = eval(&graph, &inputs);
-        let mut kernels = form_kernels(&graph);
-        assert_eq!(verify::verify(&kernels), Ok(()));
-        assert_eq!(edgecc_ir::kernel::eval::eval(&kernels, &inputs), expected);
-        let target = Target::default_for(Arch::X86_64);
-        schedule(&mut kernels, &target, Class::Exact);
-        assert_eq!(interp::run(&lower(&kernels, &target), &inputs), expected);
-        kernels
-    }
+    use edgecc_ir::types::Shape;
 
     fn conv(b: &mut GraphBuilder, x: OpId, channels: usize, taps: usize) -> OpId {
         let w = b.constant(data(&[channels, 4, taps, taps]));

@@ -32,7 +32,7 @@ fn peeled(extent: usize, size: usize, (lo, hi): (usize, usize)) -> Vec<Segment> 
     let (first, last) = (lo.div_ceil(size).min(count), (hi / size).min(count));
     let interior =
         (last > first).then(|| Segment { start: first * size, count: last - first, size });
-    let mut all = border(0..first.min(count), size);
+    let mut all = border(0..first, size);
     all.extend(interior);
     all.extend(border(last.max(first)..count, size));
     let rest = extent % size;

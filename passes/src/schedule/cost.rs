@@ -43,7 +43,7 @@ const VECTOR: f64 = 0.25;
 const MOST_ROWS: usize = 14;
 const MOST_VECTORS: usize = 12;
 
-/// The number of lanes, at most `widest`, that covers `extent` points soonest; the wider one of two
+/// The number of lanes that covers `extent` points soonest; the wider one of two
 /// that are equal.
 pub(super) fn best_lanes(extent: usize, target: &Target) -> Option<u32> {
     let cycles = |lanes: u32| {

@@ -82,18 +82,31 @@ pub const STRATEGIES: &[Strategy] = &[
     },
 ];
 
+/// The first strategy up to a class that applies to a kernel, and its plan.
+fn plan_for(kernel: &Kernel, target: &Target, allowed: Class) -> (&'static Strategy, Schedule) {
+    let mut strategies = STRATEGIES.iter().filter(|s| s.class <= allowed);
+    let plan = |s: &'static Strategy| Some((s, (s.plan)(kernel, target)?));
+    strategies.find_map(plan).expect("the scalar strategy always applies")
+}
+
 /// The first strategy up to a class that applies to a kernel.
 #[must_use]
 pub fn strategy_for(kernel: &Kernel, target: &Target, allowed: Class) -> &'static Strategy {
-    let applies = |s: &&Strategy| s.class <= allowed && (s.plan)(kernel, target).is_some();
-    STRATEGIES.iter().find(applies).expect("the scalar strategy always applies")
+    plan_for(kernel, target, allowed).0
 }
 
-/// Gives each structured kernel without a schedule the plan of the first applicable strategy up to a class.
-pub fn schedule(kernels: &mut Kernels, target: &Target, allowed: Class) {
-    for kernel in
-        kernels.kernels.values_mut().filter(|k| !k.stages.is_empty() && k.schedule.is_none())
-    {
-        kernel.schedule = (strategy_for(kernel, target, allowed).plan)(kernel, target);
-    }
+/// Gives each structured kernel without a schedule the plan of the first applicable strategy up to a
+/// class. Returns the strategies in the order of the kernels, none for a kernel left alone.
+pub fn schedule(
+    kernels: &mut Kernels,
+    target: &Target,
+    allowed: Class,
+) -> Vec<Option<&'static Strategy>> {
+    let mut plan = |kernel: &mut Kernel| {
+        let is_open = !kernel.stages.is_empty() && kernel.schedule.is_none();
+        let (strategy, schedule) = is_open.then(|| plan_for(kernel, target, allowed))?;
+        kernel.schedule = Some(schedule);
+        Some(strategy)
+    };
+    kernels.kernels.values_mut().map(&mut plan).collect()
 }

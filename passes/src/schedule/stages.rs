@@ -1,7 +1,7 @@
 //! Stages that are large enough each to run as they would alone: the parts of one result, or the
 //! maker and the user of a block of a value.
 
-use super::{contraction, strategy_for, window};
+use super::{contraction, plan_for, window};
 use crate::eqsat::rule::Class;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::schedule::Schedule;
@@ -26,9 +26,8 @@ fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule
     if parts.len() < 2 || !suits {
         return None;
     }
-    let plan = |part| (strategy_for(part, target, class).plan)(part, target);
     let mut whole = Schedule::default();
-    for part in parts.iter().filter_map(plan) {
+    for part in parts.iter().map(|part| plan_for(part, target, class).1) {
         whole.order.extend(part.order);
         whole.tile.extend(part.tile);
         whole.vector.extend(part.vector);
