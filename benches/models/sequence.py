@@ -101,26 +101,4 @@ def autoencoder():
     return model
 
 
-def product(rows, columns, depth):
-    """One product with constant weights, of a size that occurs in classifiers and transformers."""
-    model = Model(f"product_{rows}x{columns}x{depth}")
-    x = model.input("x", [rows, depth])
-    weight = model.weight(depth, columns, fan_in=depth, gain=1.0)
-    model.output(model.op("MatMul", x, weight), "y", [rows, columns])
-    return model
-
-
-def product_256x256x256():
-    return product(256, 256, 256)
-
-
-def product_3136x64x64():
-    return product(3136, 64, 64)
-
-
-def product_784x128x32():
-    return product(784, 128, 32)
-
-
-PRODUCTS = [product_256x256x256, product_3136x64x64, product_784x128x32]
-MODELS = [tinybert, minilm, lstm, gru, autoencoder, *PRODUCTS]
+MODELS = [tinybert, minilm, lstm, gru, autoencoder]

@@ -7,6 +7,7 @@
 //! never times: both are of one run on one machine.
 
 mod environment;
+mod kernels;
 mod measure;
 mod peers;
 mod results;
@@ -30,6 +31,7 @@ use subject::Toolchain;
     "Examples:\n",
     "  cargo xtask bench --rounds 1 --models kws            quick\n",
     "  cargo xtask bench --models resnet --peers litert,ncnn --threads 2\n",
+    "  cargo xtask bench --kernels --models clamped          single kernels beside the machine's peak\n",
     "  cargo xtask bench --out benches/RESULTS.md           everything, some half an hour\n\n",
     "The models are those of benches/models/models.txt; the first run installs the peers.",
 ))]
@@ -40,6 +42,9 @@ pub(crate) struct Args {
     /// This model instead; may be repeated
     #[arg(long, value_name = "FILE.onnx")]
     model: Vec<PathBuf>,
+    /// Measure the kernels of benches/models/kernels.txt instead, without peers
+    #[arg(long)]
+    kernels: bool,
     /// Only these peers
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     peers: Vec<String>,
@@ -77,6 +82,17 @@ pub(crate) struct Args {
 
 /// Measures everything and prints the tables.
 pub(crate) fn run(args: &Args) -> Outcome {
+    let text = if args.kernels { kernels::measured(args)? } else { compared(args)? };
+    println!("{text}");
+    match &args.out {
+        None => Ok(()),
+        Some(path) => fs::write(path, text + "\n")
+            .map_err(|e| format!("cannot write {}: {e}", path.display())),
+    }
+}
+
+/// The tables of models beside peers.
+fn compared(args: &Args) -> Outcome<String> {
     let peers = chosen(&args.peers)?;
     PEERS.install()?;
     let pace = Pace::new(args)?;
@@ -93,13 +109,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         }
     }
     results.environment.finish()?;
-    let text = if args.json { table::json(&results) } else { table::markdown(&results) };
-    println!("{text}");
-    match &args.out {
-        None => Ok(()),
-        Some(path) => fs::write(path, text + "\n")
-            .map_err(|e| format!("cannot write {}: {e}", path.display())),
-    }
+    Ok(if args.json { table::json(&results) } else { table::markdown(&results) })
 }
 
 /// The peers with these names; all, if there are none.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 const TABLE: &str = "benches/models/models.txt";
 
 /// The origin of models that `benches/models/make.py` makes.
-const MADE: &str = "made";
+pub(super) const MADE: &str = "made";
 
 /// The models that the arguments ask for, where they can be read.
 pub(super) fn models(args: &Args) -> Outcome<Vec<Model>> {
@@ -34,7 +34,7 @@ pub(super) fn models(args: &Args) -> Outcome<Vec<Model>> {
 
 fn model(line: &Line<'_>, folder: &Path) -> Outcome<Model> {
     let path = match line.archive {
-        MADE => make(line.path, folder)?,
+        MADE => make(line, folder)?,
         archive => closed(&archive::member(archive, line.path)?, line, folder)?,
     };
     Ok(Model { name: line.name.to_owned(), path, args: reference_args(&line.args) })
@@ -46,10 +46,11 @@ fn reference_args(args: &[String]) -> Vec<String> {
     pairs.flatten().cloned().collect()
 }
 
-fn make(function: &str, folder: &Path) -> Outcome<PathBuf> {
-    let to = folder.join(format!("{function}.onnx"));
+/// The model that the function of a line makes.
+pub(super) fn make(line: &Line<'_>, folder: &Path) -> Outcome<PathBuf> {
+    let to = folder.join(format!("{}.onnx", line.name));
     let script = paths::file("benches/models/make.py");
-    quiet(command(paths::python(), ["-B"]).arg(script).arg(function).arg(&to))?;
+    quiet(command(paths::python(), ["-B"]).arg(script).arg(line.path).arg(&to))?;
     Ok(to)
 }
 
@@ -64,6 +65,7 @@ fn closed(model: &Path, line: &Line<'_>, folder: &Path) -> Outcome<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::{MADE, TABLE, reference_args};
+    use crate::bench::kernels::TABLE as KERNELS;
     use crate::models::line::parse;
     use crate::paths;
     use std::fs;
@@ -76,12 +78,17 @@ mod tests {
 
     #[test]
     fn made_models_are_functions_of_the_folder() {
-        let read = |name| fs::read_to_string(paths::file(name)).expect("a file of the repository");
-        let table = read(TABLE);
-        let code = read("benches/models/vision.py") + &read("benches/models/sequence.py");
-        for line in parse(TABLE, &table).expect("well formed") {
-            let is_there = code.contains(&format!("def {}():", line.path));
-            assert!(line.archive != MADE || is_there, "{}", line.path);
+        let read =
+            |name: &str| fs::read_to_string(paths::file(name)).expect("a file of the repository");
+        let code =
+            ["vision", "sequence", "kernels"].map(|n| read(&format!("benches/models/{n}.py")));
+        let code = code.concat();
+        for table in [TABLE, KERNELS] {
+            for line in parse(table, &read(table)).expect("well formed") {
+                let function = line.path.split(':').next().unwrap_or_default();
+                let is_there = code.contains(&format!("def {function}("));
+                assert!(line.archive != MADE || is_there, "{}", line.path);
+            }
         }
     }
 }
