@@ -1,6 +1,7 @@
 //! Processes that are measured: how they run and what they print.
 
 use super::Args;
+use super::processors::Probe;
 use super::results::{Entry, Speed};
 use super::subject::{Contender, OURS, Subject, last_line};
 use crate::Outcome;
@@ -90,15 +91,24 @@ impl Contender {
 }
 
 /// Every contender's median, taking turns; what fails once is left out.
-pub(super) fn speed(subject: &Subject, pace: &Pace, threads: usize) -> Outcome<Speed> {
+pub(super) fn speed(
+    subject: &Subject,
+    pace: &Pace,
+    probe: &Probe,
+    threads: usize,
+) -> Outcome<Speed> {
+    let mut withheld = 0;
     let able = subject.contenders.iter().filter(|c| c.most_threads >= threads);
     let mut samples: Vec<(&Contender, Outcome<Vec<f64>>)> =
         able.map(|contender| (contender, Ok(Vec::new()))).collect();
     for _ in 0..pace.rounds {
         for (contender, times) in &mut samples {
             let Ok(so_far) = times else { continue };
-            match contender.seconds(subject, pace, threads) {
-                Ok(seconds) => so_far.push(seconds),
+            match probe.settled(pace, threads, || contender.seconds(subject, pace, threads)) {
+                Ok((seconds, again)) => {
+                    so_far.push(seconds);
+                    withheld += again;
+                }
                 Err(why) => *times = Err(why),
             }
         }
@@ -112,6 +122,7 @@ pub(super) fn speed(subject: &Subject, pace: &Pace, threads: usize) -> Outcome<S
         threads,
         macs: subject.macs,
         compile_seconds: subject.compile_seconds,
+        withheld,
         entries: entries.collect(),
     };
     match &speed.entries[0].why {

@@ -3,13 +3,15 @@
 //! Every measurement is a process of its own, pinned to its processors, on one thread in real time
 //! where the system permits; peers take turns; each process gives a median and the median of the rounds
 //! counts. Peers get what is best for them: inputs in their own layout, nothing copied, and a
-//! converter where they need one. A time counts when the outputs are ONNX Runtime's. Quote ratios,
+//! converter where they need one. A time counts when the outputs are ONNX Runtime's and the machine
+//! had all the processors at the time. Quote ratios,
 //! never times: both are of one run on one machine.
 
 mod environment;
 mod kernels;
 mod measure;
 mod peers;
+mod processors;
 mod results;
 mod rows;
 mod start;
@@ -20,6 +22,7 @@ use crate::setup::PEERS;
 use crate::{Outcome, paths};
 use measure::Pace;
 use peers::{PEERS as TABLE, Peer};
+use processors::Probe;
 use results::Results;
 use std::fs;
 use std::path::PathBuf;
@@ -97,12 +100,13 @@ fn compared(args: &Args) -> Outcome<String> {
     PEERS.install()?;
     let pace = Pace::new(args)?;
     let tools = Toolchain::new(args)?;
+    let probe = Probe::new()?;
     let mut results = Results::new(environment::facts(&tools, &pace, &peers)?);
     for model in rows::models(args)? {
         eprintln!("{}", model.name);
         let subject = subject::prepare(&tools, &model, &peers, &pace)?;
         for &threads in &args.threads {
-            results.speed.push(measure::speed(&subject, &pace, threads)?);
+            results.speed.push(measure::speed(&subject, &pace, &probe, threads)?);
         }
         if !args.no_start {
             results.start.push(start::measure(&tools, &subject, &pace)?);

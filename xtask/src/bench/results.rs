@@ -21,6 +21,8 @@ pub(super) struct Speed {
     /// Multiply-adds of one run.
     pub(super) macs: u64,
     pub(super) compile_seconds: f64,
+    /// How often the machine had fewer processors at the time than threads.
+    pub(super) withheld: usize,
     /// Of the compiled model first.
     pub(super) entries: Vec<Entry>,
 }
@@ -97,7 +99,14 @@ pub(super) fn example() -> Speed {
         Entry::new("litert", Ok((0.003, 1e-6))),
         Entry::new("ncnn", Err("no such layer".to_owned())),
     ];
-    Speed { model: "m".to_owned(), threads: 1, macs: 50_000_000, compile_seconds: 0.5, entries }
+    Speed {
+        model: "m".to_owned(),
+        threads: 1,
+        macs: 50_000_000,
+        compile_seconds: 0.5,
+        withheld: 0,
+        entries,
+    }
 }
 
 #[cfg(test)]

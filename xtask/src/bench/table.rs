@@ -64,9 +64,17 @@ fn speed(rows: &[&Speed], threads: usize, peak_gflops: f64) -> String {
         cells.push(best.map_or(NONE.to_owned(), |(name, ratio)| format!("{ratio:.2} ({name})")));
         text += &line(&cells);
     }
-    match mean_ratio(rows) {
-        None => text,
-        Some(mean) => text + &format!("\nGeometric mean of the ratios: {mean:.2}.\n"),
+    if let Some(mean) = mean_ratio(rows) {
+        text += &format!("\nGeometric mean of the ratios: {mean:.2}.\n");
+    }
+    match rows.iter().map(|row| row.withheld).sum::<usize>() {
+        0 => text,
+        times => {
+            text + &format!(
+                "\n{times} times the machine had fewer processors than threads for a while, and a \
+                 process was measured again.\n"
+            )
+        }
     }
 }
 
