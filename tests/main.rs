@@ -10,6 +10,7 @@ mod models;
 mod passes;
 mod pipeline;
 mod sizes;
+mod strategies;
 mod stream;
 mod support;
 mod text;

@@ -1,4 +1,5 @@
-//! Finds the hottest loop in a disassembly: the innermost one with the most multiply-adds.
+//! Finds the hottest loop in a disassembly: the innermost one with the most multiply-adds, or with
+//! the most instructions where none multiplies.
 //!
 //! Relies on a loop's header having a lower number than the other blocks of the loop, as it has
 //! when structured loops are translated in order.
@@ -16,11 +17,11 @@ struct Block {
     lines: Vec<String>,
 }
 
-/// The innermost loop with the most multiply-adds in all functions.
+/// The innermost loop with the most multiply-adds, then instructions, in all functions.
 pub(super) fn hottest(code: &str) -> Option<Loop> {
     let functions = functions(code);
     let loops = functions.iter().flat_map(|blocks| innermost(blocks));
-    loops.filter(|l| l.multiply_adds() > 0).max_by_key(Loop::multiply_adds)
+    loops.max_by_key(|l| (l.multiply_adds(), l.instructions()))
 }
 
 impl Loop {

@@ -3,9 +3,11 @@
 
 mod hot;
 
+use crate::strategies::{SUBJECTS, Subject};
 use edgecc::Options;
 use edgecc::driver::compile_graph;
-use edgecc_ir::target::{Arch, Target};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::target::{Arch, CPUS, Target};
 use edgecc_ir::text::parse_graph;
 use hot::{Loop, hottest};
 use std::fs;
@@ -47,14 +49,64 @@ fn hot_loops_mostly_multiply() {
     });
 }
 
-/// The hottest loop of the graph's most expensive kernel.
+/// Processors for which the loops of strategies are shown, by their rows in the table.
+const SHOWN: &[&str] = &["x86-64-v4", "x86-64-v3", "generic"];
+
+#[test]
+fn the_hot_loop_of_each_strategy_is_as_its_snapshot() {
+    let mut last = "";
+    for subject in
+        SUBJECTS.iter().filter(|s| s.strategy != std::mem::replace(&mut last, s.strategy))
+    {
+        for cpu in SHOWN {
+            let hot = hot_loop(subject.even_graph(), target(cpu), &subject.options());
+            insta::assert_snapshot!(format!("{}-{cpu}", subject.strategy), start(&hot.text()));
+        }
+    }
+}
+
+/// The first lines of a loop, which show what the others look like.
+fn start(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let rest = lines.split_off(lines.len().min(SHOWN_LINES)).len();
+    let more = format!("and {rest} more");
+    lines.extend((rest > 0).then_some(more.as_str()));
+    lines.join("\n")
+}
+
+const SHOWN_LINES: usize = 60;
+
+/// Most have none; those of convolutions with several loops around keep some of their pointers there.
+#[test]
+fn stack_accesses_in_hot_loops_of_strategies_are_as_their_snapshot() {
+    let mut found = String::new();
+    for subject in SUBJECTS {
+        for cpu in SHOWN {
+            let hot = hot_loop(subject.even_graph(), target(cpu), &subject.options());
+            let (all, stack) = (hot.instructions(), hot.stack_accesses());
+            let Subject { strategy, name, .. } = subject;
+            found += &format!("{stack} of {all}: {name}, {strategy} for {cpu}\n");
+        }
+    }
+    insta::assert_snapshot!("stack-accesses", found);
+}
+
+fn target(cpu: &str) -> Target {
+    let row = CPUS.iter().find(|row| row.name == cpu).expect("a row of the table");
+    Target::of(row, row.features.iter().map(ToString::to_string).collect())
+}
+
 fn compile(graph: &str, arch: Arch) -> Loop {
     let graph = parse_graph(graph).expect("the file is a graph").ir;
-    let target = Target::default_for(arch);
-    let compiled = compile_graph(graph, Vec::new(), target, &Options::default(), &mut |_, _| {});
+    hot_loop(graph, Target::default_for(arch), &Options::default())
+}
+
+/// The hottest loop of the graph's kernels.
+fn hot_loop(graph: Graph, target: Target, options: &Options) -> Loop {
+    let compiled = compile_graph(graph, Vec::new(), target, options, &mut |_, _| {});
     let compiled = compiled.expect("the graph is supported");
     let code = edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target);
-    hottest(&code.expect("a legal program")).expect("the program has loops that multiply")
+    hottest(&code.expect("a legal program")).expect("the program has loops")
 }
 
 fn suffix(path: &std::path::Path, arch: Arch) -> String {

@@ -5,9 +5,7 @@
 //! Constants that a file gives as a hash are random. A file that starts with `// with clif` shows
 //! the CLIF too.
 
-mod case;
-
-use case::{Case, level, native};
+use crate::support::case::{Case, level, native};
 use edgecc::driver::{Compiled, Ir, compile_graph};
 use edgecc::{Division, Options, Verify};
 use edgecc_ir::target::{Arch, Target};

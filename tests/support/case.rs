@@ -2,6 +2,7 @@
 
 use edgecc::driver::{Compiled, Ir};
 use edgecc_ir::graph::{Graph, random};
+use edgecc_ir::kernel::ConstId;
 use edgecc_ir::rng::Rng;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::text::parse_graph;
@@ -14,18 +15,23 @@ use edgecc_rt::model::Buffers;
 const TOLERANCE: f64 = 1e-5;
 
 /// A graph, inputs, and the outputs that its evaluation gives.
-pub(super) struct Case {
-    pub(super) graph: Graph,
-    pub(super) inputs: Vec<Tensor>,
+pub(crate) struct Case {
+    pub(crate) graph: Graph,
+    pub(crate) inputs: Vec<Tensor>,
     expected: Vec<Tensor>,
 }
 
 impl Case {
     /// Parses a graph and fills its elided constants and its inputs with random values.
-    pub(super) fn read(text: &str) -> Case {
+    pub(crate) fn read(text: &str) -> Case {
         let parsed = parse_graph(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        let (mut graph, mut rng) = (parsed.ir, Rng::new(1));
-        for id in parsed.elided {
+        Case::of(parsed.ir, &parsed.elided)
+    }
+
+    /// A graph with random inputs, and with random values in these constants.
+    pub(crate) fn of(mut graph: Graph, open: &[ConstId]) -> Case {
+        let mut rng = Rng::new(1);
+        for &id in open {
             let ty = graph.consts[id].ty.clone();
             graph.consts[id] = random::tensor(&ty, &mut rng);
         }
@@ -36,7 +42,7 @@ impl Case {
     }
 
     /// Fails when the outputs at a place are not those of the graph; integers are equal.
-    pub(super) fn assert_agrees(&self, place: &str, found: &[Tensor]) {
+    pub(crate) fn assert_agrees(&self, place: &str, found: &[Tensor]) {
         assert_eq!(found.len(), self.expected.len(), "{place}: number of outputs");
         for (output, (expected, found)) in self.expected.iter().zip(found).enumerate() {
             assert_eq!(found.ty, expected.ty, "{place}: type of output {output}");
@@ -52,7 +58,7 @@ impl Case {
 }
 
 /// What a level computes, by its own definition.
-pub(super) fn level(ir: Ir<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn level(ir: Ir<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
     match ir {
         Ir::Graph(graph) => graph::eval::eval(graph, inputs),
         Ir::Kernels(kernels) => kernel::eval::eval(kernels, inputs),
@@ -61,7 +67,7 @@ pub(super) fn level(ir: Ir<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
 }
 
 /// What the object, made for this machine, computes.
-pub(super) fn native(compiled: &Compiled, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn native(compiled: &Compiled, hooks: &Hooks<'_>, inputs: &[Tensor]) -> Vec<Tensor> {
     let shared = edgecc_backend::link::shared_object(&compiled.code.object);
     let library = Library::from_bytes(&shared.expect("the object links"));
     let library = library.expect("the library loads");

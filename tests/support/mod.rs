@@ -1,5 +1,6 @@
 //! What several subjects need: the bundled model, folders, outside tools.
 
+pub(crate) mod case;
 pub(crate) mod toolchain;
 
 use edgecc::{Artifact, Division, Options, TargetSpec, compile_file};

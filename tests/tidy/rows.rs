@@ -23,6 +23,17 @@ fn graph_passes_have_files_that_show_them() {
 }
 
 #[test]
+fn strategies_have_kernels_that_are_measured() {
+    let table = fs::read_to_string(repository("benches/models/kernels.txt")).expect("a file");
+    let measured: BTreeSet<&str> =
+        table.lines().filter_map(|line| line.split_whitespace().nth(2)).collect();
+    let names = edgecc_passes::schedule::STRATEGIES.iter().map(|row| row.name);
+    let missing: Vec<String> =
+        names.filter(|name| !measured.contains(name)).map(str::to_owned).collect();
+    assert_none("strategies without a line in benches/models/kernels.txt", &missing);
+}
+
+#[test]
 fn invariants_have_files_that_break_them() {
     let files = file_names("tests/verify");
     let proved = |id: &str| files.iter().any(|f| f.starts_with(&(id.to_lowercase() + "-")));

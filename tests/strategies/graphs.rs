@@ -1,0 +1,257 @@
+//! Graphs of single operations, by their sizes.
+
+use edgecc_ir::graph::build::GraphBuilder;
+use edgecc_ir::graph::ops::{
+    Broadcast, Concat, Conv, Layout, Map, MatMul, Op, Pool, Reduce, Reshape, Transpose, Window,
+};
+use edgecc_ir::graph::{Graph, OpId, random};
+use edgecc_ir::rng::Rng;
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr};
+use edgecc_ir::types::{ElemType, Shape, TensorType};
+
+/// `rows × depth` times constant `depth × columns`, with a bias and a rectifier.
+pub(super) fn product(&[rows, columns, depth]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let (x, w) = (m.input(&[rows, depth]), m.constant(&[depth, columns]));
+    let bias = m.constant(&[columns]);
+    let bias = m.spread(bias, &[1], &[rows, columns]);
+    let y = m.op(MatMul { epilogue: biased(), ..MatMul::plain() }, &[x, w, bias]);
+    m.finish(y)
+}
+
+/// Two products of inputs, `rows × depth` times `depth × columns`.
+pub(super) fn products(&[rows, columns, depth]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let (x, w) = (m.input(&[2, rows, depth]), m.input(&[2, depth, columns]));
+    let y = m.op(MatMul::plain(), &[x, w]);
+    m.finish(y)
+}
+
+/// `rows × depth` times the transpose of `columns × depth`.
+pub(super) fn scores(&[rows, columns, depth]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let (x, y) = (m.input(&[rows, depth]), m.input(&[columns, depth]));
+    let z = m.op(MatMul { transpose_b: true, ..MatMul::plain() }, &[x, y]);
+    m.finish(z)
+}
+
+/// A convolution of 3×3 with padding; `side` is the longer one of the image.
+pub(super) fn conv(&[side, inner, outer]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.image(side, inner);
+    let y = m.conv(x, [inner, outer], Taps { size: 3, stride: 1 });
+    m.finish(y)
+}
+
+pub(super) fn depthwise(&[side, channels]: &[usize; 2]) -> Graph {
+    depthwise_of(side, channels, Taps { size: 3, stride: 1 })
+}
+
+pub(super) fn depthwise_in_steps(&[side, channels]: &[usize; 2]) -> Graph {
+    depthwise_of(side, channels, Taps { size: 3, stride: 2 })
+}
+
+pub(super) fn wide_depthwise(&[side, channels]: &[usize; 2]) -> Graph {
+    depthwise_of(side, channels, Taps { size: 5, stride: 1 })
+}
+
+fn depthwise_of(side: usize, channels: usize, taps: Taps) -> Graph {
+    let mut m = Maker::new();
+    let x = m.image(side, channels);
+    let y = m.conv(x, [1, channels], taps);
+    m.finish(y)
+}
+
+/// The largest values of windows of 3×3.
+pub(super) fn max_pool(&[side, channels]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.image(side, channels);
+    let pool = Pool {
+        func: ScalarFn::Max,
+        kernel: vec![3, 3],
+        window: Taps { size: 3, stride: 2 }.window(),
+        layout: Layout::ChannelsLast,
+    };
+    let y = m.op(pool, &[x]);
+    m.finish(y)
+}
+
+/// The sum of each column.
+pub(super) fn totals(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.input(&[rows, columns]);
+    let y = m.op(Reduce { func: ScalarFn::Add, dims: vec![0] }, &[x]);
+    m.finish(y)
+}
+
+/// The largest value of each row.
+pub(super) fn largest(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.input(&[rows, columns]);
+    let y = m.op(Reduce { func: ScalarFn::Max, dims: vec![1] }, &[x]);
+    m.finish(y)
+}
+
+pub(super) fn softmax(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.input(&[1, rows, columns]);
+    let y = m.softmax(x, [1, rows, columns]);
+    m.finish(y)
+}
+
+/// Two heads of attention.
+pub(super) fn attention(&[tokens, width]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let [q, k, v] = [(); 3].map(|()| m.input(&[2, tokens, width]));
+    let scores = m.op(MatMul { transpose_b: true, ..MatMul::plain() }, &[q, k]);
+    let shares = m.softmax(scores, [2, tokens, tokens]);
+    let y = m.op(MatMul::plain(), &[shares, v]);
+    m.finish(y)
+}
+
+/// Two convolutions of one image, of which one has half the channels, side by side.
+pub(super) fn side_by_side(&[side, inner, outer]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.image(side, inner);
+    let taps = Taps { size: 3, stride: 1 };
+    let y = m.conv(x, [inner, outer], taps);
+    let z = m.conv(x, [inner, outer.div_ceil(2)], taps);
+    let both = m.op(Concat { dim: 3 }, &[y, z]);
+    m.finish(both)
+}
+
+/// Sums of exponentials, with a row that is repeated.
+pub(super) fn exponentials(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let (x, row) = (m.input(&[rows, columns]), m.input(&[columns]));
+    let row = m.spread(row, &[1], &[rows, columns]);
+    let body = expr(2, |b, p| {
+        let power = b.call(ScalarFn::Exp, &[p[0]]);
+        b.call(ScalarFn::Add, &[power, p[1]])
+    });
+    let y = m.op(Map { body }, &[x, row]);
+    m.finish(y)
+}
+
+pub(super) fn transposed(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.input(&[rows, columns]);
+    let y = m.op(Transpose { perm: vec![1, 0] }, &[x]);
+    m.finish(y)
+}
+
+/// Arithmetic on elements of 64 bits.
+pub(super) fn integers(&[rows, columns]: &[usize; 2]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.b.input("x", TensorType::new(ElemType::I64, &[rows, columns]));
+    let y = m.op(Map { body: expr(1, |b, p| b.call(ScalarFn::Mul, &[p[0], p[0]])) }, &[x]);
+    m.finish(y)
+}
+
+/// A square window with pads that keep an extent, or its part by the stride.
+#[derive(Clone, Copy)]
+struct Taps {
+    size: usize,
+    stride: u32,
+}
+
+impl Taps {
+    fn window(self) -> Window {
+        let pads = vec![self.size as u32 / 2; 2];
+        Window {
+            strides: vec![self.stride; 2],
+            pads_begin: pads.clone(),
+            pads_end: pads,
+            ..Window::unit(2)
+        }
+    }
+}
+
+struct Maker {
+    b: GraphBuilder,
+    rng: Rng,
+}
+
+impl Maker {
+    fn new() -> Maker {
+        Maker { b: GraphBuilder::new("subject"), rng: Rng::new(1) }
+    }
+
+    fn input(&mut self, dims: &[usize]) -> OpId {
+        let name = format!("x{}", self.b.graph().inputs.len());
+        self.b.input(&name, TensorType::new(ElemType::F32, dims))
+    }
+
+    fn constant(&mut self, dims: &[usize]) -> OpId {
+        let ty = TensorType::new(ElemType::F32, dims);
+        self.b.constant(random::tensor(&ty, &mut self.rng))
+    }
+
+    fn op(&mut self, op: impl Into<Op>, args: &[OpId]) -> OpId {
+        self.b.add(op, args).expect("a well-typed op")
+    }
+
+    fn spread(&mut self, x: OpId, dims: &[u32], shape: &[usize]) -> OpId {
+        let shape: Shape = shape.iter().copied().collect();
+        self.op(Broadcast { dims: dims.to_vec(), shape }, &[x])
+    }
+
+    /// An image of four rows with the channels last.
+    fn image(&mut self, side: usize, channels: usize) -> OpId {
+        self.input(&[1, 4, side, channels])
+    }
+
+    /// With bias and rectifier; in as many groups as the image has times `inner` channels.
+    fn conv(&mut self, x: OpId, [inner, outer]: [usize; 2], taps: Taps) -> OpId {
+        let (w, bias) =
+            (self.constant(&[outer, inner, taps.size, taps.size]), self.constant(&[outer]));
+        let shape = self.b.graph().ty(x).shape.clone();
+        let [height, width] = [shape[1], shape[2]].map(|side| side.div_ceil(taps.stride as usize));
+        let bias = self.spread(bias, &[3], &[1, height, width, outer]);
+        let groups = (shape[3] / inner) as u32;
+        let conv = Conv::plain(taps.window(), groups, Layout::ChannelsLast);
+        self.op(Conv { epilogue: biased(), ..conv }, &[x, w, bias])
+    }
+
+    /// Along the last of three dimensions.
+    fn softmax(&mut self, x: OpId, dims: [usize; 3]) -> OpId {
+        let exp = expr(2, |b, p| {
+            let shifted = b.call(ScalarFn::Sub, &[p[0], p[1]]);
+            b.call(ScalarFn::Exp, &[shifted])
+        });
+        let top = self.of_row(ScalarFn::Max, x, dims);
+        let power = self.op(Map { body: exp }, &[x, top]);
+        let total = self.of_row(ScalarFn::Add, power, dims);
+        let share = expr(2, |b, p| b.call(ScalarFn::Div, p));
+        self.op(Map { body: share }, &[power, total])
+    }
+
+    /// A reduction of each row, repeated along it.
+    fn of_row(&mut self, func: ScalarFn, x: OpId, dims: [usize; 3]) -> OpId {
+        let reduced = self.op(Reduce { func, dims: vec![2] }, &[x]);
+        let shape: Shape = dims[..2].iter().copied().collect();
+        let reduced = self.op(Reshape { shape }, &[reduced]);
+        self.spread(reduced, &[0, 1], &dims)
+    }
+
+    fn finish(mut self, y: OpId) -> Graph {
+        self.b.output("y", y);
+        self.b.finish()
+    }
+}
+
+/// Of an accumulator and a bias.
+fn biased() -> ScalarExpr {
+    expr(2, |b, p| {
+        let (sum, zero) = (b.call(ScalarFn::Add, p), b.f32(0.0));
+        b.call(ScalarFn::Max, &[sum, zero])
+    })
+}
+
+fn expr(params: u32, root: impl FnOnce(&mut ExprBuilder, &[NodeId]) -> NodeId) -> ScalarExpr {
+    ScalarExpr::build(params, |b| {
+        let params: Vec<NodeId> = (0..params).map(|n| b.param(n)).collect();
+        root(b, &params)
+    })
+}

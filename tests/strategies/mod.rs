@@ -1,0 +1,146 @@
+//! Every way to run a kernel, on graphs that it suits: code for this machine computes what the
+//! evaluator does for sizes at which tiles end, vectors of every width.
+
+mod graphs;
+
+use crate::support::case::Case;
+use edgecc::driver::{Compiled, Ir, compile_graph};
+use edgecc::host::Host;
+use edgecc::{FloatMode, Options, TargetSpec};
+use edgecc_ir::graph::Graph;
+use edgecc_ir::kernel::Kernels;
+use edgecc_ir::target::{CPUS, Cpu, Target};
+use edgecc_passes::schedule::STRATEGIES;
+use std::collections::BTreeSet;
+use std::thread;
+
+/// A graph that a strategy runs, and sizes at which it does.
+pub(crate) struct Subject {
+    pub(crate) strategy: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) float_mode: FloatMode,
+    sizes: &'static [usize],
+    graph: fn(&[usize]) -> Graph,
+}
+
+/// A row of the table; the function's sizes are as many as the row has.
+macro_rules! subject {
+    ($strategy:literal, $mode:ident, $graph:ident, $sizes:expr) => {
+        Subject {
+            strategy: $strategy,
+            name: stringify!($graph),
+            float_mode: FloatMode::$mode,
+            sizes: &$sizes,
+            graph: |sizes| graphs::$graph(sizes.try_into().expect("as many as in the row")),
+        }
+    };
+}
+
+/// The first row of a strategy shows its code.
+pub(crate) const SUBJECTS: &[Subject] = &[
+    subject!("contraction", Relaxed, product, [19, 83, 37]),
+    subject!("contraction", Relaxed, products, [19, 83, 37]),
+    subject!("contraction", Relaxed, conv, [13, 11, 67]),
+    subject!("window", Relaxed, depthwise, [13, 67]),
+    subject!("window", Relaxed, depthwise_in_steps, [13, 67]),
+    subject!("window", Relaxed, wide_depthwise, [13, 67]),
+    subject!("window", Relaxed, max_pool, [13, 67]),
+    subject!("window", Relaxed, totals, [13, 67]),
+    subject!("row", Relaxed, scores, [17, 13, 67]),
+    subject!("row", Relaxed, largest, [5, 67]),
+    subject!("row", Relaxed, softmax, [5, 67]),
+    subject!("row", Relaxed, attention, [37, 19]),
+    subject!("row-in-order", Strict, softmax, [5, 67]),
+    subject!("stages", Relaxed, side_by_side, [13, 11, 67]),
+    subject!("stages-in-order", Strict, side_by_side, [13, 11, 67]),
+    subject!("elementwise", Relaxed, exponentials, [5, 67]),
+    subject!("elementwise", Relaxed, transposed, [13, 67]),
+    subject!("scalar", Relaxed, integers, [5, 17]),
+];
+
+impl Subject {
+    /// The graph at sizes that vectors divide, a little larger than those of the row.
+    pub(crate) fn even_graph(&self) -> Graph {
+        let sizes: Vec<usize> = self.sizes.iter().map(|s| s.next_multiple_of(16)).collect();
+        (self.graph)(&sizes)
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        Options { float_mode: self.float_mode, ..Options::default() }
+    }
+
+    /// The compiled graph in these sizes, and its kernels with schedules.
+    fn compile(&self, graph: &Graph, target: &Target) -> (Compiled, Kernels) {
+        let mut kernels = None;
+        let mut keep = |pass: &str, ir: Ir<'_>| match ir {
+            Ir::Kernels(k) if pass == "schedule" => kernels = Some(k.clone()),
+            Ir::Graph(_) | Ir::Kernels(_) | Ir::Loops(_) => {}
+        };
+        let (graph, target) = (graph.clone(), target.clone());
+        let compiled = compile_graph(graph, Vec::new(), target, &self.options(), &mut keep);
+        let compiled = compiled.unwrap_or_else(|failure| panic!("{}: {failure:?}", self.name));
+        (compiled, kernels.expect("kernels are scheduled"))
+    }
+
+    fn check(&self, target: &Target) {
+        let (compiled, kernels) = self.compile(&(self.graph)(self.sizes), target);
+        let place = format!("{} for {}", self.name, target.cpu);
+        let found: Vec<&str> = compiled.report.layers.iter().map(|l| l.strategy).collect();
+        assert!(found.contains(&self.strategy), "{place} runs as {found:?}");
+        for sizes in self.variants(&kernels) {
+            let case = Case::of((self.graph)(&sizes), &[]);
+            let (compiled, _) = self.compile(&case.graph, target);
+            let host = Host::load(&compiled).expect("this machine has what the code needs");
+            let outputs = host.run(&case.inputs).expect("the model runs");
+            case.assert_agrees(&format!("{place}, sizes {sizes:?}"), &outputs);
+        }
+    }
+
+    /// The row's sizes, each replaced in turn by those at which some tile is not full, full, or
+    /// followed by a remainder of one.
+    fn variants(&self, kernels: &Kernels) -> Vec<Vec<usize>> {
+        let schedules = kernels.kernels.values().filter_map(|k| k.schedule.as_ref());
+        let tiles = schedules.flat_map(|s| s.tile.iter().map(|t| t.1 as usize));
+        let around = tiles.flat_map(|tile| [tile - 1, tile, tile + 1]).filter(|&size| size > 0);
+        let extents: BTreeSet<usize> = around.chain([1, 2]).collect();
+        let replaced = |at: usize, extent: usize| {
+            let mut sizes = self.sizes.to_vec();
+            sizes[at] = extent;
+            sizes
+        };
+        let places = 0..self.sizes.len();
+        places.flat_map(|at| extents.iter().map(move |&extent| replaced(at, extent))).collect()
+    }
+}
+
+#[test]
+fn code_computes_what_the_evaluator_does_wherever_tiles_end() {
+    let targets = host_targets();
+    assert!(!targets.is_empty(), "the oldest processors of the table run everywhere");
+    thread::scope(|scope| {
+        for subject in SUBJECTS {
+            let targets = &targets;
+            scope.spawn(move || targets.iter().for_each(|target| subject.check(target)));
+        }
+    });
+}
+
+#[test]
+fn every_strategy_has_a_subject() {
+    let has_one = |name: &str| SUBJECTS.iter().any(|subject| subject.strategy == name);
+    let bare: Vec<&str> = STRATEGIES.iter().map(|s| s.name).filter(|name| !has_one(name)).collect();
+    assert!(bare.is_empty(), "strategies without a row in tests/strategies: {bare:?}");
+}
+
+/// The first processor of the table with vectors of each width, where this machine has its features.
+fn host_targets() -> Vec<Target> {
+    let host =
+        edgecc::target::resolve(&TargetSpec::native()).expect("tests run on a known machine");
+    let target =
+        |cpu: &Cpu| Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+    let runs = |t: &Target| {
+        t.arch == host.arch && t.features.iter().all(|name| host.features.contains(name))
+    };
+    let mut widths = BTreeSet::new();
+    CPUS.iter().map(target).filter(|t| runs(t) && widths.insert(t.vector_bits)).collect()
+}
