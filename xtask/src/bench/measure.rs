@@ -120,7 +120,7 @@ pub(super) fn speed(
     let speed = Speed {
         model: subject.name.clone(),
         threads,
-        macs: subject.macs,
+        macs: subject.report.macs,
         compile_seconds: subject.compile_seconds,
         withheld,
         entries: entries.collect(),

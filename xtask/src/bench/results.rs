@@ -41,6 +41,10 @@ pub(super) struct Entry {
 #[derive(Serialize)]
 pub(super) struct Start {
     pub(super) model: String,
+    /// Machine code of the compiled model.
+    pub(super) code_bytes: u64,
+    /// Weights and arena: what the compiled model says that it needs, besides inputs and outputs.
+    pub(super) planned_bytes: u64,
     pub(super) entries: Vec<Footprint>,
 }
 

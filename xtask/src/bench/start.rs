@@ -51,7 +51,12 @@ pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outc
         let name = contender.name;
         Footprint { name, seconds: beyond.map(|b| b[0]), bytes: beyond.map(|b| b[1]) }
     });
-    Ok(Start { model: subject.name.clone(), entries: entries.collect() })
+    Ok(Start {
+        model: subject.name.clone(),
+        code_bytes: subject.report.code_bytes,
+        planned_bytes: subject.report.weights_bytes + subject.report.arena_bytes,
+        entries: entries.collect(),
+    })
 }
 
 /// Seconds and bytes of each round.

@@ -3,7 +3,7 @@
 use super::measure::Pace;
 use super::peers::Peer;
 use super::{Args, scratch};
-use crate::build::{MACHINES, Machine, cargo, release_compiler};
+use crate::build::{MACHINES, Machine, Report, cargo, release_compiler};
 use crate::command::{capture, command, quiet};
 use crate::models::Model;
 use crate::models::oracle::{self, Reference};
@@ -29,7 +29,8 @@ pub(super) struct Subject {
     pub(super) folder: PathBuf,
     /// What `reference.py` printed.
     pub(super) meta: String,
-    pub(super) macs: u64,
+    /// What the compiler says of it.
+    pub(super) report: Report,
     /// Seconds of the whole compiler.
     pub(super) compile_seconds: f64,
     /// The compiled model first, then the peers.
@@ -92,8 +93,8 @@ pub(super) fn prepare(
     for contender in &contenders {
         paths::create(&folder.join(contender.name))?;
     }
-    let macs = object.report()?.macs;
-    Ok(Subject { name: model.name.clone(), folder, meta, macs, compile_seconds, contenders })
+    let report = object.report()?;
+    Ok(Subject { name: model.name.clone(), folder, meta, report, compile_seconds, contenders })
 }
 
 /// Seconds of the compiler as a process on one processor.

@@ -106,23 +106,31 @@ fn start(rows: &[Start]) -> String {
         return String::new();
     }
     let about = "Of a new process until its first output, less one of its kind that does nothing \
-                 (a C program, an interpreter with NumPy): milliseconds, MiB of memory at most.";
+                 (a C program, an interpreter with NumPy): milliseconds, MiB of memory at most. The \
+                 compiled model needs its weights and its arena; a process also holds inputs and \
+                 outputs.";
     let who = names(rows.iter().flat_map(|row| row.entries.iter().map(|entry| entry.name)));
-    let header = [vec!["model"], who.clone()].concat();
+    let header = [vec!["model", "code KiB", "weights + arena MiB"], who.clone()].concat();
     let mut text = format!("\n## Start and memory\n\n{about}\n\n{}", head(&header));
     for row in rows {
         let find = |name: &&str| row.entries.iter().find(|entry| entry.name == *name);
         let cells = who.iter().map(|name| find(name).map_or(NONE.to_owned(), footprint));
-        let cells: Vec<String> = std::iter::once(row.model.clone()).chain(cells).collect();
-        text += &line(&cells);
+        let needs = [
+            row.model.clone(),
+            format!("{:.0}", row.code_bytes as f64 / 1024.0),
+            format!("{:.1}", row.planned_bytes as f64 / MIB),
+        ];
+        text += &line(&needs.into_iter().chain(cells).collect::<Vec<_>>());
     }
     text
 }
 
+const MIB: f64 = 1_048_576.0;
+
 fn footprint(entry: &Footprint) -> String {
     match (entry.seconds, entry.bytes) {
         (Some(seconds), Some(bytes)) => {
-            format!("{:.1}, {:.1}", 1e3 * seconds, bytes / 1_048_576.0)
+            format!("{:.1}, {:.1}", 1e3 * seconds, bytes / MIB)
         }
         _ => NONE.to_owned(),
     }
@@ -173,7 +181,12 @@ mod tests {
     fn results() -> Results {
         let footprint =
             Footprint { name: "edgecc", seconds: Some(0.001), bytes: Some(1_048_576.0) };
-        let start = Start { model: "m".to_owned(), entries: vec![footprint] };
+        let start = Start {
+            model: "m".to_owned(),
+            code_bytes: 2048,
+            planned_bytes: 3 << 20,
+            entries: vec![footprint],
+        };
         Results {
             environment: environment::example(),
             speed: vec![results::example()],
@@ -187,7 +200,7 @@ mod tests {
         let row = "| m | 50.0 | 0.50 | 50 % | 2.000 | 4.000 | 3.000 | - | 1.50 (litert) |\n";
         assert!(page.contains(row), "{page}");
         assert!(page.contains("- m, ncnn: no such layer\n"), "{page}");
-        assert!(page.contains("| m | 1.0, 1.0 |\n"), "{page}");
+        assert!(page.contains("| m | 2 | 3.0 | 1.0, 1.0 |\n"), "{page}");
     }
 
     #[test]
