@@ -7,7 +7,7 @@ use crate::eqsat::sample::Sample;
 use edgecc_ir::graph::OpId;
 use edgecc_ir::graph::ops::{Map, Op, OpTag};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 use egg::Id;
@@ -48,6 +48,24 @@ pub(crate) const RULES: &[Rule] = &[
             s.add(Map { body }, &[x])
         },
     },
+    Rule {
+        name: "product-with-reciprocal",
+        class: Class::Reassoc,
+        doc: "x (1 / y) = x / y, 1 / y not used elsewhere, x / y not rounded to a whole number",
+        root: OpTag::Map,
+        apply: product_with_reciprocal,
+        example: |s| {
+            let args = [s.input(&[3, 4]), s.input(&[3, 4])];
+            let body = ScalarExpr::build(2, |b| {
+                let (x, y, one) = (b.param(0), b.param(1), b.f32(1.0));
+                let square = b.call(ScalarFn::Mul, &[y, y]);
+                let y = b.call(ScalarFn::Add, &[square, one]);
+                let inverse = b.call(ScalarFn::Div, &[one, y]);
+                b.call(ScalarFn::Mul, &[x, inverse])
+            });
+            s.add(Map { body }, &args)
+        },
+    },
 ];
 
 /// All operands that are maps at once. A producer whose value is needed in memory stays apart.
@@ -76,27 +94,48 @@ fn division_by_literal(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
     let nodes = op.body.nodes();
     let factors: Vec<Option<Scalar>> = (0..nodes.len()).map(|id| factor(nodes, id)).collect();
     factors.iter().find_map(|&factor| factor)?;
-    let body = ScalarExpr::build(op.body.params(), |b| {
-        let mut map: Vec<NodeId> = Vec::with_capacity(nodes.len());
-        for (node, &factor) in nodes.iter().zip(&factors) {
-            let id = match (node, factor) {
-                (ScalarNode::Call(_, args), Some(factor)) => {
-                    let factor = b.constant(factor);
-                    b.call(ScalarFn::Mul, &[map[args[0] as usize], factor])
-                }
-                (ScalarNode::Call(func, args), None) => {
+    let body = replace_calls(&op.body, |b, map, id, args| {
+        let factor = b.constant(factors[id]?);
+        Some(b.call(ScalarFn::Mul, &[map[args[0] as usize], factor]))
+    });
+    Some(rw.add(Map { body }, &root.args))
+}
+
+/// A quotient is one rounding less, and a multiplication.
+fn product_with_reciprocal(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
+    let Op::Map(op) = &root.op else { return None };
+    let nodes = op.body.nodes();
+    let quotients: Vec<Option<[NodeId; 2]>> =
+        (0..nodes.len()).map(|id| quotient(&op.body, id)).collect();
+    quotients.iter().find_map(|&quotient| quotient)?;
+    let body = replace_calls(&op.body, |b, map, id, _| {
+        let operands = quotients[id]?.map(|operand| map[operand as usize]);
+        Some(b.call(ScalarFn::Div, &operands))
+    });
+    Some(rw.add(Map { body }, &root.args))
+}
+
+/// A body in which `with` gives some calls, from the nodes so far, another form.
+fn replace_calls(
+    body: &ScalarExpr,
+    with: impl Fn(&mut ExprBuilder, &[NodeId], usize, &[NodeId]) -> Option<NodeId>,
+) -> ScalarExpr {
+    ScalarExpr::build(body.params(), |b| {
+        let mut map: Vec<NodeId> = Vec::with_capacity(body.nodes().len());
+        for (id, node) in body.nodes().iter().enumerate() {
+            let id = match node {
+                ScalarNode::Call(func, args) => with(b, &map, id, args).unwrap_or_else(|| {
                     let args: Vec<NodeId> = args.iter().map(|&a| map[a as usize]).collect();
                     b.call(*func, &args)
-                }
-                (ScalarNode::Cast(to, a), _) => b.cast(*to, map[*a as usize]),
-                (ScalarNode::Const(c), _) => b.constant(*c),
-                (ScalarNode::Param(p), _) => b.param(*p),
+                }),
+                ScalarNode::Cast(to, a) => b.cast(*to, map[*a as usize]),
+                ScalarNode::Const(c) => b.constant(*c),
+                ScalarNode::Param(p) => b.param(*p),
             };
             map.push(id);
         }
-        map[op.body.root() as usize]
-    });
-    Some(rw.add(Map { body }, &root.args))
+        map[body.root() as usize]
+    })
 }
 
 /// What a node multiplies by instead, when it divides by a literal and need not be exact.
@@ -104,6 +143,30 @@ fn factor(nodes: &[ScalarNode], id: usize) -> Option<Scalar> {
     let ScalarNode::Call(ScalarFn::Div, args) = &nodes[id] else { return None };
     let ScalarNode::Const(divisor) = nodes[args[1] as usize] else { return None };
     reciprocal(divisor).filter(|_| !nodes.iter().any(|user| rounds(user, id)))
+}
+
+/// The operands of the quotient that a product with a reciprocal is, when it need not be exact.
+fn quotient(body: &ScalarExpr, id: usize) -> Option<[NodeId; 2]> {
+    let nodes = body.nodes();
+    let ScalarNode::Call(ScalarFn::Mul, factors) = &nodes[id] else { return None };
+    let &[a, b] = factors.as_slice() else { return None };
+    let found = [(a, b), (b, a)].into_iter().find_map(|(x, inverse)| {
+        let ScalarNode::Call(ScalarFn::Div, args) = &nodes[inverse as usize] else { return None };
+        let ScalarNode::Const(one) = nodes[args[0] as usize] else { return None };
+        let private = uses(nodes, inverse) == 1 && inverse != body.root();
+        (private && one.elem().is_float() && one.as_f64() == 1.0).then_some([x, args[1]])
+    });
+    found.filter(|_| !nodes.iter().any(|user| rounds(user, id)))
+}
+
+/// How often calls and casts read a node.
+fn uses(nodes: &[ScalarNode], of: NodeId) -> usize {
+    let reads = |node: &ScalarNode| match node {
+        ScalarNode::Call(_, args) => args.iter().filter(|&&a| a == of).count(),
+        ScalarNode::Cast(_, a) => usize::from(*a == of),
+        ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
+    };
+    nodes.iter().map(reads).sum()
 }
 
 /// Whether a node makes another one whole, so that the last bit decides between neighbours.
