@@ -1,6 +1,8 @@
 //! Rewrites scalar functions into what the target computes (establishes L4).
 
-use super::expand::{Emit, expand_f32, expand_f64};
+mod summands;
+
+use super::expand::{Emit, exp_plus, expand_f32, expand_f64};
 use crate::Code;
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::diag::Diagnostic;
@@ -10,14 +12,17 @@ use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 use smallvec::SmallVec;
+use summands::Summands;
 
 /// The same function with legal operations only, and one error for each that has no sequence.
 ///
-/// Half floats are computed in `f32` and rounded after each operation.
+/// Half floats are computed in `f32` and rounded after each operation. A power of e in a sum with a
+/// literal is computed there, once more if it is stored as well.
 #[must_use]
 pub fn legalize(mut func: LoopFn, target: &Target) -> (LoopFn, Vec<Diagnostic>) {
     let body = std::mem::take(&mut func.body);
-    let mut cx = Legalizer { func, target, errors: Vec::new() };
+    let summands = Summands::of(&func, &body);
+    let mut cx = Legalizer { func, target, summands, errors: Vec::new() };
     cx.func.body = cx.block(body);
     (cx.func, cx.errors)
 }
@@ -25,6 +30,7 @@ pub fn legalize(mut func: LoopFn, target: &Target) -> (LoopFn, Vec<Diagnostic>) 
 struct Legalizer<'t> {
     func: LoopFn,
     target: &'t Target,
+    summands: Summands,
     errors: Vec<Diagnostic>,
 }
 
@@ -49,6 +55,12 @@ impl Legalizer<'_> {
     }
 
     fn define(&mut self, out: &mut Block, value: ValueId, expr: Expr) {
+        if let Some(sum) = self.summands.sum(&expr) {
+            let lanes = self.func.values[value].lanes;
+            let mut e = Emit { values: &mut self.func.values, out, lanes, fma: self.target.fma };
+            exp_plus(&mut e, sum.exponent, sum.literal);
+            return name_last(out, value);
+        }
         let illegal =
             applied(&self.func, &expr).filter(|&(func, elem)| !is_legal(func, elem, self.target));
         let Some((func, elem)) = illegal else { return out.push(Stmt::Let { value, expr }) };

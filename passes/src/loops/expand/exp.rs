@@ -1,4 +1,4 @@
-//! `exp`.
+//! `exp`, alone and as a part of a sum.
 
 use super::Emit;
 use edgecc_ir::loops::ValueId;
@@ -12,6 +12,12 @@ pub(super) const LN2_LOW: f32 = -2.121_944_4e-4;
 
 /// `(eʳ − 1 − r) / r²` on `|r| ≤ ln 2 / 2`; relative error of `eʳ` below 2⁻²⁸.
 const Q: [f32; 5] = [0.499_999_94, 0.166_665_17, 0.041_668_106, 0.008_369_14, 0.001_383_671_4];
+
+/// `2·eʳ` on `|r| ≤ ln 2 / 2` within 1.1 units in the last place of the result.
+const TWICE: [f32; 6] = [2.0, 1.999_998_9, 0.999_982_9, 0.333_363_47, 0.083_797_11, 0.016_525_315];
+
+/// The least `c` for which `exp_plus` may take what is below 2⁻¹²⁴ for nothing.
+pub(in crate::loops) const LEAST_SUMMAND: f32 = f32::from_bits((127 - 98) << 23);
 
 /// `eˣ = 2ⁿ·eʳ` with `n = round(x / ln 2)` and `r = x − n·ln 2` in two parts (Cody and Waite).
 ///
@@ -29,11 +35,36 @@ pub(super) fn exp(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     times_power_of_two(e, p, n)
 }
 
+/// `eˣ + c` for `c` from `LEAST_SUMMAND` on, within the accuracy of `exp` and a rounded sum.
+///
+/// Subnormal results of `exp` do not count here, so that one factor does: `2ⁿ⁻¹` for `2·eʳ`, which
+/// overflows when the sum does.
+pub(in crate::loops) fn exp_plus(e: &mut Emit<'_>, x: ValueId, c: ValueId) -> ValueId {
+    let x = e.at_least(-86.0, x);
+    let x = e.at_most(89.0, x);
+    let (power, r) = reduce_to_power(e, x, -1);
+    let p = e.polynomial(r, &TWICE);
+    e.madd(p, power, c)
+}
+
+/// `(2ⁿ⁺ᵘ, r)` with `x = n·ln 2 + r` and `|r| ≤ ln 2 / 2` up to rounding; `n + up` is in `-126..=128`.
+pub(super) fn reduce_to_power(e: &mut Emit<'_>, x: ValueId, up: i32) -> (ValueId, ValueId) {
+    let (float, biased) = e.nearest_biased(x, LOG2_E, 127 + up);
+    let shifted = e.bits(ScalarFn::Shl, biased, 23);
+    let power = e.bitcast(shifted);
+    (power, remainder(e, x, float))
+}
+
 /// `(n, r)` with `x = n·ln 2 + r` and `|r| ≤ ln 2 / 2` up to rounding.
 pub(super) fn reduce(e: &mut Emit<'_>, x: ValueId) -> (ValueId, ValueId) {
     let (float, n) = e.nearest(x, LOG2_E);
-    let r = e.madd_f32(float, -LN2_HIGH, x);
-    (n, e.madd_f32(float, -LN2_LOW, r))
+    (n, remainder(e, x, float))
+}
+
+/// `x − n·ln 2`.
+fn remainder(e: &mut Emit<'_>, x: ValueId, n: ValueId) -> ValueId {
+    let r = e.madd_f32(n, -LN2_HIGH, x);
+    e.madd_f32(n, -LN2_LOW, r)
 }
 
 /// `p·2ⁿ` for `n` in `-252..=256`.
@@ -48,12 +79,29 @@ pub(super) fn times_power_of_two(e: &mut Emit<'_>, p: ValueId, n: ValueId) -> Va
 
 #[cfg(test)]
 mod tests {
-    use crate::loops::expand::testing::{check_ulps, eval};
+    use super::LEAST_SUMMAND;
+    use crate::loops::expand::testing::{allowed, check_ulps, check_ulps_of, eval};
+    use edgecc_ir::loops::ValueId;
+    use edgecc_ir::loops::build::LoopBuilder;
     use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::tensor::Scalar;
 
     #[test]
     fn exp_keeps_its_accuracy_over_all_floats() {
         check_ulps(ScalarFn::Exp, f64::exp);
+    }
+
+    #[test]
+    fn sums_with_literals_keep_the_accuracy_of_both_operations() {
+        let of_two = allowed(ScalarFn::Exp) + 0.5;
+        for literal in [1.0, LEAST_SUMMAND, 3e38] {
+            let sum = |b: &mut LoopBuilder, x: &[ValueId]| {
+                let literal = b.constant(Scalar::f32(literal), 1);
+                let power = b.apply(ScalarFn::Exp, x);
+                b.apply(ScalarFn::Add, &[literal, power])
+            };
+            check_ulps_of(&sum, of_two, |x| x.exp() + f64::from(literal));
+        }
     }
 
     #[test]

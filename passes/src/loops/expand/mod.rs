@@ -14,6 +14,7 @@ mod tanh;
 mod trig;
 
 pub(super) use double::expand_f64;
+pub(super) use exp::{LEAST_SUMMAND, exp_plus};
 
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::loops::{Block, Expr, Stmt, VType, ValueId};
@@ -63,6 +64,9 @@ pub(super) fn expand_f32(e: &mut Emit<'_>, func: ScalarFn, args: &[ValueId]) -> 
         | ScalarFn::Bitcast => return None,
     })
 }
+
+/// 1.5·2²³, whose own bits are above the low 22.
+const SHIFTER: f32 = 12_582_912.0;
 
 /// Appends definitions of values with `lanes` lanes to a block.
 pub(super) struct Emit<'a> {
@@ -192,16 +196,21 @@ impl Emit<'_> {
         self.bitcast(signed)
     }
 
-    /// `x` rounded to the nearest integer, as `f32` and as `i32`, for `|x| < 2²²`.
+    /// `x·factor` rounded to the nearest integer, as `f32` and as `i32`, where it is below 2²².
     ///
-    /// Adding 1.5·2²³ leaves the integer in the low bits of the mantissa.
+    /// Adding `SHIFTER` leaves the integer in the low bits of the mantissa.
     fn nearest(&mut self, x: ValueId, factor: f32) -> (ValueId, ValueId) {
-        const SHIFTER: f32 = 12_582_912.0;
-        let shifter = self.f32(SHIFTER);
+        let (float, bits) = self.nearest_biased(x, factor, 0);
+        (float, self.bits(ScalarFn::Sub, bits, SHIFTER.to_bits() as i32))
+    }
+
+    /// `x·factor` rounded to the nearest integer as `f32`, and an `i32` whose low nine bits are those
+    /// of this integer plus `bias`.
+    fn nearest_biased(&mut self, x: ValueId, factor: f32, bias: i32) -> (ValueId, ValueId) {
+        let shifter = self.f32(SHIFTER + bias as f32);
         let shifted = self.madd_f32(x, factor, shifter);
         let float = self.sub(shifted, shifter);
-        let bits = self.bitcast(shifted);
-        (float, self.bits(ScalarFn::Sub, bits, SHIFTER.to_bits() as i32))
+        (float, self.bitcast(shifted))
     }
 }
 

@@ -1,7 +1,7 @@
 //! `tanh`.
 
 use super::Emit;
-use super::exp::reduce;
+use super::exp::reduce_to_power;
 use edgecc_ir::loops::ValueId;
 use edgecc_ir::scalar::func::ScalarFn;
 
@@ -14,11 +14,10 @@ pub(super) fn tanh(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     let magnitude = e.apply(ScalarFn::Abs, &[x]);
     let magnitude = e.at_most(9.5, magnitude);
     let twice = e.add(magnitude, magnitude);
-    let (n, r) = reduce(e, twice);
+    let (power, r) = reduce_to_power(e, twice, 0);
     let q = e.polynomial(r, &Q);
     let square = e.mul(r, r);
     let small = e.madd(square, q, r);
-    let power = e.power_of_two(n);
     let (one, two) = (e.f32(1.0), e.f32(2.0));
     let less_one = e.sub(power, one);
     let t = e.madd(power, small, less_one);

@@ -4,7 +4,7 @@ use crate::loops::legalize::legalize;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::interp::run_fn;
-use edgecc_ir::loops::{LoopFn, Param, ParamAccess, VType};
+use edgecc_ir::loops::{LoopFn, Param, ParamAccess, VType, ValueId};
 use edgecc_ir::scalar::func::{Accuracy, ScalarFn};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::{Scalar, Tensor};
@@ -23,7 +23,7 @@ pub(in crate::loops) fn eval_with(func: ScalarFn, args: &[&[f32]], fma: bool) ->
     let count = args[0].len();
     let target = Target { fma, ..Target::default_for(Arch::X86_64) };
     let inputs = args.iter().map(|xs| Tensor::from_f32s(&[count], xs)).collect();
-    run(func, inputs, &target).to_f32s()
+    run(&call(func), inputs, &target).to_f32s()
 }
 
 /// The compiled function of each tuple of `f64` elements, with or without multiply-add.
@@ -32,13 +32,20 @@ pub(in crate::loops) fn eval_f64(func: ScalarFn, args: &[&[f64]], fma: bool) -> 
     let ty = TensorType::new(ElemType::F64, &[args[0].len()]);
     let tensor =
         |xs: &&[f64]| Tensor::from_fn(ty.clone(), |i| Scalar::from_f64(ElemType::F64, xs[i]));
-    let result = run(func, args.iter().map(tensor).collect(), &target);
+    let result = run(&call(func), args.iter().map(tensor).collect(), &target);
     result.iter().map(Scalar::as_f64).collect()
 }
 
-fn run(func: ScalarFn, inputs: Vec<Tensor>, target: &Target) -> Tensor {
+/// What code computes of its operands.
+type Compute<'c> = &'c dyn Fn(&mut LoopBuilder, &[ValueId]) -> ValueId;
+
+fn call(func: ScalarFn) -> impl Fn(&mut LoopBuilder, &[ValueId]) -> ValueId {
+    move |b, args| b.apply(func, args)
+}
+
+fn run(compute: Compute<'_>, inputs: Vec<Tensor>, target: &Target) -> Tensor {
     let ty = inputs[0].ty.clone();
-    let (code, diagnostics) = legalize(code(func, &ty), target);
+    let (code, diagnostics) = legalize(code(compute, inputs.len(), &ty), target);
     assert_eq!(diagnostics, []);
     let mut buffers = inputs;
     buffers.push(Tensor::zeros(ty));
@@ -46,16 +53,15 @@ fn run(func: ScalarFn, inputs: Vec<Tensor>, target: &Target) -> Tensor {
     buffers.pop().expect("the output")
 }
 
-fn code(func: ScalarFn, ty: &TensorType) -> LoopFn {
+fn code(compute: Compute<'_>, arity: usize, ty: &TensorType) -> LoopFn {
     let mut b = LoopBuilder::new("sweep");
     let (count, lane) = (ty.shape.numel(), VType::scalar(ty.elem));
-    let ins: Vec<_> = (0..func.info().arity)
-        .map(|_| b.param(Param { ty: ty.clone(), access: ParamAccess::Read }))
-        .collect();
+    let ins: Vec<_> =
+        (0..arity).map(|_| b.param(Param { ty: ty.clone(), access: ParamAccess::Read })).collect();
     let out = b.param(Param { ty: ty.clone(), access: ParamAccess::Write });
     b.for_each(count, |b, i| {
         let args: Vec<_> = ins.iter().map(|&p| b.load(lane, p, vec![Affine::var(i)], 1)).collect();
-        let y = b.apply(func, &args);
+        let y = compute(b, &args);
         b.store(out, vec![Affine::var(i)], y, 1);
     });
     b.finish()
@@ -63,12 +69,22 @@ fn code(func: ScalarFn, ty: &TensorType) -> LoopFn {
 
 /// Asserts the accuracy class of a function of one argument, with and without multiply-add.
 pub(in crate::loops) fn check_ulps(func: ScalarFn, exact: impl Fn(f64) -> f64) {
+    check_ulps_of(&call(func), allowed(func), exact);
+}
+
+/// The same of what code computes of one argument.
+pub(in crate::loops) fn check_ulps_of(
+    compute: Compute<'_>,
+    allowed: f64,
+    exact: impl Fn(f64) -> f64,
+) {
     let xs: Vec<f32> = (0..=u32::MAX).step_by(STEP).map(f32::from_bits).collect();
     for fma in [true, false] {
-        let ys = eval_with(func, &[&xs], fma);
+        let target = Target { fma, ..Target::default_for(Arch::X86_64) };
+        let ys = run(compute, vec![Tensor::from_f32s(&[xs.len()], &xs)], &target).to_f32s();
         let wants = xs.iter().map(|&x| exact(f64::from(x)));
         let (at, error) = worst(ys.iter().copied().zip(wants)).expect("samples");
-        assert!(error <= allowed(func), "{func:?}({:?}) is {:?}: {error} ulp", xs[at], ys[at]);
+        assert!(error <= allowed, "of {:?} is {:?}: {error} ulp", xs[at], ys[at]);
     }
 }
 
