@@ -7,17 +7,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "edgecc.h"
+#include "../tests/c/model.h"
 #include "first.h"
 
-#define DECLARE(name) EDGECC_DECLARE_MODEL(name)
-#define JOIN3(a, b, c) a##b##c
-#define SYMBOL(name, suffix) JOIN3(edgecc_, name, suffix)
-DECLARE(MODEL);
-#define INFO SYMBOL(MODEL, _info)
-#define RUN SYMBOL(MODEL, _run)
-
-#define MAX_TENSORS 64
 #define MAX_RUNS 1000000
 #define WARM_UP 0.2
 

@@ -3,16 +3,8 @@
  * Compile with -DMODEL=name and link with the model's object. */
 #include <stdlib.h>
 
-#include "edgecc.h"
+#include "../../tests/c/model.h"
 
-#define DECLARE(name) EDGECC_DECLARE_MODEL(name)
-#define JOIN3(a, b, c) a##b##c
-#define SYMBOL(name, suffix) JOIN3(edgecc_, name, suffix)
-DECLARE(MODEL);
-#define INFO SYMBOL(MODEL, _info)
-#define RUN SYMBOL(MODEL, _run)
-
-#define MAX_TENSORS 64
 #define ALIGNMENT 64
 
 static void *aligned(uint64_t size) {

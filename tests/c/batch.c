@@ -5,14 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "edgecc.h"
-
-#define DECLARE(name) EDGECC_DECLARE_MODEL(name)
-#define JOIN3(a, b, c) a##b##c
-#define SYMBOL(name, suffix) JOIN3(edgecc_, name, suffix)
-DECLARE(MODEL);
-#define INFO SYMBOL(MODEL, _info)
-#define RUN SYMBOL(MODEL, _run)
+#include "model.h"
 
 static void *aligned(size_t size, size_t align) {
     void *memory = aligned_alloc(align, (size + align) / align * align);

@@ -13,16 +13,8 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#include "edgecc.h"
+#include "model.h"
 
-#define DECLARE(name) EDGECC_DECLARE_MODEL(name)
-#define JOIN3(a, b, c) a##b##c
-#define SYMBOL(name, suffix) JOIN3(edgecc_, name, suffix)
-DECLARE(MODEL);
-#define INFO SYMBOL(MODEL, _info)
-#define RUN SYMBOL(MODEL, _run)
-
-#define MAX_TENSORS 64
 #define FILLER 0xA5
 #define STACK_BYTES ((size_t)1 << 20)
 /* What the call itself and its caller's frame may take of a measured stack. */
