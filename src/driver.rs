@@ -22,6 +22,7 @@ use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
 use edgecc_passes::plan;
 use edgecc_passes::schedule::parts::divide;
+use edgecc_passes::winograd::transform_convolutions;
 use std::fmt;
 use std::path::Path;
 
@@ -156,6 +157,11 @@ fn plan_graph(
     let mut kernels = form_kernels(&graph);
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
+
+    if options.transforms_convolutions() {
+        transform_convolutions(&mut kernels, target);
+        see("winograd", Ir::Kernels(&kernels));
+    }
 
     let planned = edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
     let strategies = planned.into_iter().map(layer::strategy_name).collect();

@@ -50,16 +50,17 @@ pub struct TargetSpec {
     pub features: Vec<String>,
 }
 
-/// How much is optimised. All levels but `O0` are alike: whatever pays for itself is always done.
+/// How much is optimised. `O1` to `O3` are alike: what makes programs faster is always done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the levels are the usual ones of compilers")]
 pub enum OptLevel {
-    /// No equality saturation: for finding faults.
+    /// No equality saturation, no transformed convolutions: for finding faults.
     O0,
     O1,
     #[default]
     O2,
     O3,
+    /// No larger weights for the sake of speed.
     Os,
 }
 
@@ -81,6 +82,15 @@ pub enum Verify {
     Default,
     /// After every pass.
     Each,
+}
+
+impl Options {
+    /// Whether convolutions may take transformed weights, which are larger, and round otherwise.
+    #[must_use]
+    pub fn transforms_convolutions(&self) -> bool {
+        let larger = !matches!(self.opt_level, OptLevel::O0 | OptLevel::Os);
+        larger && self.float_mode == FloatMode::Relaxed
+    }
 }
 
 impl Verify {
@@ -155,7 +165,17 @@ pub fn is_identifier(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{identifier, is_identifier};
+    use super::{FloatMode, OptLevel, Options, identifier, is_identifier};
+
+    #[test]
+    fn small_weights_and_strict_floats_keep_convolutions_as_they_are() {
+        let transforms = |opt_level, float_mode| {
+            Options { opt_level, float_mode, ..Options::default() }.transforms_convolutions()
+        };
+        assert!(transforms(OptLevel::O2, FloatMode::Relaxed));
+        assert!(!transforms(OptLevel::Os, FloatMode::Relaxed));
+        assert!(!transforms(OptLevel::O3, FloatMode::Strict));
+    }
 
     #[test]
     fn any_text_becomes_an_identifier() {

@@ -1,7 +1,7 @@
 //! # Room: edgecc-passes
 //!
 //! Purpose   rewriting, scheduling, lowering and memory planning.
-//! In → Out  Graph → Graph → Kernels → Kernels with schedules → Loops → Loops with a plan. Pure.
+//! In → Out  Graph → Graph → Kernels → Kernels → Kernels with schedules → Loops → Loops with a plan. Pure.
 //! Owns      rewrite rules, cost, schedules' heuristics, the order of calls, the arena's layout.
 //! Never     emits code, sees a protobuf, reads the clock.
 //! To add    a rewrite rule: one row in `eqsat/rules/<topic>.rs`. A pass: one file and one row in its
@@ -19,5 +19,6 @@ pub mod manager;
 pub mod plan;
 pub mod recognise;
 pub mod schedule;
+pub mod winograd;
 
 pub use code::Code;

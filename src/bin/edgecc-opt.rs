@@ -16,6 +16,7 @@ use edgecc_passes::lower_to_loops::lower;
 use edgecc_passes::manager::{Pass, PassCx, PassOptions};
 use edgecc_passes::plan::{ALIGN, order, plan};
 use edgecc_passes::schedule::schedule;
+use edgecc_passes::winograd::transform_convolutions;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -109,6 +110,8 @@ fn rows() -> Vec<Row> {
     for pass in edgecc_passes::graph::PASSES.iter().filter(|p| known.insert(p.name)) {
         rows.push(Row { name: pass.name, doc: pass.doc, run: Run::Graph(pass) });
     }
+    let doc = "sums convolutions of windows of 3 x 3 at the points of a transform";
+    rows.push(Row { name: "winograd", doc, run: Run::Kernels(transform_convolutions) });
     let doc = "gives each kernel without a schedule one";
     rows.push(Row { name: "schedule", doc, run: Run::Kernels(reordering_schedule) });
     for pass in edgecc_passes::loops::PASSES {

@@ -62,7 +62,7 @@ pub(super) struct Cpu {
 #[derive(clap::Args)]
 #[command(next_help_heading = "Optimisation and debugging")]
 pub(super) struct Effort {
-    /// Optimisation level; 0 leaves out the search for fusions, the others are alike
+    /// Optimisation level; 0 leaves out the search for fusions, s keeps weights small
     #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = level())]
     opt_level: OptLevel,
     /// Forbid rewrites that change the bits of float results

@@ -37,6 +37,7 @@ use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
 use indexmap::IndexMap;
 use piece::Piece;
+pub(crate) use piece::position;
 use smallvec::SmallVec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem::take;

@@ -102,7 +102,7 @@ fn row_steps(elements: usize, extents: &[usize]) -> Option<Vec<(i64, usize)>> {
 }
 
 /// Row-major position of an access without lookups.
-pub(super) fn position(kernel: &Kernel, access: &Access) -> Option<Affine<AxisId>> {
+pub(crate) fn position(kernel: &Kernel, access: &Access) -> Option<Affine<AxisId>> {
     let strides = kernel.operands[access.operand].ty.shape.strides();
     let mut terms = access.index.iter().zip(&strides);
     terms.try_fold(Affine::constant(0), |sum, (index, &stride)| {

@@ -19,10 +19,10 @@ pub(super) struct Tile {
 
 /// The results of a contraction: `rows`×`columns`, each a sum of `steps` products.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-    pub(super) steps: usize,
+pub(crate) struct Work {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) steps: usize,
 }
 
 const LATENCY: f64 = 4.0;
@@ -133,6 +133,16 @@ impl Tile {
 
 /// The cheapest tile that fits the registers; the first one of equally cheap tiles.
 pub(super) fn best_tile(work: Work, target: &Target) -> Option<Tile> {
+    best(work, target).map(|best| best.1)
+}
+
+/// Cycles of all the work in the cheapest tiles, or one result at a time.
+pub(crate) fn best_cycles(work: Work, target: &Target) -> f64 {
+    let alone = (work.rows * work.columns * work.steps) as f64;
+    best(work, target).map_or(alone, |best| best.0)
+}
+
+fn best(work: Work, target: &Target) -> Option<(f64, Tile)> {
     let lanes = lane_counts(work.columns, target);
     let tiles = lanes.flat_map(|lanes| {
         let vectors = 1..=work.columns.div_ceil(lanes as usize).min(MOST_VECTORS) as u32;
@@ -142,7 +152,7 @@ pub(super) fn best_tile(work: Work, target: &Target) -> Option<Tile> {
         })
     });
     let costs = tiles.filter(|t| t.fits(target)).map(|t| (t.total(work, target), t));
-    costs.min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
+    costs.min_by(|a, b| a.0.total_cmp(&b.0))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         return None;
     }
     let axes = |s: &Stage| facts::vector_axis(kernel, s, target);
-    let vector: Vec<_> = kernel.stages.iter().filter_map(axes).collect();
+    let vector = facts::distinct(kernel.stages.iter().filter_map(axes));
     let tile = vector.iter().map(|&(axis, lanes)| {
         let vectors = (kernel.extent(axis) as u32 / lanes).clamp(1, VECTORS);
         (axis, lanes * vectors)

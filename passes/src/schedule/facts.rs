@@ -8,6 +8,7 @@ use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
+use std::collections::BTreeSet;
 
 /// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
 /// looked up values know.
@@ -33,6 +34,12 @@ pub(super) fn vector_axis(
     let lanes = |a: AxisId| Some((a, cost::best_lanes(kernel.extent(a), target)?));
     let found = kernel.parallel_axes(stage).filter(consecutive).find_map(lanes)?;
     fits_lanes(kernel, stage).then_some(found)
+}
+
+/// One clause for each axis: stages that share an axis are alike.
+pub(super) fn distinct(clauses: impl Iterator<Item = (AxisId, u32)>) -> Vec<(AxisId, u32)> {
+    let mut known = BTreeSet::new();
+    clauses.filter(|clause| known.insert(clause.0)).collect()
 }
 
 /// Whether every value of the stage fits lanes of 32 bits.

@@ -4,7 +4,7 @@
 //! kernels. The last strategy always applies.
 
 mod contraction;
-mod cost;
+pub(crate) mod cost;
 mod elementwise;
 mod facts;
 pub mod parts;

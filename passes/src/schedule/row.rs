@@ -46,7 +46,7 @@ pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule
         let found = facts::vector_axis(kernel, s, target);
         found.filter(|(axis, _)| !kernel.rows.contains(axis))
     };
-    let vector: Vec<(AxisId, u32)> = maps.filter_map(axis).collect();
+    let vector = facts::distinct(maps.filter_map(axis));
     let tile = vector.iter().map(|&(axis, lanes)| {
         (axis, lanes * (kernel.extent(axis) as u32 / lanes).clamp(1, VECTORS))
     });

@@ -28,15 +28,25 @@ fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule
     }
     let mut whole = Schedule::default();
     for part in parts.iter().map(|part| plan_for(part, target, class).1) {
-        whole.order.extend(part.order);
-        whole.tile.extend(part.tile);
-        whole.vector.extend(part.vector);
-        whole.unroll.extend(part.unroll);
-        whole.peel.extend(part.peel);
+        let axis = |&(axis, _): &(AxisId, u32)| axis;
+        add(&mut whole.order, part.order, |&axis| axis);
+        add(&mut whole.tile, part.tile, axis);
+        add(&mut whole.vector, part.vector, axis);
+        add(&mut whole.unroll, part.unroll, axis);
+        add(&mut whole.peel, part.peel, |&axis| axis);
         whole.pack.extend(part.pack);
     }
     whole.pack.retain(|pack| readers(kernel, pack.operand) == 1);
     Some(whole)
+}
+
+/// Adds clauses about axes that have none yet: stages that share axes are alike.
+fn add<T>(all: &mut Vec<T>, new: Vec<T>, axis: impl Fn(&T) -> AxisId) {
+    for clause in new {
+        if all.iter().all(|known| axis(known) != axis(&clause)) {
+            all.push(clause);
+        }
+    }
 }
 
 /// One stage at a point of the row axes, with locals in memory like everything else.

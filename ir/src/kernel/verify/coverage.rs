@@ -103,17 +103,10 @@ impl Write {
         })
     }
 
-    /// The range of the position without its multiples of `modulus`.
-    fn residue(&self, modulus: i64) -> Interval {
-        let constant = Interval::point(self.position.constant);
-        self.axes.iter().fold(constant, |sum, &(axis, extent)| {
-            let step = self.position.coefficient(axis);
-            if step % modulus == 0 {
-                return sum;
-            }
-            let reach = step * (extent as i64 - 1);
-            Interval { lo: sum.lo + reach.min(0), hi: sum.hi + reach.max(0) }
-        })
+    fn sum(&self) -> Sum {
+        let term = |&(axis, extent): &(AxisId, usize)| (self.position.coefficient(axis), extent);
+        let terms = self.axes.iter().map(term).filter(|t| t.0 != 0);
+        Sum { constant: self.position.constant, terms: terms.collect() }
     }
 
     fn for_each_position(&self, mut visit: impl FnMut(usize)) {
@@ -133,18 +126,52 @@ fn flat(kernel: &Kernel, operand: OperandId, index: &[&Affine<AxisId>]) -> Affin
     terms.fold(Affine::constant(0), |sum, (index, &stride)| sum.add_scaled(index, stride as i64))
 }
 
-/// Whether two stages write different elements: their boxes are apart, or their positions differ
-/// modulo the step of some axis (operands side by side along an inner dimension).
+/// Whether two stages write different elements: their boxes are apart, or their positions are.
 fn are_disjoint(a: &Write, b: &Write) -> bool {
     let apart = |(x, y): (&Interval, &Interval)| x.hi < y.lo || y.hi < x.lo;
-    if a.bounds.iter().zip(&b.bounds).any(apart) {
+    a.bounds.iter().zip(&b.bounds).any(apart) || never_meet(&[a, b].map(Write::sum))
+}
+
+/// Positions `constant + Σ step·i` with `i < extent`.
+struct Sum {
+    constant: i64,
+    terms: Vec<(i64, usize)>,
+}
+
+impl Sum {
+    fn range(&self) -> Interval {
+        let constant = Interval::point(self.constant);
+        self.terms.iter().fold(constant, |sum, &(step, extent)| {
+            let reach = step.saturating_mul(extent as i64 - 1);
+            Interval {
+                lo: sum.lo.saturating_add(reach.min(0)),
+                hi: sum.hi.saturating_add(reach.max(0)),
+            }
+        })
+    }
+
+    /// Without the terms that are multiples of `modulus`.
+    fn modulo(&self, modulus: i64) -> Sum {
+        let terms = self.terms.iter().copied().filter(|t| t.0 % modulus != 0);
+        Sum { constant: self.constant, terms: terms.collect() }
+    }
+}
+
+/// Whether no position of one is a position of the other. What is left of them modulo some step
+/// never differs by a multiple of the step (operands side by side along an inner dimension), or
+/// only by 0, and never meets either.
+fn never_meet(sums: &[Sum; 2]) -> bool {
+    let [x, y] = [&sums[0], &sums[1]].map(Sum::range);
+    if x.hi < y.lo || y.hi < x.lo {
         return true;
     }
-    let steps = a.position.terms().iter().chain(b.position.terms()).map(|t| t.1.abs());
-    steps.into_iter().any(|modulus| {
-        let (x, y) = (a.residue(modulus), b.residue(modulus));
-        let difference = Interval { lo: x.lo - y.hi, hi: x.hi - y.lo };
-        difference.hi.div_euclid(modulus) == (difference.lo - 1).div_euclid(modulus)
+    let steps = sums.iter().flat_map(|s| &s.terms).map(|t| t.0.abs());
+    steps.into_iter().any(|step| {
+        let rest = [&sums[0], &sums[1]].map(|s| s.modulo(step));
+        let [x, y] = [&rest[0], &rest[1]].map(Sum::range);
+        let (lo, hi) = (x.lo.saturating_sub(y.hi), x.hi.saturating_sub(y.lo));
+        let none = hi.div_euclid(step) == (lo - 1).div_euclid(step);
+        none || -step < lo && hi < step && never_meet(&rest)
     })
 }
 
@@ -205,6 +232,28 @@ mod tests {
         let overlapping = kernel(8, &[(&[(2, 4), (3, 1)], 0), (&[(2, 4)], 6)]);
         let [a, b] = &writes(&overlapping)[..] else { unreachable!("two stages") };
         assert!(!are_disjoint(a, b));
+    }
+
+    #[test]
+    fn stages_that_take_turns_in_rows_and_columns_are_disjoint() {
+        // Rows of 7 points of 16 elements, in tiles of 2 × 4, the last of them in part.
+        let row = 7 * 16;
+        let part = |tiles: &[(usize, i64)], at: i64| {
+            let axes: Vec<(usize, i64)> =
+                [(100, 2 * row)].iter().chain(tiles).chain(&[(16, 1)]).copied().collect();
+            (axes, at)
+        };
+        let mut stages = Vec::new();
+        for i in 0..2 {
+            stages.extend((0..4).map(|j| part(&[], i * row + j * 16)));
+            stages.extend((0..3).map(|j| part(&[], i * row + 64 + j * 16)));
+        }
+        let stages: Vec<(&[(usize, i64)], i64)> =
+            stages.iter().map(|(axes, at)| (axes.as_slice(), *at)).collect();
+        let k = kernel(200 * row as usize, &stages);
+        let all = writes(&k);
+        assert!(all.iter().enumerate().all(|(n, a)| all[..n].iter().all(|b| are_disjoint(a, b))));
+        assert!(!are_disjoint(&all[0], &all[0]));
     }
 
     #[test]

@@ -1,0 +1,156 @@
+//! How a convolution is divided into tiles and blocks, and what that costs.
+
+use super::points::{TAPS, sizes};
+use super::site::Site;
+use crate::schedule::cost::{Work, best_cycles};
+use edgecc_ir::kernel::{Kernel, Outside};
+use edgecc_ir::target::Target;
+use edgecc_ir::types::{ElemType, TensorType};
+
+/// A division of a convolution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tiling {
+    /// Results of a tile along the outer and the inner dimension.
+    pub(super) tile: [usize; 2],
+    /// Extents of the result: all of its rows, the rows of a block, the columns.
+    pub(super) height: usize,
+    pub(super) rows: usize,
+    pub(super) width: usize,
+    /// Channels of the image, of the result, and of a block of the result.
+    pub(super) from: usize,
+    pub(super) all_to: usize,
+    pub(super) to: usize,
+    /// Images.
+    pub(super) batch: usize,
+}
+
+/// Cycles of a vector of a transform: its share of the loads, of the arithmetic, and its store.
+const TRANSFORM: f64 = 2.5;
+/// Bytes per cycle from beyond the second-level cache.
+const FAR: f64 = 6.0;
+/// Blocks of channels that are tried; each transforms the image again.
+const CHANNEL_BLOCKS: [usize; 3] = [1, 2, 4];
+/// Numbers of threads that a division should serve.
+const THREADS: [usize; 2] = [1, 2];
+/// What the transforms must save to be worth their memory.
+const WORTH: f64 = 0.9;
+
+impl Tiling {
+    /// The best division of a convolution, if that is faster than sums of all its taps. Transforms
+    /// run along channels, which must fill vectors.
+    pub(super) fn of(kernel: &Kernel, site: &Site, target: &Target) -> Option<Tiling> {
+        let direct = direct_cycles(kernel, site, target);
+        let is_wide = |axis| kernel.extent(axis) >= target.lanes(4) as usize;
+        let all = Tiling::all(kernel, site).filter(|_| is_wide(site.from) && is_wide(site.to));
+        let faster = all.filter(|t| t.cycles(1, target) < WORTH * direct);
+        let score = |t: &Tiling| THREADS.iter().map(|&n| t.cycles(n, target) * n as f64).sum();
+        let scored: Vec<(f64, Tiling)> = faster.map(|t| (score(&t), t)).collect();
+        scored.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
+    }
+
+    /// Every division that may be worth it. Of an image without pads no tile may be read in part.
+    pub(super) fn all(kernel: &Kernel, site: &Site) -> impl Iterator<Item = Tiling> {
+        let [height, width] = site.slides.map(|s| kernel.extent(s.out));
+        let (from, all_to) = (kernel.extent(site.from), kernel.extent(site.to));
+        let batch = site.batch.iter().map(|&a| kernel.extent(a)).product();
+        let tiles = sizes().flat_map(|a| sizes().map(move |b| [a, b]));
+        let image = &kernel.stages[0].reads[site.image];
+        let open = image.outside == Outside::Never;
+        tiles.filter(move |t| !open || width.is_multiple_of(t[1])).flat_map(move |tile| {
+            let fits = move |r: usize| !open || r.is_multiple_of(tile[0]);
+            let rows = (1..=height).filter(move |&r| height.is_multiple_of(r) && fits(r));
+            rows.flat_map(move |rows| {
+                let blocks = CHANNEL_BLOCKS.into_iter().filter(move |b| all_to.is_multiple_of(*b));
+                blocks.map(move |blocks| {
+                    let to = all_to / blocks;
+                    Tiling { tile, height, rows, width, from, all_to, to, batch }
+                })
+            })
+        })
+    }
+
+    /// Points of a transform along one dimension.
+    pub(super) fn points(&self, dim: usize) -> usize {
+        self.tile[dim] + TAPS - 1
+    }
+
+    pub(super) fn all_points(&self) -> usize {
+        self.points(0) * self.points(1)
+    }
+
+    /// Rows and columns of the tiles of a block.
+    pub(super) fn tile_rows(&self) -> usize {
+        self.rows.div_ceil(self.tile[0])
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.width.div_ceil(self.tile[1])
+    }
+
+    pub(super) fn tiles(&self) -> usize {
+        self.tile_rows() * self.columns()
+    }
+
+    /// Rows of the image that the tiles of a block need.
+    pub(super) fn image_rows(&self) -> usize {
+        self.tile_rows() * self.tile[0] + TAPS - 1
+    }
+
+    pub(super) fn row_blocks(&self) -> usize {
+        self.height / self.rows
+    }
+
+    pub(super) fn channel_blocks(&self) -> usize {
+        self.all_to / self.to
+    }
+
+    /// Of the transformed weights.
+    pub(super) fn weights_type(&self) -> TensorType {
+        let dims = [self.channel_blocks(), self.all_points(), self.from, self.to];
+        TensorType::new(ElemType::F32, &dims)
+    }
+
+    /// Elements of what a block keeps: the image along one dimension and both, the sums, and those
+    /// along one dimension.
+    fn kept(&self) -> [usize; 4] {
+        let columns = self.points(1) * self.image_rows() * self.columns() * self.from;
+        let rows = self.tile[0] * self.points(1) * self.tiles() * self.to;
+        let spectra = self.all_points() * self.tiles();
+        [columns, spectra * self.from, spectra * self.to, rows]
+    }
+
+    /// Cycles until the last of some threads is done.
+    fn cycles(&self, threads: usize, target: &Target) -> f64 {
+        let blocks = self.batch * self.row_blocks() * self.channel_blocks();
+        blocks.div_ceil(threads) as f64 * self.block_cycles(target)
+    }
+
+    fn block_cycles(&self, target: &Target) -> f64 {
+        let work = Work { rows: self.tiles(), columns: self.to, steps: self.from };
+        let products = self.all_points() as f64 * best_cycles(work, target);
+        let results = self.rows * self.width * self.to;
+        let elements: usize = self.kept().iter().sum::<usize>() - self.kept()[2] + results;
+        let transforms = elements as f64 / f64::from(target.lanes(4)) * TRANSFORM;
+        let kept = 4 * self.kept().iter().sum::<usize>();
+        let spilled = if kept > target.l2_bytes { 2 * kept } else { 0 };
+        let weights = self.all_points() * self.from * self.to;
+        let streamed = far_bytes(4 * weights, self.channel_blocks(), target) + spilled as f64;
+        products + transforms + streamed / FAR
+    }
+}
+
+/// Bytes of a share of the weights that come from afar each time: half of the time the arithmetic
+/// hides it.
+fn far_bytes(share: usize, shares: usize, target: &Target) -> f64 {
+    if share * shares > target.l2_bytes / 2 { share as f64 / 2.0 } else { 0.0 }
+}
+
+/// Cycles of the sums of all taps.
+fn direct_cycles(kernel: &Kernel, site: &Site, target: &Target) -> f64 {
+    let [rows, columns] = site.slides.map(|s| kernel.extent(s.out));
+    let (from, to) = (kernel.extent(site.from), kernel.extent(site.to));
+    let images: usize = site.batch.iter().map(|&a| kernel.extent(a)).product();
+    let steps = TAPS * TAPS * from;
+    let row = best_cycles(Work { rows: columns, columns: to, steps }, target);
+    (images * rows) as f64 * row + far_bytes(4 * steps * to, 1, target) / FAR
+}
