@@ -6,8 +6,8 @@
 //! bounds because the scalars are (L2).
 
 use edgecc_ir::affine::Affine;
-use edgecc_ir::loops::walk::inner_block_mut;
-use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamAccess, ParamId, Stmt, VType, ValueId};
+use edgecc_ir::loops::walk::{each_stmt, inner_block_mut};
+use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt, VType, ValueId};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 use indexmap::IndexMap;
@@ -77,15 +77,17 @@ impl Group {
     }
 }
 
-/// The scalar loads of a block that it splats to four lanes.
+/// The scalar loads of a block that it splats to four lanes, from parameters that it does not write.
 fn splatted_loads(func: &LoopFn, stmts: &Block) -> IndexMap<Walk, Loads> {
+    let mut written: BTreeSet<ParamId> = BTreeSet::new();
+    each_stmt(stmts, &mut |stmt| written.extend(stored(stmt)));
     let splatted: BTreeSet<ValueId> = stmts.iter().filter_map(|stmt| splat(func, stmt)).collect();
     let mut found: IndexMap<Walk, Loads> = IndexMap::new();
     for (at, stmt) in stmts.iter().enumerate() {
         let Stmt::Let { value, expr: Expr::Load { param, index, lanes: 1 } } = stmt else {
             continue;
         };
-        let grouped = splatted.contains(value) && func.params[*param].access == ParamAccess::Read;
+        let grouped = splatted.contains(value) && !written.contains(param);
         if let Some(last) = index.last().filter(|_| grouped) {
             let mut walk = index.clone();
             walk[index.len() - 1] = last.clone().offset(-last.constant);
@@ -94,6 +96,14 @@ fn splatted_loads(func: &LoopFn, stmts: &Block) -> IndexMap<Walk, Loads> {
         }
     }
     found
+}
+
+/// The parameter that a statement itself writes.
+fn stored(stmt: &Stmt) -> Option<ParamId> {
+    match stmt {
+        Stmt::Store { param, .. } => Some(*param),
+        Stmt::Let { .. } | Stmt::Index { .. } | Stmt::For { .. } | Stmt::If { .. } => None,
+    }
 }
 
 /// The scalar that a statement splats to four `f32` lanes.
@@ -130,17 +140,22 @@ mod tests {
     use edgecc_ir::affine::Affine;
     use edgecc_ir::loops::build::LoopBuilder;
     use edgecc_ir::loops::walk::each_stmt;
-    use edgecc_ir::loops::{Expr, LoopFn, Param, ParamAccess, Stmt, VType};
+    use edgecc_ir::loops::{Expr, LoopFn, Param, ParamAccess, ParamId, Stmt, VType};
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{Arch, Target};
     use edgecc_ir::types::{ElemType, TensorType};
 
     /// `y[0..4] = Σ splat(x[2·i + c])` over the constants, in a loop over `i`.
     fn broadcasts(constants: &[i64]) -> LoopFn {
+        sums(constants, |_, y| y)
+    }
+
+    /// The same, stored to one of `x` and `y`.
+    fn sums(constants: &[i64], stored: impl Fn(ParamId, ParamId) -> ParamId) -> LoopFn {
         let mut b = LoopBuilder::new("f");
         let ty = TensorType::new(ElemType::F32, &[16]);
-        let x = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
-        let y = b.param(Param { ty, access: ParamAccess::Write });
+        let [x, y] =
+            [0, 1].map(|_| b.param(Param { ty: ty.clone(), access: ParamAccess::ReadWrite }));
         b.for_each(3, |b, i| {
             let splats: Vec<_> = constants
                 .iter()
@@ -151,7 +166,7 @@ mod tests {
                 })
                 .collect();
             let sum = splats.into_iter().reduce(|s, v| b.apply(ScalarFn::Sub, &[v, s]));
-            b.store(y, vec![Affine::scaled(i, 4)], sum.expect("a constant"), 4);
+            b.store(stored(x, y), vec![Affine::scaled(i, 4)], sum.expect("a constant"), 4);
         });
         b.finish()
     }
@@ -178,6 +193,13 @@ mod tests {
     #[test]
     fn fewer_than_four_stay_scalars() {
         assert_eq!(grouped(Arch::Aarch64, &[1, 2, 3, 5, 6]), 0);
+    }
+
+    #[test]
+    fn what_the_block_writes_stays_scalar() {
+        let target = Target::default_for(Arch::Aarch64);
+        let func = sums(&[1, 2, 3, 4], |x, _| x);
+        assert_eq!(lanes_used(&check_pass(func, &target, group_broadcasts)), 0);
     }
 
     #[test]

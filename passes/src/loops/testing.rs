@@ -41,7 +41,7 @@ pub(super) fn random_function(seed: u64) -> LoopFn {
     let mut b = LoopBuilder::new("random");
     let ty = TensorType::new(ElemType::F32, &[SIDE, SIDE]);
     let x = b.param(Param { ty: ty.clone(), access: ParamAccess::Read });
-    let y = b.param(Param { ty, access: ParamAccess::Write });
+    let y = b.param(Param { ty, access: ParamAccess::ReadWrite });
     let mut generator = Generator { state: seed, x, y, indices: Vec::new() };
     let scope = [b.constant(Scalar::f32(2.0), 1), b.constant(Scalar::f32(-1.0), 4)];
     generator.block(&mut b, &scope, 3);
@@ -79,7 +79,8 @@ impl Generator {
             0 => vec![b.constant(Scalar::f32(self.below(3) as f32), lanes)],
             1 | 2 => {
                 let (at, ty) = (self.index(), VType { elem: ElemType::F32, lanes });
-                vec![b.load(ty, self.x, at, lanes)]
+                let from = [self.x, self.y][self.below(2)];
+                vec![b.load(ty, from, at, lanes)]
             }
             3 => {
                 let scalar = last(b, scope, 1);
