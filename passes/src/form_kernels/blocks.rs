@@ -82,7 +82,10 @@ fn joined(producer: &Piece, reader: &Piece, value: &Place) -> Option<Piece> {
     let writes: Vec<&Access> = writes.filter(|a| a.operand == written).collect();
     let reads = reader.kernel.stages.iter().flat_map(Stage::all_reads);
     let reads: Vec<&Access> = reads.filter(|a| a.operand == read).collect();
-    let shared = (0..ty.shape.rank()).rev().find_map(|dim| {
+    // Blocks of channels need no windows; of other dimensions, outer ones leave rows whole, along which
+    // the points of a window share loads.
+    let last = ty.shape.rank().checked_sub(1)?;
+    let shared = [last].into_iter().chain(0..last).find_map(|dim| {
         let made = along(&producer.kernel, &writes, dim, ty.shape[dim])?;
         let used = along(&reader.kernel, &reads, dim, ty.shape[dim])?;
         cheapest(pieces, value, ty, dim, [made, used])
@@ -194,6 +197,15 @@ mod tests {
             conv(b, y, [48, 1, 3, 3], 48)
         });
         assert_eq!((made.program.steps.len(), local(&made)), (2, None));
+    }
+
+    #[test]
+    fn rows_of_an_image_stay_whole() {
+        let made = kernels(&[1, 110, 70, 20], |b, x| {
+            let y = conv(b, x, [20, 1, 3, 3], 20);
+            conv(b, y, [4, 20, 1, 1], 1)
+        });
+        assert_eq!(local(&made), Some(vec![1400]));
     }
 
     #[test]
