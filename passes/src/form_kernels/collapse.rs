@@ -7,8 +7,11 @@
 
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, Axis, AxisId, Index, Kernel, Lookup, OperandId, Outside, Stage};
+use edgecc_ir::kernel::{
+    Access, Axis, AxisId, AxisKind, Index, Kernel, Lookup, OperandId, Outside, Role, Stage,
+};
 use edgecc_ir::types::{Shape, TensorType};
+use std::cmp::Reverse;
 
 /// Canonical kernel with the same meaning.
 pub(super) fn canonical(mut kernel: Kernel) -> Kernel {
@@ -16,6 +19,7 @@ pub(super) fn canonical(mut kernel: Kernel) -> Kernel {
     for operand in kernel.operands.keys().collect::<Vec<_>>() {
         flatten(&mut kernel, operand);
     }
+    follow_memory(&mut kernel);
     while let Some((outer, inner)) = mergeable(&kernel) {
         merge(&mut kernel, outer, inner);
     }
@@ -117,6 +121,29 @@ fn linear(index: &[Affine<AxisId>], group: &[usize], shape: &Shape) -> Affine<Ax
         .fold(Affine::constant(0), |sum, &d| sum.times(shape[d] as i64).add_scaled(&index[d], 1))
 }
 
+/// Sums of products with constants run through memory in order: a step of the innermost axis is the
+/// shortest way in the other factor, wherever its channels are.
+fn follow_memory(kernel: &mut Kernel) {
+    let copy = kernel.clone();
+    for stage in kernel.stages.iter_mut().filter(|s| s.factors().is_some()) {
+        let variable = |a: &&Access| copy.operands[a.operand].role != Role::Const;
+        let mut read = stage.reads.iter().filter(variable);
+        let (Some(read), None) = (read.next(), read.next()) else { continue };
+        let strides = copy.operands[read.operand].ty.shape.strides();
+        let step = |axis: AxisId| -> Option<i64> {
+            let places = read.index.iter().zip(&strides);
+            places.map(|(place, &stride)| Some(place.step(axis)? * stride as i64)).sum()
+        };
+        let is_reduced = |a: &AxisId| copy.axes[*a].kind == AxisKind::Reduce;
+        let mut reduced: Vec<AxisId> = stage.axes.iter().copied().filter(is_reduced).collect();
+        reduced.sort_by_key(|&axis| Reverse(step(axis).map_or(i64::MAX, i64::abs)));
+        let mut reduced = reduced.into_iter();
+        for axis in stage.axes.iter_mut().filter(|a| is_reduced(a)) {
+            *axis = reduced.next().unwrap_or(*axis);
+        }
+    }
+}
+
 /// Two axes, neighbours in every stage, where one step of the outer always equals a full run of
 /// the inner.
 fn mergeable(kernel: &Kernel) -> Option<(AxisId, AxisId)> {
@@ -181,6 +208,7 @@ fn renumber(mut kernel: Kernel) -> Kernel {
 mod tests {
     use super::canonical;
     use edgecc_ir::graph::ops::{Conv, Layout, Op, Window};
+    use edgecc_ir::kernel::Role;
     use edgecc_ir::types::{ElemType, TensorType};
 
     fn conv(window: Window, taps: usize) -> edgecc_ir::kernel::Kernel {
@@ -196,6 +224,22 @@ mod tests {
         let kernel = conv(Window::unit(2), 1);
         let extents: Vec<usize> = kernel.axes.values().map(|a| a.extent).collect();
         assert_eq!(extents, [64, 4, 16]);
+    }
+
+    #[test]
+    fn sums_run_through_memory_in_order_where_one_factor_is_constant() {
+        let window = Window { pads_begin: vec![1, 1], pads_end: vec![1, 1], ..Window::unit(2) };
+        let op = Op::from(Conv::plain(window, 1, Layout::ChannelsFirst));
+        let [x, w] = [[1, 3, 8, 8], [4, 3, 2, 2]].map(|dims| TensorType::new(ElemType::F32, &dims));
+        let mut kernel = op.kernel(&[&x, &w]);
+        let weights = kernel.operands.keys().nth(1).expect("two operands");
+        kernel.operands[weights].role = Role::Const;
+        let axes = &mut kernel.stages[0].axes;
+        let parallel = axes.len() - 3;
+        axes[parallel..].reverse();
+        let kernel = canonical(kernel);
+        let extents: Vec<usize> = kernel.axes.values().map(|a| a.extent).collect();
+        assert_eq!(extents[extents.len() - 3..], [3, 2, 2]);
     }
 
     #[test]
