@@ -118,7 +118,7 @@ fn axis(
     mut sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
     let Some((&axis, rest)) = axes.split_first() else {
-        return accumulate(b, cache, cx, env, points, sums);
+        return accumulate(b, cache, cx, std::slice::from_ref(env), points, sums);
     };
     let extent = cx.kernel.extent(axis);
     let unroll = match straddles_border(b, cx, env, points, axis) {
@@ -126,21 +126,11 @@ fn axis(
         false => cx.schedule.unroll_of(axis) as usize,
     };
     let rounds = if unroll < extent { extent / unroll } else { 0 };
-    let steps =
-        |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count: usize, mut sums| {
-            for step in 0..count {
-                let env = env.bind(axis, first.clone().offset(step as i64), 1);
-                // Where a load is free beside its use, sharing it among steps takes a register only.
-                if cx.target.fma_by_lane {
-                    sums = nest(b, cache, cx, &env, points, rest, sums);
-                } else {
-                    cache.enter();
-                    sums = nest(b, cache, cx, &env, points, rest, sums);
-                    cache.leave();
-                }
-            }
-            sums
-        };
+    let steps = |b: &mut LoopBuilder, cache: &mut Cache, first: Affine<_>, count, sums| {
+        let at = |step: usize| env.bind(axis, first.clone().offset(step as i64), 1);
+        let steps: Vec<Env> = (0..count).map(at).collect();
+        straight(b, cache, cx, &steps, points, rest, sums)
+    };
     if rounds > 1 {
         cache.enter();
         sums = b.for_carried(rounds, &sums, |b, index, inner| {
@@ -182,38 +172,77 @@ fn straddles_border(
     })
 }
 
-/// One step: combines the body's value into each point's sum.
+/// Some places of an axis as straight code, with the `rest` of the axes inside.
+fn straight(
+    b: &mut LoopBuilder,
+    cache: &mut Cache,
+    cx: &Cx<'_>,
+    steps: &[Env],
+    points: &[Point],
+    rest: &[AxisId],
+    mut sums: Vec<ValueId>,
+) -> Vec<ValueId> {
+    let by_lane = cx.target.fma_by_lane;
+    let is_decided = |env: &Env| {
+        let tests = common_tests(b, cx, env, points);
+        tests.iter().all(|(_, _, test)| matches!(test, Test::Inside))
+    };
+    if by_lane && rest.is_empty() && steps.iter().all(is_decided) {
+        return accumulate(b, cache, cx, steps, points, sums);
+    }
+    for env in steps {
+        // Where a load is free beside its use, sharing it among steps takes a register only.
+        if by_lane {
+            sums = nest(b, cache, cx, env, points, rest, sums);
+        } else {
+            cache.enter();
+            sums = nest(b, cache, cx, env, points, rest, sums);
+            cache.leave();
+        }
+    }
+    sums
+}
+
+/// Combines the body's values of some steps into each point's sum.
 fn accumulate(
     b: &mut LoopBuilder,
     cache: &mut Cache,
     cx: &Cx<'_>,
-    env: &Env,
+    steps: &[Env],
     points: &[Point],
     sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
     let mut next = sums;
-    let order = order(cx, points);
+    let order = order(cx, steps.len(), points);
     let together = if cx.target.fma_by_lane { 2 } else { 1 };
     for pair in order.chunks(together) {
-        let mut inside: Vec<usize> = pair.to_vec();
-        inside.retain(|&nth| !is_outside(b, cx, env, &points[nth]));
-        let mut read =
-            |nth: &usize| read::read_all(b, cache, cx, env, &points[*nth], &cx.stage.reads);
+        let mut inside: Vec<(usize, usize)> = pair.to_vec();
+        inside.retain(|&(step, nth)| !is_outside(b, cx, &steps[step], &points[nth]));
+        let mut read = |&(step, nth): &(usize, usize)| {
+            read::read_all(b, cache, cx, &steps[step], &points[nth], &cx.stage.reads)
+        };
         let args: Vec<Vec<ValueId>> = inside.iter().map(&mut read).collect();
-        for (nth, args) in inside.into_iter().zip(args) {
+        for ((_, nth), args) in inside.into_iter().zip(args) {
             next[nth] = combine(b, cx, &args, next[nth]);
         }
     }
     next
 }
 
-/// The order in which the points of a tile are computed. Where multiply-adds take lanes, the rows'
-/// factors stay in registers for several steps; points of the same pair of vectors are neighbours
-/// then, so that only two vectors of the other factor have to be there, loaded one after the other.
-fn order(cx: &Cx<'_>, points: &[Point]) -> Vec<usize> {
-    let mut all: Vec<usize> = (0..points.len()).collect();
+/// The order in which the points of a tile are computed, each with its step. Where multiply-adds
+/// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
+/// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them; the
+/// points that use a pair are neighbours, so that only two of these vectors have to be there.
+fn order(cx: &Cx<'_>, steps: usize, points: &[Point]) -> Vec<(usize, usize)> {
+    let product = (0..steps).flat_map(|step| (0..points.len()).map(move |nth| (step, nth)));
+    let mut all: Vec<(usize, usize)> = product.collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
-        all.sort_by_key(|&nth| points[nth].offset(axis) / (2 * lanes as usize));
+        let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
+        let vectors = (0..points.len()).map(vector).max().map_or(1, |last| last + 1);
+        all.sort_by_key(|&(step, nth)| match vectors {
+            1 => (step, nth),
+            _ => ((step * vectors + vector(nth)) / 2, nth / vectors),
+        });
     }
     all
 }

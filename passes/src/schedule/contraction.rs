@@ -20,7 +20,9 @@ const SHORT: usize = 8;
 const PER_ITERATION: u32 = 48;
 const MOST_STEPS: u32 = 4;
 /// Steps of an iteration where one load serves several of them.
-const STEPS_BY_LANE: u32 = 8;
+const STEPS_BY_LANE: [u32; 3] = [16, 8, 4];
+/// Vectors that the instructions for pairs of them reach from one pointer.
+const IN_REACH: u32 = 64;
 
 struct Roles<'k> {
     weights: &'k Access,
@@ -43,7 +45,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
     schedule.order = order(kernel, &roles, vector, tile, target);
     schedule.unroll = facts::innermost_reduce(kernel, stage)
-        .map(|k| (k, unroll(kernel.extent(k), tile, target)))
+        .map(|k| (k, unroll(kernel.extent(k), steps, tile, target)))
         .into_iter()
         .collect();
     schedule.peel = facts::peeled_axes(kernel, stage, vector);
@@ -96,10 +98,21 @@ fn roles<'k>(
 }
 
 /// Where multiply-adds take one lane of a vector, a vector of factors serves so many steps.
-fn unroll(extent: usize, tile: Tile, target: &Target) -> u32 {
+fn unroll(extent: usize, steps: usize, tile: Tile, target: &Target) -> u32 {
     match extent {
         0..=SHORT => extent as u32,
-        _ if target.fma_by_lane => STEPS_BY_LANE,
+        _ if target.fma_by_lane => steps_by_lane(extent, steps, tile),
         _ => (PER_ITERATION / (tile.rows * tile.vectors)).clamp(1, MOST_STEPS),
     }
+}
+
+/// The most steps that divide the extent and whose vectors are in reach. Taps, which may be straight
+/// code at a border, have a loop inside, so that they do not share what they read in registers.
+fn steps_by_lane(extent: usize, all: usize, tile: Tile) -> u32 {
+    let fits = |&steps: &u32| {
+        let most = if all > extent { extent / 2 } else { extent };
+        let divides = extent.is_multiple_of(steps as usize) && steps as usize <= most;
+        steps * tile.vectors <= IN_REACH && (steps <= 8 || divides)
+    };
+    STEPS_BY_LANE.into_iter().find(fits).unwrap_or(STEPS_BY_LANE[2])
 }
