@@ -1,7 +1,7 @@
 //! Schedules: how a kernel runs, as plain data. One schedule serves the kernel's only stage, or
 //! each stage of a copy-like kernel alike.
 
-use super::{AxisId, OperandId};
+use super::{Access, AxisId, OperandId};
 
 /// How to run a kernel. Clauses name axes; an axis named in no clause is an ordinary loop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -21,7 +21,7 @@ pub struct Schedule {
     /// need bounds tests on padded reads: the ones know which points read the pad, the others that
     /// none does.
     pub peel: Vec<AxisId>,
-    /// Constant operands stored in another order.
+    /// Operands in another order.
     pub pack: Vec<Pack>,
     /// Parallel axes whose tiles are divided among parts of the call that may run at the same time,
     /// and the number of parts, which is that of the kernel: one axis per stage at most. A stage
@@ -29,11 +29,15 @@ pub struct Schedule {
     pub parts: Vec<(AxisId, u32)>,
 }
 
-/// A constant operand's packed order: `[other parallel axes][axis / block][reduce axes][block]`,
-/// where only axes that the access uses occur, in stage order, and the last block is filled with
-/// zeros. `block` is the axis' register tile.
+/// An operand's packed order: `[other parallel axes][axis / block][reduce axes][block]`, where only
+/// axes that the access uses occur, in stage order, and the last block is filled with zeros. `block`
+/// is the axis' register tile.
 ///
 /// For a product over `k` with `tile(n:12)`, `pack(w by n)` stores `[ceil(N/12)][K][12]`.
+///
+/// A constant is stored so. Another operand is copied when the kernel runs, as soon as the other
+/// parallel axes, which are not tiled, have a place: the copy starts at the blocks, and the one read
+/// that follows `axis` finds it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pack {
     /// The operand.
@@ -42,6 +46,14 @@ pub struct Pack {
     pub axis: AxisId,
     /// Points per block.
     pub block: u32,
+}
+
+impl Pack {
+    /// Whether an access is the one that finds a packed copy.
+    #[must_use]
+    pub fn reads(&self, access: &Access) -> bool {
+        access.operand == self.operand && access.index.iter().any(|i| i.follows(self.axis))
+    }
 }
 
 impl Schedule {

@@ -6,6 +6,7 @@ mod coverage;
 mod routine;
 mod rows;
 
+use super::schedule::{Pack, Schedule};
 use super::{
     Access, AxisId, AxisKind, Index, Kernel, Kernels, Lookup, OperandId, Outside, Role, Stage,
 };
@@ -245,14 +246,30 @@ impl Check<'_> {
     fn packs(&mut self) {
         let Some(schedule) = &self.kernel.schedule else { return };
         for pack in &schedule.pack {
-            let role = self.kernel.operands.get(pack.operand).map(|o| o.role);
-            self.ensure(role == Some(Role::Const), "K5", || {
-                format!("packed operand {} is not constant", pack.operand)
-            });
-            self.ensure(self.kernel.axes.is_valid(pack.axis) && pack.block > 0, "K5", || {
+            let constant = match self.kernel.operands.get(pack.operand).map(|o| o.role) {
+                Some(Role::Const) => true,
+                Some(Role::Read | Role::Local) => self.can_be_copied(schedule, pack),
+                Some(Role::Write) | None => false,
+            };
+            let fits = constant && self.kernel.axes.is_valid(pack.axis) && pack.block > 0;
+            self.ensure(fits, "K5", || {
                 format!("{} cannot be packed by {}", pack.operand, pack.axis)
             });
         }
+    }
+
+    /// Whether one read of an operand follows the axis of a pack, at places that are known and
+    /// inside, and none of its other parallel axes is tiled.
+    fn can_be_copied(&self, schedule: &Schedule, pack: &Pack) -> bool {
+        let stages = self.kernel.stages.iter();
+        let reads = stages.flat_map(|stage| stage.reads.iter().map(move |read| (stage, read)));
+        let mut found = reads.filter(|(_, read)| pack.reads(read));
+        let (Some((stage, read)), None) = (found.next(), found.next()) else { return false };
+        let known = read.outside == Outside::Never && read.lookups().next().is_none();
+        let mut others = self.kernel.parallel_axes(stage).filter(|&a| a != pack.axis);
+        let whole =
+            |a: AxisId| schedule.tile_of(a) == 1 || read.index.iter().all(|i| !i.follows(a));
+        known && others.all(whole)
     }
 
     fn parts(&mut self) {

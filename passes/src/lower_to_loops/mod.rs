@@ -4,6 +4,7 @@
 //! borders are blocks of their own, and every bounds test that intervals cannot decide is an `If`.
 
 mod calls;
+mod copies;
 pub(crate) mod expr;
 mod lanes;
 mod nest;
@@ -17,6 +18,7 @@ mod segment;
 
 use crate::library;
 use calls::Calls;
+use copies::PackedCopy;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 use edgecc_ir::kernel::{
     Access, AxisId, AxisKind, Kernel, KernelId, Kernels, OperandId, Role, Stage,
@@ -55,7 +57,8 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
 }
 
 /// The function of one kernel; its parameters are the kernel's operands in order, without locals of
-/// one element, which are values. A kernel in parts has one more, the number of the part.
+/// one element, which are values, and memory for packed copies. A kernel in parts has one more, the
+/// number of the part.
 #[must_use]
 pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     let name = format!("k{:02}_{}", id.as_u32(), kernel.name);
@@ -76,9 +79,11 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
         let ty = TensorType { elem: operand.ty.elem, shape };
         params[id] = Some(b.param(Param { ty, access }));
     }
+    let copies = copies::declare(&mut b, kernel, &params);
     let part = parts::read(&mut b, kernel);
-    let cx = |stage| Cx { part, ..Cx::new(kernel, stage, target, &params, &layouts) };
-    rows::lower(&mut b, kernel, part, cx);
+    let packed = Packed { layouts: &layouts, copies: &copies };
+    let cx = |stage| Cx { part, ..Cx::new(kernel, stage, target, &params, packed) };
+    rows::lower(&mut b, kernel, (&copies, part), cx);
     b.finish()
 }
 
@@ -89,6 +94,13 @@ pub fn macs(kernel: &Kernel) -> u64 {
     kernel.stages.iter().filter(|s| s.factors().is_some()).map(points).sum()
 }
 
+/// Operands that are stored in another order, by the operand, and those that are copied.
+#[derive(Clone, Copy)]
+struct Packed<'a> {
+    layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
+    copies: &'a [PackedCopy<'a>],
+}
+
 /// What the lowering of one stage may ask; never changes.
 #[derive(Clone)]
 struct Cx<'a> {
@@ -97,7 +109,7 @@ struct Cx<'a> {
     schedule: edgecc_ir::kernel::schedule::Schedule,
     target: &'a Target,
     params: &'a SecondaryMap<OperandId, Option<ParamId>>,
-    layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
+    packed: Packed<'a>,
     /// The stage's vector axis and its lanes.
     vector: Option<(AxisId, u32)>,
     /// The part of the kernel that a call does, if not all of it.
@@ -112,16 +124,23 @@ impl<'a> Cx<'a> {
         stage: &'a Stage,
         target: &'a Target,
         params: &'a SecondaryMap<OperandId, Option<ParamId>>,
-        layouts: &'a SecondaryMap<OperandId, Option<Layout>>,
+        packed: Packed<'a>,
     ) -> Cx<'a> {
         let schedule = kernel.schedule.clone().unwrap_or_default();
         let vector = schedule.vector.iter().copied().find(|(a, _)| stage.axes.contains(a));
         let values = SecondaryMap::new();
-        Cx { kernel, stage, schedule, target, params, layouts, vector, part: None, values }
+        Cx { kernel, stage, schedule, target, params, packed, vector, part: None, values }
     }
 
     fn param(&self, access: &Access) -> ParamId {
         self.params[access.operand].expect("every operand is a parameter")
+    }
+
+    /// Where an access reads packed elements, if it does, and their order.
+    fn packed(&self, access: &Access) -> Option<(ParamId, &'a Layout)> {
+        let copy = copies::of_read(self.packed.copies, access).map(|c| (c.param, &c.layout));
+        let constant = self.packed.layouts[access.operand].as_ref();
+        copy.or_else(|| constant.map(|layout| (self.param(access), layout)))
     }
 
     fn shape(&self, access: &Access) -> &'a Shape {
@@ -252,6 +271,21 @@ mod tests {
             let both = [a, w];
             check(&one_op(MatMul::plain(), &both, &[]), &both);
         }
+    }
+
+    #[test]
+    fn products_of_many_rows_read_packed_copies() {
+        let product = MatMul { transpose_b: true, ..MatMul::plain() };
+        for (batch, m, n, k) in [(2, 9, 37, 19), (1, 70, 6, 9), (3, 8, 16, 8)] {
+            let both = [data(&[batch, m, k], 1), data(&[batch, n, k], 2)];
+            check(&one_op(product.clone(), &both, &[]), &both);
+        }
+        let x = data(&[2, 9, 11], 3);
+        let mut b = GraphBuilder::new("m");
+        let read = b.input("x", x.ty.clone());
+        let y = b.add(product, &[read, read]).expect("a product of a value with itself");
+        b.output("y", y);
+        check(&b.finish(), &[x]);
     }
 
     #[test]

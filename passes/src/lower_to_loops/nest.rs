@@ -3,7 +3,7 @@
 use super::read::Cache;
 use super::seed::{Seed, seed};
 use super::segment::{Segment, segments};
-use super::{Cx, expr, lanes, read, reduce, rows};
+use super::{Cx, copies, expr, lanes, read, reduce, rows};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
@@ -93,6 +93,7 @@ pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) -> Option
     if rows::is_value(&cx.kernel.operands[cx.stage.write.operand]) {
         return Some(value(b, cx, env, &order));
     }
+    copies::make_at_stage(b, cx.packed.copies, env, cx.stage);
     match cx.part.filter(|_| !cx.stage.axes.iter().any(|&a| cx.schedule.divides(a))) {
         Some(part) => part.only(b, 0, |b| loops(b, cx, env, &order)),
         None => loops(b, cx, env, &order),
@@ -113,7 +114,9 @@ fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
     for (n, Segment { start, count, size }) in segments(cx, axis).into_iter().enumerate() {
         let tile = |b: &mut LoopBuilder, tile: Affine<IndexId>| {
             let origin = tile.times(size as i64).offset(start as i64);
-            loops(b, cx, &env.bind(axis, origin, size), rest);
+            let env = env.bind(axis, origin, size);
+            copies::make_at_axis(b, cx.packed.copies, &env, (cx.stage, axis));
+            loops(b, cx, &env, rest);
         };
         match (cx.part_of(axis), count) {
             (None, 1) => tile(b, Affine::constant(0)),

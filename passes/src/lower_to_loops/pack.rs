@@ -1,9 +1,9 @@
-//! Packed constants: the order in which a register tile reads them.
+//! The order in which a register tile reads a packed operand, and constants in that order.
 
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::schedule::Pack;
-use edgecc_ir::kernel::{Access, AxisId, AxisKind, Index, Kernel, OperandId, Stage};
+use edgecc_ir::kernel::{Access, AxisId, AxisKind, Index, Kernel, OperandId, Role, Stage};
 use edgecc_ir::loops::IndexId;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{Shape, TensorType};
@@ -27,16 +27,27 @@ struct Dim {
     stride: i64,
 }
 
-/// The layout of each packed operand.
+/// The layout of each packed constant.
 pub(super) fn layouts(kernel: &Kernel) -> SecondaryMap<OperandId, Option<Layout>> {
     let mut all = SecondaryMap::new();
-    for pack in kernel.schedule.iter().flat_map(|s| &s.pack) {
+    let packs = kernel.schedule.iter().flat_map(|s| &s.pack);
+    for pack in packs.filter(|pack| kernel.operands[pack.operand].role == Role::Const) {
         let reads = |s: &Stage| s.reads.iter().any(|r| r.operand == pack.operand);
         let stage = kernel.stages.iter().find(|s| reads(s)).expect("K5: a packed operand is read");
         let access = stage.reads.iter().find(|r| r.operand == pack.operand);
         all[pack.operand] = access.map(|a| layout(kernel, stage, a, pack));
     }
     all
+}
+
+/// The layout of a copy that is made at a point of the parallel axes, but for the blocked one.
+pub(super) fn layout_of_copy(
+    kernel: &Kernel,
+    stage: &Stage,
+    access: &Access,
+    pack: &Pack,
+) -> Layout {
+    Layout { parallel: Vec::new(), base: 0, ..layout(kernel, stage, access, pack) }
 }
 
 fn layout(kernel: &Kernel, stage: &Stage, access: &Access, pack: &Pack) -> Layout {

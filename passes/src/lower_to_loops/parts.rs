@@ -58,7 +58,12 @@ impl Part {
     }
 }
 
-fn each(b: &mut LoopBuilder, extent: usize, body: impl FnOnce(&mut LoopBuilder, Affine<IndexId>)) {
+/// A loop, unless there is one iteration.
+pub(super) fn each(
+    b: &mut LoopBuilder,
+    extent: usize,
+    body: impl FnOnce(&mut LoopBuilder, Affine<IndexId>),
+) {
     match extent {
         1 => body(b, Affine::constant(0)),
         _ => b.for_each(extent, |b, i| body(b, Affine::var(i))),

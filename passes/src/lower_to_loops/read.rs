@@ -86,12 +86,12 @@ fn read(
     if let Some(value) = cx.values[access.operand] {
         return b.splat(value, cx.lanes());
     }
-    let param = cx.param(access);
-    if let Some(layout) = &cx.layouts[access.operand] {
+    if let Some((param, layout)) = cx.packed(access) {
         let index = vec![layout.index(|axis| env.at(axis, point))];
         let key = Key { param, index, shape: Shape::Consecutive(cx.lanes()), guards: Vec::new() };
         return cached(b, cache, key, |b, key| load(b, cx, key));
     }
+    let param = cx.param(access);
     let index = index(b, cache, cx, env, point, access);
     let shape = shape(cx, point, access);
     let mut guards = Vec::new();

@@ -2,6 +2,7 @@
 //! one stage defines and later stages of the same point use; other locals are scratch memory.
 
 use super::Cx;
+use super::copies::{self, PackedCopy};
 use super::nest::{Env, lower_stage};
 use super::parts::Part;
 use cranelift_entity::SecondaryMap;
@@ -19,23 +20,28 @@ pub(super) fn is_value(operand: &Operand) -> bool {
 pub(super) fn lower<'k>(
     b: &mut LoopBuilder,
     kernel: &'k Kernel,
-    part: Option<Part>,
+    (copies, part): (&[PackedCopy<'_>], Option<Part>),
     cx: impl Fn(&'k Stage) -> Cx<'k>,
 ) {
+    let env = Env::new();
+    copies::make_at_row(b, copies, &env, None);
     let body = |b: &mut LoopBuilder, env: &Env| stages(b, kernel, env, &cx);
-    rows(b, (kernel, part), &Env::new(), &kernel.rows, &body);
+    rows(b, (kernel, copies, part), &env, &kernel.rows, &body);
 }
 
 fn rows(
     b: &mut LoopBuilder,
-    (kernel, part): (&Kernel, Option<Part>),
+    whole: (&Kernel, &[PackedCopy<'_>], Option<Part>),
     env: &Env,
     axes: &[AxisId],
     body: &dyn Fn(&mut LoopBuilder, &Env),
 ) {
     let Some((&axis, rest)) = axes.split_first() else { return body(b, env) };
+    let (kernel, copies, part) = whole;
     let row = |b: &mut LoopBuilder, row: Affine<IndexId>| {
-        rows(b, (kernel, part), &env.bind(axis, row, 1), rest, body);
+        let env = env.bind(axis, row, 1);
+        copies::make_at_row(b, copies, &env, Some(axis));
+        rows(b, whole, &env, rest, body);
     };
     match part.filter(|_| kernel.schedule.as_ref().is_some_and(|s| s.divides(axis))) {
         Some(part) => part.each(b, kernel.extent(axis), row),

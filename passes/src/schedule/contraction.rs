@@ -3,7 +3,8 @@
 //!
 //! A register tile of `rows × vectors` accumulators stays in registers over the whole reduction;
 //! each step loads `vectors` vectors of weights and broadcasts `rows` activations. Constant weights
-//! are packed so that these loads are consecutive. Of the loops over rows and over the vector axis
+//! are packed so that these loads are consecutive, others are copied where enough rows use the copy.
+//! Of the loops over rows and over the vector axis
 //! that one goes outside which moves fewer bytes through the first-level cache; axes that both
 //! factors follow (batch, groups) go outermost. Rows whose window leaves the
 //! input are peeled, so that the interior needs no tests.
@@ -11,8 +12,9 @@
 use super::cost::{self, Tile, Work};
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{Access, AxisId, Kernel, Stage};
+use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Stage};
 use edgecc_ir::target::Target;
+use std::collections::BTreeSet;
 
 /// Reduction loops up to this extent are unrolled completely.
 const SHORT: usize = 8;
@@ -23,6 +25,11 @@ const MOST_STEPS: u32 = 4;
 const STEPS_BY_LANE: [u32; 3] = [16, 8, 4];
 /// Vectors that the instructions for pairs of them reach from one pointer.
 const IN_REACH: u32 = 64;
+
+/// A copy pays from one row on for so many steps of the sum, and whatever the steps from the rows on
+/// that the longest sum needs.
+const STEPS_PER_ROW: usize = 6;
+const LONG_SUM: usize = 384;
 
 struct Roles<'k> {
     weights: &'k Access,
@@ -49,10 +56,22 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         .into_iter()
         .collect();
     schedule.peel = facts::peeled_axes(kernel, stage, vector);
-    if facts::is_const(kernel, roles.weights) {
+    if facts::is_const(kernel, roles.weights) || is_worth_a_copy(kernel, stage, &roles, vector) {
         schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
     }
     Some(schedule)
+}
+
+/// Whether weights that the vector axis scatters are used so often that a packed copy pays. A sum of
+/// products along the reduce axis instead (`row`) needs no copy, but combines the lanes of each
+/// result, which costs more the shorter the sum is.
+fn is_worth_a_copy(kernel: &Kernel, stage: &Stage, roles: &Roles<'_>, vector: AxisId) -> bool {
+    let weights = roles.weights;
+    let known = weights.outside == Outside::Never && weights.lookups().next().is_none();
+    let scattered = !matches!(facts::stride(kernel, weights, vector), Some(0 | 1));
+    let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
+    let steps = facts::reduce_points(kernel, stage).min(LONG_SUM);
+    known && scattered && steps <= STEPS_PER_ROW * rows
 }
 
 /// The order in which fewer bytes pass through the first-level cache: the loops outside read all of
@@ -64,7 +83,7 @@ fn order(
     tile: Tile,
     target: &Target,
 ) -> Vec<AxisId> {
-    let bytes = |access: &Access| kernel.operands[access.operand].ty.bytes();
+    let bytes = |access: &Access| bytes_at_a_point(kernel, access, &roles.shared);
     let traffic =
         |bytes: usize, passes: usize| if bytes <= target.l1_bytes / 2 { 0 } else { bytes * passes };
     let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
@@ -76,6 +95,14 @@ fn order(
         true => shared.chain(rows).chain([vector]).collect(),
         false => shared.chain([vector]).chain(rows).collect(),
     }
+}
+
+/// Bytes that an access reads while these axes stand still.
+fn bytes_at_a_point(kernel: &Kernel, access: &Access, still: &[AxisId]) -> usize {
+    let ty = &kernel.operands[access.operand].ty;
+    let moving = access.axes().filter(|a| !still.contains(a)).collect::<BTreeSet<AxisId>>();
+    let points: usize = moving.into_iter().map(|a| kernel.extent(a)).product();
+    ty.bytes().min(points * ty.elem.bytes())
 }
 
 /// Which factor is which, and which axes only the activations follow.
@@ -115,4 +142,40 @@ fn steps_by_lane(extent: usize, all: usize, tile: Tile) -> u32 {
         steps * tile.vectors <= IN_REACH && (steps <= 8 || divides)
     };
     STEPS_BY_LANE.into_iter().find(fits).unwrap_or(STEPS_BY_LANE[2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plan;
+    use crate::form_kernels::form_kernels;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::ops::MatMul;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    /// Packed operands of a product of `rows × steps` inputs and as many steps of 64 columns.
+    fn packs(rows: usize, steps: usize, transpose_b: bool) -> Vec<u32> {
+        let mut b = GraphBuilder::new("m");
+        let right = if transpose_b { [64, steps] } else { [steps, 64] };
+        let [x, w] =
+            [[rows, steps], right].map(|dims| b.input("x", TensorType::new(ElemType::F32, &dims)));
+        let y = b.add(MatMul { transpose_b, ..MatMul::plain() }, &[x, w]).expect("a product");
+        b.output("y", y);
+        let kernels = form_kernels(&b.finish());
+        let kernel = kernels.kernels.values().next().expect("a kernel");
+        let planned = plan(kernel, &Target::default_for(Arch::X86_64)).expect("a contraction");
+        planned.pack.iter().map(|pack| pack.operand.as_u32()).collect()
+    }
+
+    #[test]
+    fn scattered_weights_are_copied_for_many_rows() {
+        assert_eq!(packs(64, 32, true), [1]);
+        assert_eq!(packs(4, 32, true), []);
+        assert_eq!(packs(64, 1000, true), [1]);
+    }
+
+    #[test]
+    fn consecutive_weights_stay_in_place() {
+        assert_eq!(packs(64, 32, false), []);
+    }
 }

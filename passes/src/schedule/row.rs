@@ -5,6 +5,7 @@
 //! of products of two rows has one vector for each point of a small tile instead, whose points
 //! share the loads. Either order of summation differs from the kernel's.
 
+use super::contraction;
 use super::cost;
 use super::facts::{self, stride};
 use edgecc_ir::kernel::schedule::Schedule;
@@ -68,7 +69,8 @@ fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(Axis
     let constant_weights = facts::product_sum(stage)
         .is_some_and(|factors| factors.iter().any(|f| facts::is_const(kernel, f)));
     let better = facts::vector_axis(kernel, stage, target)
-        .is_some_and(|(along, _)| runs_along(kernel, stage, along));
+        .is_some_and(|(along, _)| runs_along(kernel, stage, along))
+        || contraction::plan(kernel, target).is_some_and(|plan| !plan.pack.is_empty());
     let whole_lanes = stage.reduce.as_ref().is_some_and(|r| r.init.elem().bytes() == 4);
     let fits = runs_along(kernel, stage, axis)
         && whole_lanes

@@ -4,7 +4,7 @@
 use super::{contraction, plan_for, window};
 use crate::eqsat::rule::Class;
 use edgecc_ir::affine::Affine;
-use edgecc_ir::kernel::schedule::Schedule;
+use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{AxisId, Index, Kernel, OperandId, Role, Stage};
 use edgecc_ir::target::Target;
 
@@ -36,7 +36,8 @@ fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule
         add(&mut whole.peel, part.peel, |&axis| axis);
         whole.pack.extend(part.pack);
     }
-    whole.pack.retain(|pack| readers(kernel, pack.operand) == 1);
+    let is_const = |pack: &Pack| kernel.operands[pack.operand].role == Role::Const;
+    whole.pack.retain(|pack| !is_const(pack) || readers(kernel, pack.operand) == 1);
     Some(whole)
 }
 
@@ -69,7 +70,7 @@ fn alone(kernel: &Kernel, stage: &Stage) -> Kernel {
     Kernel { operands, rows: Vec::new(), stages: vec![stage], ..kernel.clone() }
 }
 
-/// Stages that read an operand; one that several read has one order for all.
+/// Stages that read an operand; a constant that several read has one order for all.
 fn readers(kernel: &Kernel, operand: OperandId) -> usize {
     let reads = |s: &&Stage| s.all_reads().any(|r| r.operand == operand);
     kernel.stages.iter().filter(reads).count()
