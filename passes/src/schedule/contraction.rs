@@ -55,7 +55,7 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         .map(|k| (k, unroll(kernel.extent(k), steps, tile, target)))
         .into_iter()
         .collect();
-    schedule.peel = facts::peeled_axes(kernel, stage, vector);
+    schedule.peel = facts::peeled_axes(kernel, stage, vector, tile.rows * tile.vectors);
     if facts::is_const(kernel, roles.weights) || is_worth_a_copy(kernel, stage, &roles, vector) {
         schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
     }

@@ -4,11 +4,16 @@ use super::cost;
 use edgecc_ir::affine::Interval;
 use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
-use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::func::{Accuracy, ScalarFn};
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
 use std::collections::BTreeSet;
+
+/// Instructions of a function that is approximated.
+const POLYNOMIAL: u64 = 16;
+/// Instructions that finish the results of a tile, if copies of them are to be few.
+const LARGE_EPILOGUE: u64 = 150;
 
 /// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
 /// looked up values know.
@@ -80,19 +85,38 @@ pub(super) fn is_const(kernel: &Kernel, access: &Access) -> bool {
     kernel.operands[access.operand].role == Role::Const && access.lookups().next().is_none()
 }
 
+/// Instructions for one element or vector.
+pub(super) fn instructions(expr: &ScalarExpr) -> u64 {
+    let cost = |node: &ScalarNode| match node {
+        ScalarNode::Call(func, _) if matches!(func.info().accuracy, Accuracy::Ulp(_)) => POLYNOMIAL,
+        ScalarNode::Call(..) | ScalarNode::Cast(..) => 1,
+        ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
+    };
+    1 + expr.nodes().iter().map(cost).sum::<u64>()
+}
+
 /// The innermost reduce axis.
 pub(super) fn innermost_reduce(kernel: &Kernel, stage: &Stage) -> Option<AxisId> {
     kernel.reduce_axes(stage).last()
 }
 
 /// The parallel axes but `vector` whose borders, where padding makes reads need bounds tests, are
-/// worth code of their own: the innermost one, and others with borders of one point.
-pub(super) fn peeled_axes(kernel: &Kernel, stage: &Stage, vector: AxisId) -> Vec<AxisId> {
+/// worth code of their own: the innermost one, and others with borders of one point unless a tile's
+/// `results`, in vectors, take much code to finish.
+pub(super) fn peeled_axes(
+    kernel: &Kernel,
+    stage: &Stage,
+    vector: AxisId,
+    results: u32,
+) -> Vec<AxisId> {
     let others = other_parallel(kernel, stage, vector);
     let innermost = others.last().copied();
-    let border = |&axis: &AxisId| border(kernel, stage, axis);
-    let is_peeled =
-        |axis: &AxisId| border(axis) == 1 || (border(axis) > 1 && Some(*axis) == innermost);
+    let is_short = u64::from(results) * instructions(&stage.epilogue) <= LARGE_EPILOGUE;
+    let is_peeled = |axis: &AxisId| match border(kernel, stage, *axis) {
+        0 => false,
+        1 if is_short => true,
+        _ => Some(*axis) == innermost,
+    };
     others.iter().copied().filter(is_peeled).collect()
 }
 
@@ -116,4 +140,40 @@ pub(super) fn reduce_points(kernel: &Kernel, stage: &Stage) -> usize {
 pub(super) fn other_parallel(kernel: &Kernel, stage: &Stage, axis: AxisId) -> Vec<AxisId> {
     let parallel = |a: &AxisId| kernel.axes[*a].kind == AxisKind::Parallel && *a != axis;
     stage.axes.iter().copied().filter(parallel).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::eqsat::rule::Class;
+    use crate::form_kernels::form_kernels;
+    use crate::schedule::schedule;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::ops::{Conv, Layout, Window};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::target::{Arch, Target};
+    use edgecc_ir::tensor::{Scalar, Tensor};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    /// How many axes of a padded convolution are peeled whose results pass a function.
+    fn peeled(func: ScalarFn) -> usize {
+        let mut b = GraphBuilder::new("m");
+        let x = b.input("x", TensorType::new(ElemType::F32, &[1, 20, 20, 16]));
+        let ty = TensorType::new(ElemType::F32, &[16, 16, 3, 3]);
+        let w = b.constant(Tensor::from_fn(ty, |i| Scalar::f32(i as f32)));
+        let window = Window { pads_begin: vec![1; 2], pads_end: vec![1; 2], ..Window::unit(2) };
+        let epilogue = ScalarExpr::call(func);
+        let conv = Conv { epilogue, ..Conv::plain(window, 1, Layout::ChannelsLast) };
+        let y = b.add(conv, &[x, w]).expect("a convolution");
+        b.output("y", y);
+        let mut kernels = form_kernels(&b.finish());
+        schedule(&mut kernels, &Target::default_for(Arch::Aarch64), Class::Reassoc);
+        let kernel = kernels.kernels.values().next().expect("a kernel");
+        kernel.schedule.as_ref().expect("it was scheduled").peel.len()
+    }
+
+    #[test]
+    fn only_the_innermost_border_has_copies_of_a_large_epilogue() {
+        assert_eq!((peeled(ScalarFn::Neg), peeled(ScalarFn::Exp)), (2, 1));
+    }
 }

@@ -7,8 +7,6 @@
 use super::facts;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Operand, Role, Stage};
-use edgecc_ir::scalar::func::Accuracy;
-use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use std::collections::BTreeSet;
 
@@ -37,8 +35,6 @@ const HAND_OUT: u64 = 500;
 const LINE: usize = 64;
 /// Bytes that are moved in a cycle, from beyond the first-level cache.
 const BYTES: u64 = 8;
-/// Instructions of a function that is approximated.
-const POLYNOMIAL: u64 = 16;
 
 /// Divides each scheduled kernel that is worth it.
 pub fn divide(kernels: &mut Kernels, target: &Target, by: Division) {
@@ -155,23 +151,13 @@ fn stage_cycles(kernel: &Kernel, schedule: &Schedule, target: &Target, stage: &S
     let lanes = stage.axes.iter().map(|&a| schedule.lanes_of(a)).max().unwrap_or(1);
     let per_cycle = f64::from(lanes) * target.fma_per_cycle(32 * lanes);
     let vectors = |elements: u64| (elements as f64 / per_cycle) as u64;
-    let finish = vectors(results * work(&stage.epilogue));
+    let finish = vectors(results * facts::instructions(&stage.epilogue));
     let body = match facts::product_sum(stage) {
         Some(_) => vectors(points(&stage.axes)),
-        None => vectors(points(&stage.axes) * work(&stage.body)),
+        None => vectors(points(&stage.axes) * facts::instructions(&stage.body)),
     };
     let width = kernel.operands[stage.write.operand].ty.elem.bytes() as u64;
     (body + finish).max(results * width * 2 / BYTES)
-}
-
-/// Instructions for one element or vector.
-fn work(expr: &ScalarExpr) -> u64 {
-    let cost = |node: &ScalarNode| match node {
-        ScalarNode::Call(func, _) if matches!(func.info().accuracy, Accuracy::Ulp(_)) => POLYNOMIAL,
-        ScalarNode::Call(..) | ScalarNode::Cast(..) => 1,
-        ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
-    };
-    1 + expr.nodes().iter().map(cost).sum::<u64>()
 }
 
 #[cfg(test)]

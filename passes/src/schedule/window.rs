@@ -76,7 +76,7 @@ fn resident(
         tile: vec![(row, points as u32), (vector, lanes)],
         order,
         unroll: kernel.reduce_axes(stage).map(|a| (a, kernel.extent(a) as u32)).collect(),
-        peel: facts::peeled_axes(kernel, stage, vector),
+        peel: facts::peeled_axes(kernel, stage, vector, points as u32),
         ..Schedule::default()
     })
 }
@@ -100,7 +100,7 @@ fn streaming(
         tile: row.map(|r| (r, rows)).into_iter().chain([(vector, vectors * lanes)]).collect(),
         order: [vector].into_iter().chain(facts::other_parallel(kernel, stage, vector)).collect(),
         unroll: tap.filter(short).map(|a| (a, kernel.extent(a) as u32)).into_iter().collect(),
-        peel: facts::peeled_axes(kernel, stage, vector),
+        peel: facts::peeled_axes(kernel, stage, vector, rows * vectors),
         ..Schedule::default()
     })
 }
