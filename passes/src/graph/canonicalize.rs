@@ -8,8 +8,8 @@ use super::perm;
 use super::rebuild::{Rebuild, rebuild};
 use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Conv, Gather, Map, MatMul, Op, Pad, Pick, Pool, Reduce, Reshape, Slice,
-    Transpose, Window, sum_elem,
+    Broadcast, Concat, Conv, Gather, Map, MatMul, Op, Pad, Pick, Pool, Reduce, Repeat, Reshape,
+    Slice, Transpose, Window, sum_elem,
 };
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
@@ -130,9 +130,34 @@ fn slice(new: &mut Rebuild, op: &Slice, x: OpId) -> OpId {
         };
         return slice(new, &both, new.arg(x, 0));
     }
+    if let Some(carried) = last_of_stack(new, op, x) {
+        let mut op = op.clone();
+        op.starts[0] = 0;
+        return slice(new, &op, carried);
+    }
     let whole = op.starts.iter().all(|&s| s == 0) && op.shape == new.ty(x).shape;
     let forward = op.steps.iter().zip(op.shape.iter()).all(|(&s, &e)| s == 1 || e <= 1);
     if whole && forward { x } else { new.emit(op.clone(), &[x]) }
+}
+
+/// What the last iteration of a repetition stacked, when that is also a carried value and all that a
+/// slice reads: the stack need not be made.
+fn last_of_stack(new: &mut Rebuild, op: &Slice, x: OpId) -> Option<OpId> {
+    let Op::Repeat(repeat) = new.op(x) else { return None };
+    let (carried, count) = (repeat.carried as usize, repeat.count as usize);
+    let step = *repeat.stacked.get((repeat.result as usize).checked_sub(carried)?)?;
+    let last = repeat.slice(step, count - 1) as i64;
+    let outputs = &repeat.body.graph().outputs;
+    let stacked = outputs[repeat.result as usize].value;
+    let same = outputs[..carried].iter().position(|output| output.value == stacked)?;
+    if op.starts[0] != last || op.shape[0] != 1 {
+        return None;
+    }
+    let repeat = Repeat { result: same as u32, ..repeat.clone() };
+    let args = new.graph().ops[x].args.clone();
+    let value = new.emit(repeat, &args);
+    let dims = [&[1], &new.ty(value).shape[..]].concat();
+    Some(reshape(new, &Shape::new(&dims), value))
 }
 
 fn pad(new: &mut Rebuild, op: &Pad, x: OpId) -> OpId {
@@ -214,7 +239,7 @@ mod tests {
     use super::PASS;
     use crate::manager::{PassCx, PassOptions};
     use edgecc_ir::graph::build::GraphBuilder;
-    use edgecc_ir::graph::ops::{Broadcast, Map, Op, Reshape, Slice, Transpose};
+    use edgecc_ir::graph::ops::{Broadcast, Map, Op, Repeat, Reshape, Slice, Transpose};
     use edgecc_ir::graph::{Graph, OpId};
     use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
@@ -268,6 +293,58 @@ mod tests {
         );
         let last = *graph.order.last().expect("not empty");
         assert_eq!(graph.ops[last].op, Op::Slice(cut([0, 1, 1], [1, -1, 2], [2, 2, 2])));
+    }
+
+    /// Sums of the slices of `x` so far, from the first or the last one on.
+    fn running_sums(b: &mut GraphBuilder, x: OpId, step: i32) -> OpId {
+        let slice = TensorType::new(ElemType::F32, &[3, 4]);
+        let mut body = GraphBuilder::new("body");
+        let sum = body.input("sum", slice.clone());
+        let term = body.input("term", slice.clone());
+        let next = add(&mut body, Map { body: ScalarExpr::call(ScalarFn::Add) }, &[sum, term]);
+        body.output("sum", next);
+        body.output("sums", next);
+        let start = b.constant(Tensor::zeros(slice));
+        let op = Repeat {
+            body: body.finish().into(),
+            count: 2,
+            carried: 1,
+            scanned: vec![1],
+            stacked: vec![step],
+            conditional: false,
+            result: 1,
+        };
+        add(b, op, &[start, x])
+    }
+
+    #[test]
+    fn the_last_of_a_stack_is_the_carried_value() {
+        for (step, start) in [(1, 1), (-1, 0)] {
+            let graph = check(
+                |b, x| {
+                    let sums = running_sums(b, x, step);
+                    let starts = vec![start, 1, 0];
+                    let shape = Shape::new(&[1, 2, 4]);
+                    add(b, Slice { starts, steps: vec![1; 3], shape }, &[sums])
+                },
+                &["input", "const", "repeat", "reshape", "slice"],
+            );
+            let ops = graph.order.iter().map(|&id| &graph.ops[id].op);
+            let results = ops.filter_map(|op| op.shared().map(|shared| shared.1));
+            assert!(results.eq([0]), "step {step}");
+        }
+    }
+
+    #[test]
+    fn other_slices_of_a_stack_stay() {
+        check(
+            |b, x| {
+                let sums = running_sums(b, x, 1);
+                let shape = Shape::new(&[1, 3, 4]);
+                add(b, Slice { starts: vec![0; 3], steps: vec![1; 3], shape }, &[sums])
+            },
+            &["input", "const", "repeat", "slice"],
+        );
     }
 
     #[test]
