@@ -26,13 +26,14 @@ pub(in crate::loops) const LEAST_SUMMAND: f32 = f32::from_bits((127 - 98) << 23)
 pub(super) fn exp(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     let x = e.at_least(-104.0, x);
     let x = e.at_most(89.0, x);
-    let (n, r) = reduce(e, x);
+    let (float, biased) = e.nearest_biased(x, LOG2_E, BIAS_OF_TWO);
+    let r = remainder(e, x, float);
     let q = e.polynomial(r, &Q);
     let square = e.mul(r, r);
     let p = e.madd(square, q, r);
     let one = e.f32(1.0);
     let p = e.add(p, one);
-    times_power_of_two(e, p, n)
+    times_power_of_two(e, p, biased)
 }
 
 /// `eˣ + c` for `c` from `LEAST_SUMMAND` on, within the accuracy of `exp` and a rounded sum.
@@ -55,26 +56,24 @@ pub(super) fn reduce_to_power(e: &mut Emit<'_>, x: ValueId, up: i32) -> (ValueId
     (power, remainder(e, x, float))
 }
 
-/// `(n, r)` with `x = n·ln 2 + r` and `|r| ≤ ln 2 / 2` up to rounding.
-pub(super) fn reduce(e: &mut Emit<'_>, x: ValueId) -> (ValueId, ValueId) {
-    let (float, n) = e.nearest(x, LOG2_E);
-    (n, remainder(e, x, float))
-}
-
 /// `x − n·ln 2`.
 fn remainder(e: &mut Emit<'_>, x: ValueId, n: ValueId) -> ValueId {
     let r = e.madd_f32(n, -LN2_HIGH, x);
     e.madd_f32(n, -LN2_LOW, r)
 }
 
-/// `p·2ⁿ` for `n` in `-252..=256`.
-pub(super) fn times_power_of_two(e: &mut Emit<'_>, p: ValueId, n: ValueId) -> ValueId {
-    let half = e.bits(ScalarFn::Shr, n, 1);
-    let rest = e.sub(n, half);
-    let first = e.power_of_two(half);
-    let second = e.power_of_two(rest);
-    let p = e.mul(p, first);
-    e.mul(p, second)
+/// The bias of an exponent that is the sum of two.
+pub(super) const BIAS_OF_TWO: i32 = 254;
+
+/// `p·2ⁿ` for `n` in `-252..=254`, where the low nine bits of `biased` are those of `n + BIAS_OF_TWO`.
+pub(super) fn times_power_of_two(e: &mut Emit<'_>, p: ValueId, biased: ValueId) -> ValueId {
+    let half = e.bits(ScalarFn::Shr, biased, 1);
+    let rest = e.sub(biased, half);
+    [half, rest].into_iter().fold(p, |p, exponent| {
+        let bits = e.bits(ScalarFn::Shl, exponent, 23);
+        let power = e.bitcast(bits);
+        e.mul(p, power)
+    })
 }
 
 #[cfg(test)]

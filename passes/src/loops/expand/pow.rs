@@ -1,7 +1,7 @@
 //! `pow`.
 
 use super::Emit;
-use super::exp::times_power_of_two;
+use super::exp::{BIAS_OF_TWO, times_power_of_two};
 use super::log::split;
 use edgecc_ir::loops::ValueId;
 use edgecc_ir::scalar::func::ScalarFn;
@@ -71,13 +71,13 @@ fn exp2_product(e: &mut Emit<'_>, y: ValueId, log: (ValueId, ValueId)) -> ValueI
     let exact = e.apply(ScalarFn::Eq, &[clamped, product]);
     let zero = e.f32(0.0);
     let error = e.select(exact, error, zero);
-    let (float, n) = e.nearest(clamped, 1.0);
+    let (float, biased) = e.nearest_biased(clamped, 1.0, BIAS_OF_TWO);
     let r = e.sub(clamped, float);
     let r = e.add(r, error);
     let p = e.polynomial(r, &EXP2);
     let one = e.f32(1.0);
     let p = e.madd(p, r, one);
-    times_power_of_two(e, p, n)
+    times_power_of_two(e, p, biased)
 }
 
 /// `a·b − product`, exactly up to underflow (Dekker).
