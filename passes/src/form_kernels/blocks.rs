@@ -8,6 +8,7 @@
 //! block, which must cost less than the value did.
 
 use super::in_blocks::{Shared, in_blocks};
+use super::narrow::narrow;
 use super::piece::Piece;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{Access, Axis, AxisId, AxisKind, BufferId, Kernel, OperandId, Role, Stage};
@@ -36,7 +37,9 @@ pub(super) fn join_blocks(pieces: Vec<Piece>, is_private: impl Fn(BufferId) -> b
             pieces[at] = None;
         }
     }
-    pieces.into_iter().flatten().collect()
+    let mut pieces: Vec<Piece> = pieces.into_iter().flatten().collect();
+    pieces.iter_mut().for_each(|piece| narrow(&mut piece.kernel));
+    pieces
 }
 
 fn written_bytes(piece: &Piece) -> usize {
@@ -234,6 +237,6 @@ mod tests {
         });
         assert_eq!(made.program.steps.len(), 1);
         let kernel = made.kernels.values().next().expect("one kernel");
-        assert_eq!((kernel.rows.len(), kernel.stages.len()), (1, 4));
+        assert_eq!((kernel.rows.len(), kernel.stages.len()), (2, 4));
     }
 }

@@ -13,6 +13,7 @@ mod in_blocks;
 mod lift;
 mod live;
 mod merge;
+mod narrow;
 mod piece;
 mod region;
 mod settle;
