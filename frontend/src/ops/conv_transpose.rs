@@ -79,7 +79,7 @@ pub(super) fn transposed(
     let (w, dims) = spread_taps(emit, w, dims)?;
     let w = phase_weights(emit, w, groups, &dims)?;
     let phases = convolve_phases(emit, x, w, groups, &dims)?;
-    let y = interleave(emit, phases, &dims)?;
+    let y = interleave(emit, phases, groups, &dims)?;
     keep(emit, y, &dims)
 }
 
@@ -164,8 +164,9 @@ fn insert_zeros(emit: &mut Emit, x: OpId, dim: usize, step: usize) -> Result<OpI
     emit.slice(spread, dim, (0, 1), (extent.max(1) - 1) * step + 1)
 }
 
-/// `[c, m/g, k…]` becomes `[m·s…, c/g, t…]`: a filter for each result channel and phase, its taps
-/// from last to first.
+/// `[c, m/g, k…]` becomes `[g·s…·m/g, c/g, t…]`: a filter for each phase and result channel of a
+/// group, its taps from last to first. Channels are inside, so that where they are innermost those of
+/// a phase stay together.
 fn phase_weights(
     emit: &mut Emit,
     w: OpId,
@@ -192,9 +193,15 @@ fn phase_weights(
         let taps = dim.taps();
         w = emit.slice(w, dims.len() + 2 + d, (taps as i64 - 1, -1), taps)?;
     }
-    let filters = channels * dims.iter().map(|d| d.stride).product::<usize>();
-    let taps = dims.iter().map(Dim::taps);
-    emit.reshape(w, &[filters, per_in].into_iter().chain(taps).collect::<Vec<_>>())
+    let strides = dims.iter().map(|d| d.stride);
+    let filters = channels * strides.clone().product::<usize>();
+    let taps: Vec<usize> = [per_in].into_iter().chain(dims.iter().map(Dim::taps)).collect();
+    let split = [groups, per_out].into_iter().chain(strides).chain(taps.iter().copied());
+    let w = emit.reshape(w, &split.collect::<Vec<_>>())?;
+    let phases = (0..rank).map(|d| 2 + d);
+    let perm = [0].into_iter().chain(phases).chain([1]).chain(rank + 2..2 * rank + 3);
+    let w = emit.transpose(w, perm.collect())?;
+    emit.reshape(w, &[&[filters], &taps[..]].concat())
 }
 
 fn convolve_phases(
@@ -214,19 +221,24 @@ fn convolve_phases(
     emit.op(Conv::plain(window, groups, Layout::default()), &[x, w])
 }
 
-/// `[n, m·s…, q…]` becomes `[n, m, q·s…]`.
-fn interleave(emit: &mut Emit, phases: OpId, dims: &[Dim]) -> Result<OpId, Diagnostic> {
+/// `[n, g·s…·m/g, q…]` becomes `[n, m, q·s…]`.
+fn interleave(
+    emit: &mut Emit,
+    phases: OpId,
+    groups: usize,
+    dims: &[Dim],
+) -> Result<OpId, Diagnostic> {
     let shape = emit.shape(phases);
-    let channels = shape[1] / dims.iter().map(|d| d.stride).product::<usize>();
-    let lead = [shape[0], channels];
     let strides = dims.iter().map(|d| d.stride);
-    let split = lead.into_iter().chain(strides).chain(dims.iter().map(Dim::positions));
+    let channels = shape[1] / strides.clone().product::<usize>();
+    let split = [shape[0], groups].into_iter().chain(strides).chain([channels / groups]);
+    let split = split.chain(dims.iter().map(Dim::positions));
     let split = emit.reshape(phases, &split.collect::<Vec<_>>())?;
     let rank = dims.len() as u32;
-    let pairs = (0..rank).flat_map(|d| [rank + 2 + d, 2 + d]);
-    let mixed = emit.transpose(split, [0, 1].into_iter().chain(pairs).collect())?;
+    let pairs = (0..rank).flat_map(|d| [rank + 3 + d, 2 + d]);
+    let mixed = emit.transpose(split, [0, 1, rank + 2].into_iter().chain(pairs).collect())?;
     let whole = dims.iter().map(|d| d.positions() * d.stride);
-    emit.reshape(mixed, &lead.into_iter().chain(whole).collect::<Vec<_>>())
+    emit.reshape(mixed, &[shape[0], channels].into_iter().chain(whole).collect::<Vec<_>>())
 }
 
 /// The positions of the result that are wanted.

@@ -214,32 +214,48 @@ fn reorder(operands: &mut Vec<OpId>, perm: &[u32], picks: &[Pick]) {
     *operands = perm::apply(&perm::inverse(perm), &of_dim).into_iter().flatten().collect();
 }
 
-/// The operand's dimensions keep their new order and take the same places in the result.
+/// The operand's dimensions keep their new order. Each other dimension stays behind its predecessor,
+/// where a reshape that joins the two finds it.
 fn lay_out_broadcast(new: &mut Rebuild, op: &Broadcast, x: &Placed) -> Placed {
-    let mut order = perm::identity(op.shape.rank());
-    for (&place, &source) in op.dims.iter().zip(&perm::inverse(&x.perm)) {
-        order[place as usize] = op.dims[source as usize];
-    }
-    let shape = perm::shape(&order, &op.shape);
-    let id = broadcast(new, &Broadcast { dims: op.dims.clone(), shape }, x.id);
+    let rank = op.shape.rank() as u32;
+    let added_after = |d: u32| (d..rank).take_while(|d| !op.dims.contains(d));
+    let sources = perm::inverse(&x.perm).into_iter().map(|source| op.dims[source as usize]);
+    let kept = sources.flat_map(|d| std::iter::once(d).chain(added_after(d + 1)));
+    let order: Perm = added_after(0).chain(kept).collect();
+    let dims = (0..rank).filter(|&place| op.dims.contains(&order[place as usize])).collect();
+    let id = broadcast(new, &Broadcast { dims, shape: perm::shape(&order, &op.shape) }, x.id);
     Placed { id, perm: perm::inverse(&order) }
 }
 
-/// Where the reshape splits or joins dimensions that are neighbours in the new order too, it is a
-/// reshape there.
+/// Dimensions that the reshape splits or joins become neighbours, if they are not in the new order;
+/// otherwise dimensions keep that order.
 fn lay_out_reshape(new: &mut Rebuild, shape: &Shape, x: &Placed) -> Placed {
-    if let Some((there, perm)) = sink_reshape(&new.ty(x.id).shape, &x.perm, shape) {
-        return Placed { id: reshape(new, &there, x.id), perm };
-    }
-    let x = x.plain(new);
-    Placed { id: reshape(new, shape, x), perm: perm::identity(shape.rank()) }
+    let Some(Regrouped { order, shape: there, perm }) =
+        regroup(&new.ty(x.id).shape, &x.perm, shape)
+    else {
+        let x = x.plain(new);
+        return Placed { id: reshape(new, shape, x), perm: perm::identity(shape.rank()) };
+    };
+    let dims = &new.ty(x.id).shape;
+    let in_order = order.iter().filter(|&&d| dims[d as usize] != 1).is_sorted();
+    let x = if in_order { x.id } else { transpose(new, &order, x.id) };
+    Placed { id: reshape(new, &there, x), perm }
 }
 
-/// The shape and permutation with which `reshape(transpose(x, perm), to)` is
-/// `transpose(reshape(x, shape), permutation)`, if it can be said so.
-fn sink_reshape(x: &Shape, perm: &[u32], to: &Shape) -> Option<(Shape, Perm)> {
+/// How `reshape(transpose(x, perm), to)` is said as
+/// `transpose(reshape(transpose(x, order), shape), perm)`.
+#[derive(Debug, PartialEq, Eq)]
+struct Regrouped {
+    order: Perm,
+    shape: Shape,
+    perm: Perm,
+}
+
+/// The order nearest to that of `x` in which each run of dimensions that the reshape splits or joins
+/// is together: a run is placed by its first dimension with elements to move, else after its
+/// predecessor. `None` for empty tensors.
+fn regroup(x: &Shape, perm: &[u32], to: &Shape) -> Option<Regrouped> {
     let from = perm::shape(perm, x);
-    // A group is placed by its first dimension with elements to move, else after its predecessor.
     let mut place = 0;
     let keyed = groups(&from, to)?.into_iter().map(|group| {
         let moving = group.0.iter().copied().find(|&d| x[perm[d] as usize] != 1);
@@ -248,10 +264,9 @@ fn sink_reshape(x: &Shape, perm: &[u32], to: &Shape) -> Option<(Shape, Perm)> {
     });
     let mut groups: Vec<(u32, Group)> = keyed.collect();
     groups.sort_by_key(|(place, _)| *place);
-    let order = groups.iter().flat_map(|(_, (dims, _))| dims).map(|&d| perm[d]);
-    let in_order = order.filter(|&d| x[d as usize] != 1).is_sorted();
+    let order = groups.iter().flat_map(|(_, (dims, _))| dims).map(|&d| perm[d]).collect();
     let dims: Vec<u32> = groups.iter().flat_map(|(_, (_, dims))| dims).map(|&d| d as u32).collect();
-    in_order.then(|| (perm::shape(&dims, to), perm::inverse(&dims)))
+    Some(Regrouped { order, shape: perm::shape(&dims, to), perm: perm::inverse(&dims) })
 }
 
 type Group = (Vec<usize>, Vec<usize>);
@@ -286,26 +301,36 @@ fn groups(from: &[usize], to: &[usize]) -> Option<Vec<Group>> {
 
 #[cfg(test)]
 mod tests {
-    use super::sink_reshape;
+    use super::{Regrouped, regroup};
     use edgecc_ir::types::Shape;
 
-    #[test]
-    fn splitting_channels_sinks_below_the_transpose() {
-        let nhwc = Shape::new(&[2, 4, 5, 6]);
-        let split = sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 3, 2, 4, 5]));
-        assert_eq!(split, Some((Shape::new(&[2, 4, 5, 3, 2]), vec![0, 3, 4, 1, 2])));
+    fn regrouped(x: &[usize], perm: &[u32], to: &[usize]) -> (Vec<u32>, Vec<usize>, Vec<u32>) {
+        let found = regroup(&Shape::new(x), perm, &Shape::new(to));
+        let Regrouped { order, shape, perm } = found.expect("no tensor is empty");
+        (order, shape.to_vec(), perm)
     }
 
     #[test]
-    fn flattening_an_image_does_not() {
-        let nhwc = Shape::new(&[2, 4, 5, 6]);
-        assert_eq!(sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 120])), None);
+    fn splitting_channels_keeps_the_order() {
+        let split = regrouped(&[2, 4, 5, 6], &[0, 3, 1, 2], &[2, 3, 2, 4, 5]);
+        assert_eq!(split, (vec![0, 1, 2, 3], vec![2, 4, 5, 3, 2], vec![0, 3, 4, 1, 2]));
     }
 
     #[test]
-    fn flattening_pooled_channels_does() {
-        let nhwc = Shape::new(&[2, 1, 1, 6]);
-        let flat = sink_reshape(&nhwc, &[0, 3, 1, 2], &Shape::new(&[2, 6]));
-        assert_eq!(flat, Some((Shape::new(&[2, 6]), vec![0, 1])));
+    fn flattening_an_image_needs_the_order_of_the_model() {
+        let flat = regrouped(&[2, 4, 5, 6], &[0, 3, 1, 2], &[2, 120]);
+        assert_eq!(flat, (vec![0, 3, 1, 2], vec![2, 120], vec![0, 1]));
+    }
+
+    #[test]
+    fn flattening_pooled_channels_keeps_the_order() {
+        let flat = regrouped(&[2, 1, 1, 6], &[0, 3, 1, 2], &[2, 6]);
+        assert_eq!(flat, (vec![0, 3, 1, 2], vec![2, 6], vec![0, 1]));
+    }
+
+    #[test]
+    fn joining_points_and_repeats_leaves_channels_innermost() {
+        let joined = regrouped(&[4, 5, 6, 2, 3], &[2, 0, 3, 1, 4], &[6, 8, 15]);
+        assert_eq!(joined, (vec![0, 3, 1, 4, 2], vec![8, 15, 6], vec![2, 0, 1]));
     }
 }
