@@ -4,8 +4,8 @@
 mod hot;
 
 use crate::strategies::{SUBJECTS, Subject};
-use edgecc::Options;
 use edgecc::driver::compile_graph;
+use edgecc::{OptLevel, Options};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::target::{Arch, CPUS, Target};
 use edgecc_ir::text::parse_graph;
@@ -96,9 +96,11 @@ fn target(cpu: &str) -> Target {
     Target::of(row, row.features.iter().map(ToString::to_string).collect())
 }
 
+/// With weights as they are in the file.
 fn compile(graph: &str, arch: Arch) -> Loop {
     let graph = parse_graph(graph).expect("the file is a graph").ir;
-    hot_loop(graph, Target::default_for(arch), &Options::default())
+    let options = Options { opt_level: OptLevel::Os, ..Options::default() };
+    hot_loop(graph, Target::default_for(arch), &options)
 }
 
 /// The hottest loop of the graph's kernels.

@@ -6,7 +6,7 @@ mod graphs;
 use crate::support::case::Case;
 use edgecc::driver::{Compiled, Ir, compile_graph};
 use edgecc::host::Host;
-use edgecc::{FloatMode, Options, TargetSpec};
+use edgecc::{FloatMode, OptLevel, Options, TargetSpec};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::target::{CPUS, Cpu, Target};
@@ -19,6 +19,8 @@ pub(crate) struct Subject {
     pub(crate) strategy: &'static str,
     pub(crate) name: &'static str,
     pub(crate) float_mode: FloatMode,
+    /// That of small weights leaves convolutions as they are.
+    opt_level: OptLevel,
     sizes: &'static [usize],
     graph: fn(&[usize]) -> Graph,
 }
@@ -26,10 +28,14 @@ pub(crate) struct Subject {
 /// A row of the table; the function's sizes are as many as the row has.
 macro_rules! subject {
     ($strategy:literal, $mode:ident, $graph:ident, $sizes:expr) => {
+        subject!($strategy, $mode, $graph, $sizes, Os)
+    };
+    ($strategy:literal, $mode:ident, $graph:ident, $sizes:expr, $level:ident) => {
         Subject {
             strategy: $strategy,
             name: stringify!($graph),
             float_mode: FloatMode::$mode,
+            opt_level: OptLevel::$level,
             sizes: &$sizes,
             graph: |sizes| graphs::$graph(sizes.try_into().expect("as many as in the row")),
         }
@@ -53,6 +59,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     subject!("row", Relaxed, attention, [37, 19]),
     subject!("row-in-order", Strict, softmax, [5, 67]),
     subject!("stages", Relaxed, side_by_side, [13, 11, 67]),
+    subject!("stages", Relaxed, conv, [13, 35, 67], O2),
     subject!("stages-in-order", Strict, side_by_side, [13, 11, 67]),
     subject!("elementwise", Relaxed, exponentials, [5, 67]),
     subject!("elementwise", Relaxed, transposed, [13, 67]),
@@ -67,7 +74,8 @@ impl Subject {
     }
 
     pub(crate) fn options(&self) -> Options {
-        Options { float_mode: self.float_mode, ..Options::default() }
+        let Subject { float_mode, opt_level, .. } = *self;
+        Options { float_mode, opt_level, ..Options::default() }
     }
 
     /// The compiled graph in these sizes, and its kernels with schedules.

@@ -15,6 +15,7 @@ mod reduce;
 mod rows;
 mod seed;
 mod segment;
+mod together;
 
 use crate::library;
 use calls::Calls;

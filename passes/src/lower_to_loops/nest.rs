@@ -3,7 +3,7 @@
 use super::read::Cache;
 use super::seed::{Seed, seed};
 use super::segment::{Segment, segments};
-use super::{Cx, copies, expr, lanes, read, reduce, rows};
+use super::{Cx, copies, expr, lanes, read, reduce, rows, together};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
@@ -82,9 +82,10 @@ impl Env {
     }
 }
 
-/// Emits the nest of one stage inside the axes that `env` binds. Returns the value of a stage that
-/// computes one.
-pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) -> Option<ValueId> {
+/// Emits the nest of stages over the same axes, inside the axes that `env` binds. Returns the value
+/// of a stage that computes one.
+pub(super) fn lower_stages(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env) -> Option<ValueId> {
+    let cx = &all[0];
     let listed = cx.schedule.order.iter().copied().filter(|a| cx.stage.axes.contains(a));
     let parallel: Vec<AxisId> =
         cx.kernel.parallel_axes(cx.stage).filter(|&a| !env.is_bound(a)).collect();
@@ -95,8 +96,8 @@ pub(super) fn lower_stage(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) -> Option
     }
     copies::make_at_stage(b, cx.packed.copies, env, cx.stage);
     match cx.part.filter(|_| !cx.stage.axes.iter().any(|&a| cx.schedule.divides(a))) {
-        Some(part) => part.only(b, 0, |b| loops(b, cx, env, &order)),
-        None => loops(b, cx, env, &order),
+        Some(part) => part.only(b, 0, |b| loops(b, all, env, &order)),
+        None => loops(b, all, env, &order),
     }
     None
 }
@@ -109,16 +110,16 @@ fn value(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) -> ValueI
     value.expect("a tile has points")
 }
 
-fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
-    let Some((&axis, rest)) = axes.split_first() else { return tile(b, cx, env) };
-    for (n, Segment { start, count, size }) in segments(cx, axis).into_iter().enumerate() {
+fn loops(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env, axes: &[AxisId]) {
+    let Some((&axis, rest)) = axes.split_first() else { return tile(b, all, env) };
+    for (n, Segment { start, count, size }) in segments(all, axis).into_iter().enumerate() {
         let tile = |b: &mut LoopBuilder, tile: Affine<IndexId>| {
             let origin = tile.times(size as i64).offset(start as i64);
-            let env = env.bind(axis, origin, size);
+            let (env, cx) = (env.bind(axis, origin, size), &all[0]);
             copies::make_at_axis(b, cx.packed.copies, &env, (cx.stage, axis));
-            loops(b, cx, &env, rest);
+            loops(b, all, &env, rest);
         };
-        match (cx.part_of(axis), count) {
+        match (all[0].part_of(axis), count) {
             (None, 1) => tile(b, Affine::constant(0)),
             (None, _) => b.for_each(count, |b, index| tile(b, Affine::var(index))),
             (Some(part), 1) => part.only(b, n, |b| tile(b, Affine::constant(0))),
@@ -128,8 +129,11 @@ fn loops(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) {
 }
 
 /// The body of one tile: compute each point, store.
-fn tile(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env) {
-    each_value(b, cx, env, |b, point, value| store(b, cx, env, point, value));
+fn tile(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env) {
+    match all {
+        [cx] => each_value(b, cx, env, |b, point, value| store(b, cx, env, point, value)),
+        maps => together::tile(b, maps, env),
+    }
 }
 
 /// Reduces or computes each point of the current tile and applies the epilogue.
@@ -200,7 +204,8 @@ fn finish(
     expr::emit(b, epilogue, &args, cx.lanes())
 }
 
-fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {
+/// Stores the value of a point.
+pub(super) fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: ValueId) {
     let write = &cx.stage.write;
     let places = write.index.iter().filter_map(Index::affine);
     let index = places.map(|i| i.substitute(|a| env.at(a, point))).collect();
@@ -208,7 +213,7 @@ fn store(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point, value: Valu
 }
 
 /// All points of the current tile, rows outermost, vectors innermost.
-fn points(cx: &Cx<'_>, env: &Env) -> Vec<Point> {
+pub(super) fn points(cx: &Cx<'_>, env: &Env) -> Vec<Point> {
     let mut all = vec![Point { active: 1, ..Point::default() }];
     for &axis in cx.stage.axes.iter().filter(|&&a| cx.kernel.axes[a].kind == AxisKind::Parallel) {
         if cx.vector.is_none_or(|(v, _)| v != axis) && env.size(axis) > 1 {

@@ -95,7 +95,7 @@ fn common_tests(
 }
 
 /// Whether the points of the current tile differ along an axis.
-fn varies(cx: &Cx<'_>, env: &Env, axis: AxisId) -> bool {
+pub(super) fn varies(cx: &Cx<'_>, env: &Env, axis: AxisId) -> bool {
     env.size(axis) > 1 || cx.vector.is_some_and(|(v, _)| v == axis)
 }
 

@@ -1,10 +1,10 @@
 //! The loops over the row axes, with all stages inside. A local of one element is an SSA value that
 //! one stage defines and later stages of the same point use; other locals are scratch memory.
 
-use super::Cx;
 use super::copies::{self, PackedCopy};
-use super::nest::{Env, lower_stage};
+use super::nest::{Env, lower_stages};
 use super::parts::Part;
+use super::{Cx, together};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, Kernel, Operand, OperandId, Role, Stage};
@@ -56,10 +56,13 @@ fn stages<'k>(
     cx: &impl Fn(&'k Stage) -> Cx<'k>,
 ) {
     let mut values: SecondaryMap<OperandId, Option<ValueId>> = SecondaryMap::new();
-    for stage in &kernel.stages {
-        let cx = Cx { values: values.clone(), ..cx(stage) };
-        if let Some(value) = lower_stage(b, &cx, env) {
-            values[stage.write.operand] = Some(value);
+    let mut rest = kernel.stages.as_slice();
+    while let Some(first) = rest.first() {
+        let (now, later) = rest.split_at(together::run(kernel, rest));
+        let cx = |stage| Cx { values: values.clone(), ..cx(stage) };
+        if let Some(value) = lower_stages(b, &now.iter().map(cx).collect::<Vec<_>>(), env) {
+            values[first.write.operand] = Some(value);
         }
+        rest = later;
     }
 }

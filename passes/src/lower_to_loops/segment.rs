@@ -16,12 +16,17 @@ pub(super) struct Segment {
 /// So many tiles of a border become straight code; more of them a loop with tests.
 const STRAIGHT_BORDER: usize = 4;
 
-/// The segments of an axis, ascending; together they cover `0..extent` once. Along a peeled axis no
-/// segment has both tiles of the border and tiles of the interior.
-pub(super) fn segments(cx: &Cx<'_>, axis: AxisId) -> Vec<Segment> {
+/// The segments of an axis, ascending, for stages that share it; together they cover `0..extent`
+/// once. Along a peeled axis no segment has both tiles of the border and tiles of the interior.
+pub(super) fn segments(all: &[Cx<'_>], axis: AxisId) -> Vec<Segment> {
+    let cx = &all[0];
     let (extent, size) = (cx.kernel.extent(axis), cx.schedule.tile_of(axis) as usize);
     match cx.schedule.peel.contains(&axis) {
-        true => peeled(extent, size, interior(cx, axis)),
+        true => {
+            let interiors = all.iter().map(|cx| interior(cx, axis));
+            let common = interiors.fold((0, extent), |a, b| (a.0.max(b.0), a.1.min(b.1)));
+            peeled(extent, size, if common.0 < common.1 { common } else { (extent, extent) })
+        }
         false => peeled(extent, size, (0, extent)),
     }
 }

@@ -20,5 +20,9 @@ pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
         (axis, lanes * vectors)
     });
     let tile = tile.collect();
-    (!vector.is_empty()).then_some(Schedule { tile, vector, ..Schedule::default() })
+    let peel = match (kernel.stages.as_slice(), vector.as_slice()) {
+        ([stage], [(vector, _)]) => facts::peeled_axes(kernel, stage, *vector, VECTORS),
+        _ => Vec::new(),
+    };
+    (!vector.is_empty()).then_some(Schedule { tile, vector, peel, ..Schedule::default() })
 }

@@ -1,5 +1,6 @@
 //! Stages that are large enough each to run as they would alone: the parts of one result, or the
-//! maker and the user of a block of a value.
+//! maker and the user of a block of a value. Stages that share axes run in one nest and have small
+//! tiles, as each of them has values at each point.
 
 use super::{contraction, plan_for, window};
 use crate::eqsat::rule::Class;
@@ -35,6 +36,11 @@ fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule
         add(&mut whole.unroll, part.unroll, axis);
         add(&mut whole.peel, part.peel, |&axis| axis);
         whole.pack.extend(part.pack);
+    }
+    for (axis, tile) in &mut whole.tile {
+        if kernel.stages.iter().filter(|s| s.axes.contains(axis)).count() > 1 {
+            *tile = whole.vector.iter().find(|v| v.0 == *axis).map_or(*tile, |v| v.1);
+        }
     }
     let is_const = |pack: &Pack| kernel.operands[pack.operand].role == Role::Const;
     whole.pack.retain(|pack| !is_const(pack) || readers(kernel, pack.operand) == 1);
