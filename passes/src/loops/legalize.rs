@@ -58,7 +58,7 @@ impl Legalizer<'_> {
         if let Some(sum) = self.summands.sum(&expr) {
             let lanes = self.func.values[value].lanes;
             let mut e = Emit { values: &mut self.func.values, out, lanes, fma: self.target.fma };
-            exp_plus(&mut e, sum.exponent, sum.literal);
+            exp_plus(&mut e, sum.sign, sum.x, sum.literal);
             return name_last(out, value);
         }
         let illegal =

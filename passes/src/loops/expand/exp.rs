@@ -27,7 +27,7 @@ pub(super) fn exp(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     let x = e.at_least(-104.0, x);
     let x = e.at_most(89.0, x);
     let (float, biased) = e.nearest_biased(x, LOG2_E, BIAS_OF_TWO);
-    let r = remainder(e, x, float);
+    let r = remainder(e, x, 1.0, float);
     let q = e.polynomial(r, &Q);
     let square = e.mul(r, r);
     let p = e.madd(square, q, r);
@@ -36,30 +36,40 @@ pub(super) fn exp(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     times_power_of_two(e, p, biased)
 }
 
-/// `eˣ + c` for `c` from `LEAST_SUMMAND` on, within the accuracy of `exp` and a rounded sum.
+/// `e^(sign·x) + c` for `c` from `LEAST_SUMMAND` on and a sign of 1 or −1, within the accuracy of
+/// `exp` and a rounded sum.
 ///
 /// Subnormal results of `exp` do not count here, so that one factor does: `2ⁿ⁻¹` for `2·eʳ`, which
-/// overflows when the sum does.
-pub(in crate::loops) fn exp_plus(e: &mut Emit<'_>, x: ValueId, c: ValueId) -> ValueId {
-    let x = e.at_least(-86.0, x);
-    let x = e.at_most(89.0, x);
-    let (power, r) = reduce_to_power(e, x, -1);
-    let p = e.polynomial(r, &TWICE);
+/// overflows when the sum does. The sign is in the literals alone.
+pub(in crate::loops) fn exp_plus(e: &mut Emit<'_>, sign: f32, x: ValueId, c: ValueId) -> ValueId {
+    let (least, most) = if sign < 0.0 { (-89.0, 86.0) } else { (-86.0, 89.0) };
+    let x = e.at_least(least, x);
+    let x = e.at_most(most, x);
+    let (power, r) = reduce_to_power(e, sign, x, -1);
+    let signs = [1.0, sign].into_iter().cycle();
+    let coefficients: Vec<f32> = TWICE.iter().zip(signs).map(|(c, sign)| c * sign).collect();
+    let p = e.polynomial(r, &coefficients);
     e.madd(p, power, c)
 }
 
-/// `(2ⁿ⁺ᵘ, r)` with `x = n·ln 2 + r` and `|r| ≤ ln 2 / 2` up to rounding; `n + up` is in `-126..=128`.
-pub(super) fn reduce_to_power(e: &mut Emit<'_>, x: ValueId, up: i32) -> (ValueId, ValueId) {
-    let (float, biased) = e.nearest_biased(x, LOG2_E, 127 + up);
+/// `(2ⁿ⁺ᵘ, sign·r)` with `sign·x = n·ln 2 + r` and `|r| ≤ ln 2 / 2` up to rounding; `n + up` is in
+/// `-126..=128`.
+pub(super) fn reduce_to_power(
+    e: &mut Emit<'_>,
+    sign: f32,
+    x: ValueId,
+    up: i32,
+) -> (ValueId, ValueId) {
+    let (float, biased) = e.nearest_biased(x, sign * LOG2_E, 127 + up);
     let shifted = e.bits(ScalarFn::Shl, biased, 23);
     let power = e.bitcast(shifted);
-    (power, remainder(e, x, float))
+    (power, remainder(e, x, sign, float))
 }
 
-/// `x − n·ln 2`.
-fn remainder(e: &mut Emit<'_>, x: ValueId, n: ValueId) -> ValueId {
-    let r = e.madd_f32(n, -LN2_HIGH, x);
-    e.madd_f32(n, -LN2_LOW, r)
+/// `x − sign·n·ln 2`.
+fn remainder(e: &mut Emit<'_>, x: ValueId, sign: f32, n: ValueId) -> ValueId {
+    let r = e.madd_f32(n, -sign * LN2_HIGH, x);
+    e.madd_f32(n, -sign * LN2_LOW, r)
 }
 
 /// The bias of an exponent that is the sum of two.
@@ -93,13 +103,15 @@ mod tests {
     #[test]
     fn sums_with_literals_keep_the_accuracy_of_both_operations() {
         let of_two = allowed(ScalarFn::Exp) + 0.5;
-        for literal in [1.0, LEAST_SUMMAND, 3e38] {
+        for (literal, sign) in [(1.0, 1.0), (1.0, -1.0), (LEAST_SUMMAND, -1.0), (3e38, 1.0)] {
             let sum = |b: &mut LoopBuilder, x: &[ValueId]| {
                 let literal = b.constant(Scalar::f32(literal), 1);
-                let power = b.apply(ScalarFn::Exp, x);
+                let negated = b.apply(ScalarFn::Neg, x);
+                let exponent = if sign < 0.0 { negated } else { x[0] };
+                let power = b.apply(ScalarFn::Exp, &[exponent]);
                 b.apply(ScalarFn::Add, &[literal, power])
             };
-            check_ulps_of(&sum, of_two, |x| x.exp() + f64::from(literal));
+            check_ulps_of(&sum, of_two, |x| (sign * x).exp() + f64::from(literal));
         }
     }
 

@@ -14,7 +14,7 @@ pub(super) fn tanh(e: &mut Emit<'_>, x: ValueId) -> ValueId {
     let magnitude = e.apply(ScalarFn::Abs, &[x]);
     let magnitude = e.at_most(9.5, magnitude);
     let twice = e.add(magnitude, magnitude);
-    let (power, r) = reduce_to_power(e, twice, 0);
+    let (power, r) = reduce_to_power(e, 1.0, twice, 0);
     let q = e.polynomial(r, &Q);
     let square = e.mul(r, r);
     let small = e.madd(square, q, r);

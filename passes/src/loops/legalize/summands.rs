@@ -9,10 +9,12 @@ use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 
-/// `eˣ + literal`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// `e^(sign·x) + literal`.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct PowerSum {
-    pub(super) exponent: ValueId,
+    /// 1 or −1.
+    pub(super) sign: f32,
+    pub(super) x: ValueId,
     pub(super) literal: ValueId,
 }
 
@@ -20,6 +22,8 @@ pub(super) struct PowerSum {
 pub(super) struct Summands {
     /// The exponents of powers of type `f32`.
     exponents: SecondaryMap<ValueId, Option<ValueId>>,
+    /// What values are the negative of.
+    negated: SecondaryMap<ValueId, Option<ValueId>>,
     literals: SecondaryMap<ValueId, bool>,
     /// How many operations take a value.
     uses: SecondaryMap<ValueId, u32>,
@@ -30,6 +34,7 @@ impl Summands {
     pub(super) fn of(func: &LoopFn, body: &Block) -> Summands {
         let mut found = Summands {
             exponents: SecondaryMap::new(),
+            negated: SecondaryMap::new(),
             literals: SecondaryMap::new(),
             uses: SecondaryMap::new(),
         };
@@ -40,6 +45,7 @@ impl Summands {
                 Expr::Apply(ScalarFn::Exp, args) if func.values[*value].elem == ElemType::F32 => {
                     found.exponents[*value] = args.first().copied();
                 }
+                Expr::Apply(ScalarFn::Neg, args) => found.negated[*value] = args.first().copied(),
                 Expr::Const(c) => found.literals[*value] = is_large(*c),
                 _ => {}
             }
@@ -53,7 +59,8 @@ impl Summands {
         let &[a, b] = args.as_slice() else { return None };
         [(a, b), (b, a)].into_iter().find_map(|(power, literal)| {
             let exponent = self.exponents[power].filter(|_| self.uses[power] == 1)?;
-            self.literals[literal].then_some(PowerSum { exponent, literal })
+            let (sign, x) = self.negated[exponent].map_or((1.0, exponent), |x| (-1.0, x));
+            self.literals[literal].then_some(PowerSum { sign, x, literal })
         })
     }
 }
