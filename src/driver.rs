@@ -141,6 +141,21 @@ pub fn compile_graph(
     emit(planned, target)
 }
 
+/// Compiles kernels, some of which may have schedules already, to a program with these states.
+///
+/// # Panics
+/// As `compile`.
+pub fn compile_kernels(
+    kernels: Kernels,
+    states: Vec<State>,
+    target: Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Compiled, Failure> {
+    let planned = plan_kernels(kernels, states, &target, options, observe)?;
+    emit(planned, target)
+}
+
 /// Every step between import and code, in order.
 fn plan_graph(
     mut graph: Graph,
@@ -149,7 +164,6 @@ fn plan_graph(
     options: &Options,
     observe: &mut Observer<'_>,
 ) -> Result<Planned, Failure> {
-    let mut warnings = Vec::new();
     let mut see = |pass: &str, ir: Ir<'_>| see(observe, options, target, pass, ir);
     see("import", Ir::Graph(&graph));
 
@@ -163,8 +177,24 @@ fn plan_graph(
         see("winograd", Ir::Kernels(&kernels));
     }
 
-    let planned = edgecc_passes::schedule::schedule(&mut kernels, target, reordering(options));
-    let strategies = planned.into_iter().map(layer::strategy_name).collect();
+    let planned = plan_kernels(kernels, states, target, options, observe)?;
+    Ok(Planned { remarks, ..planned })
+}
+
+/// Every step between kernels and code, in order.
+fn plan_kernels(
+    mut kernels: Kernels,
+    states: Vec<State>,
+    target: &Target,
+    options: &Options,
+    observe: &mut Observer<'_>,
+) -> Result<Planned, Failure> {
+    let mut see = |pass: &str, ir: Ir<'_>| see(observe, options, target, pass, ir);
+    let allowed = reordering(options);
+    let mut warnings = options.schedules.apply(&mut kernels, target, allowed);
+    let planned = edgecc_passes::schedule::schedule(&mut kernels, target, allowed);
+    let pairs = kernels.kernels.values().zip(planned);
+    let strategies = pairs.map(|(kernel, s)| layer::strategy_name(kernel, s)).collect();
     divide(&mut kernels, target, options.division);
     see("schedule", Ir::Kernels(&kernels));
 
@@ -182,7 +212,7 @@ fn plan_graph(
         .unwrap_or_else(|broken| panic!("{}", rejection("plan", &broken)));
     see("plan", Ir::Loops(&loops));
 
-    Ok(Planned { kernels, strategies, loops, states, warnings, remarks })
+    Ok(Planned { kernels, strategies, loops, states, warnings, remarks: Vec::new() })
 }
 
 /// The last step: code, and what describes it.

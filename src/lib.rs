@@ -25,6 +25,7 @@ pub use code::Code;
 pub use edgecc_frontend::Constant;
 pub use edgecc_ir::diag::{Diagnostic, Kind, Severity};
 pub use edgecc_passes::schedule::parts::Division;
+pub use edgecc_passes::schedule::records::Records;
 pub use failure::Failure;
 pub use options::{FloatMode, OptLevel, Options, TargetSpec, Verify};
 pub use report::Report;

@@ -2,6 +2,7 @@
 
 use edgecc_frontend::Constant;
 use edgecc_passes::schedule::parts::Division;
+use edgecc_passes::schedule::records::Records;
 use std::collections::BTreeMap;
 
 /// All choices of one compilation. `Options::default()` compiles for this machine's architecture
@@ -31,6 +32,8 @@ pub struct Options {
     pub states: BTreeMap<String, String>,
     /// How kernels are divided into parts that threads may share.
     pub division: Division,
+    /// Schedules found by measuring, which kernels have instead of the planned ones.
+    pub schedules: Records,
     /// How much is optimised.
     pub opt_level: OptLevel,
     /// What float rewrites may change.

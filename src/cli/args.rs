@@ -1,9 +1,11 @@
 //! Options that several subcommands share.
 
-use super::arrays;
+use super::{arrays, files};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use edgecc::{Constant, Division, Failure, FloatMode, OptLevel, Options, TargetSpec, Verify};
-use std::path::PathBuf;
+use edgecc::{
+    Constant, Division, Failure, FloatMode, OptLevel, Options, Records, TargetSpec, Verify,
+};
+use std::path::{Path, PathBuf};
 
 /// The model and how its open ends are closed.
 #[derive(clap::Args)]
@@ -71,6 +73,9 @@ pub(super) struct Effort {
     /// Most parts of a kernel, for threads to share; 1 leaves all kernels whole
     #[arg(long, value_name = "N", default_value_t = Division::default().parts, value_parser = parts())]
     parts: u32,
+    /// Schedules that `edgecc tune` has found on the machine that the code is for
+    #[arg(long, value_name = "FILE")]
+    schedules: Option<PathBuf>,
     /// Check the IR after every pass
     #[arg(long)]
     verify_each: bool,
@@ -82,7 +87,7 @@ pub(super) struct Effort {
     pub(super) time_passes: bool,
 }
 
-/// The options of the compiler that these arguments mean; fails when a NumPy file cannot be read.
+/// The options of the compiler that these arguments mean; fails when a file cannot be read.
 pub(super) fn options(
     model: &Model,
     machine: TargetSpec,
@@ -98,11 +103,18 @@ pub(super) fn options(
         shapes: model.shapes.iter().cloned().collect(),
         consts: model.consts.iter().map(value).collect::<Result<_, Failure>>()?,
         states: model.states.iter().cloned().collect(),
+        schedules: effort.schedules.as_deref().map(records).transpose()?.unwrap_or_default(),
         division: Division { parts: effort.parts, ..Division::default() },
         opt_level: effort.opt_level,
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
     })
+}
+
+/// The records of a file.
+fn records(path: &Path) -> Result<Records, Failure> {
+    let bytes = files::read(path)?;
+    Ok(Records::parse(&path.display().to_string(), &String::from_utf8_lossy(&bytes))?)
 }
 
 /// The dimensions with so many values.

@@ -25,14 +25,28 @@ pub(super) struct HostArgs {
 }
 
 impl HostArgs {
+    /// The options of the compiler that these arguments mean.
+    pub(super) fn options(&self) -> Result<Options, Failure> {
+        args::options(&self.model, self.cpu.host_spec(), &self.effort)
+    }
+
+    /// Reads the model and does with it what `build` says; `see` is told of the IR after each pass.
+    pub(super) fn observed<T>(
+        &self,
+        ui: &Ui,
+        see: &mut driver::Observer<'_>,
+        build: &mut dyn FnMut(&Source<'_>, &mut driver::Observer<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        observed(&self.model, &self.effort, ui, see, build)
+    }
+
     /// Compiles; `see` is told of the IR after each pass, besides dumps and timings.
     pub(super) fn compile(
         &self,
         ui: &Ui,
         see: &mut driver::Observer<'_>,
     ) -> Result<Compiled, Failure> {
-        let options = args::options(&self.model, self.cpu.host_spec(), &self.effort)?;
-        compile(&self.model, &options, &self.effort, ui, see)
+        compile(&self.model, &self.options()?, &self.effort, ui, see)
     }
 }
 
@@ -50,15 +64,19 @@ pub(super) fn compile(
     ui: &Ui,
     see: &mut driver::Observer<'_>,
 ) -> Result<Compiled, Failure> {
-    if let Some((name, _)) = options.sizes.first_key_value() {
-        let message = format!("this command takes one size; {name:?} is given several values");
-        return Err(Code::BadSizes.error(message).into());
-    }
+    check_size(options)?;
     let compiled = observed(model, effort, ui, see, &mut |source, observe| {
         driver::compile(source, options, observe)
     })?;
     ui.diagnostics(&compiled.warnings);
     Ok(compiled)
+}
+
+/// Fails when the options ask for several sizes.
+pub(super) fn check_size(options: &Options) -> Result<(), Failure> {
+    let Some((name, _)) = options.sizes.first_key_value() else { return Ok(()) };
+    let message = format!("this command takes one size; {name:?} is given several values");
+    Err(Code::BadSizes.error(message).into())
 }
 
 /// Reads a model and compiles it with what the options ask for after each pass.

@@ -19,6 +19,7 @@ mod random;
 mod run;
 mod steps;
 mod targets;
+mod tune;
 mod ui;
 mod verify;
 
@@ -34,8 +35,10 @@ Examples:
   edgecc verify model.onnx                         compare every level of the compiler
   edgecc run model.onnx --inputs in.npz --outputs out.npz
   edgecc bench model.onnx --runs 100
+  edgecc tune model.onnx --cpu native -o model.schedules
 
-EDGECC_FLAGS holds further options for compile, run, verify and bench; those of the command line win.
+EDGECC_FLAGS holds further options for compile, run, verify, bench and tune; those of the command line
+win.
 ";
 
 /// Ahead-of-time compiler from ONNX models to native object files.
@@ -58,6 +61,7 @@ enum Command {
     Run(run::Args),
     Verify(verify::Args),
     Bench(bench::Args),
+    Tune(tune::Args),
     Inspect(inspect::Args),
     Explain(explain::Args),
     Targets(targets::Args),
@@ -89,6 +93,7 @@ fn dispatch(command: &Command, ui: &Ui) -> Outcome {
         Command::Run(args) => run::run(args, ui),
         Command::Verify(args) => verify::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
+        Command::Tune(args) => tune::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Explain(args) => explain::run(args, ui),
         Command::Targets(args) => targets::run(args, ui),
@@ -107,7 +112,7 @@ fn complete(mut args: Vec<OsString>, flags: &str) -> Vec<OsString> {
         }
         Position::None => return args,
     };
-    if ["compile", "run", "verify", "bench"].iter().any(|name| args[at] == *name) {
+    if ["compile", "run", "verify", "bench", "tune"].iter().any(|name| args[at] == *name) {
         args.splice(at + 1..at + 1, flags.split_whitespace().map(OsString::from));
     }
     args

@@ -30,6 +30,9 @@ pub struct Layer {
 /// What a kernel without stages runs as.
 const ROUTINE: &str = "routine";
 
+/// What a kernel runs as whose schedule was found by measuring.
+const MEASURED: &str = "measured";
+
 /// What moves the states of a model is no kernel.
 const STATE: &str = "state";
 
@@ -40,16 +43,21 @@ pub fn layers(kernels: &Kernels, strategies: &[&'static str], loops: &Loops) -> 
     calls.into_iter().map(|call| layer(kernels, strategies, loops, call)).collect()
 }
 
-/// The name of the way in which a kernel runs, given the strategy that planned it.
+/// The name of the way in which a kernel runs, given the strategy that planned it, if one did.
 #[must_use]
-pub fn strategy_name(strategy: Option<&Strategy>) -> &'static str {
-    strategy.map_or(ROUTINE, |strategy| strategy.name)
+pub fn strategy_name(kernel: &Kernel, strategy: Option<&Strategy>) -> &'static str {
+    match strategy {
+        Some(strategy) => strategy.name,
+        None if kernel.routine.is_some() => ROUTINE,
+        None => MEASURED,
+    }
 }
 
 /// The name of the way in which a kernel runs.
 #[must_use]
 pub fn strategy(kernel: &Kernel, target: &Target, allowed: Class) -> &'static str {
-    strategy_name(kernel.routine.is_none().then(|| strategy_for(kernel, target, allowed)))
+    let planned = || strategy_for(kernel, target, allowed);
+    strategy_name(kernel, kernel.routine.is_none().then(planned))
 }
 
 impl Layer {

@@ -128,12 +128,32 @@ fn every_json_report_parses() {
         &["inspect", MODEL, "--json"],
         &["inspect", "m.o", "--json"],
         &["bench", MODEL, "--runs", "1", "--profile", "--json"],
+        &["tune", MODEL, "--seconds", "0.1", "--json"],
         &["targets", "--json"],
         &["ops", "--json"],
     ] {
         let text = stdout(&folder.0, args);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{args:?}: {text}");
     }
+}
+
+/// A short search writes a file that compilations read, with the same bytes each time.
+#[test]
+fn what_tune_writes_is_read_by_compile() {
+    let folder = Folder::new("tune");
+    stdout(&folder.0, &["tune", MODEL, "--seconds", "0.5", "-o", "s"]);
+    let args = ["-q", MODEL, "--schedules", "s", "--error-format", "short", "-o"];
+    for name in ["one.o", "two.o"] {
+        let found = output(&folder.0, &[&args[..], &[name]].concat());
+        assert!(found.status.success() && found.stderr.is_empty());
+    }
+    let read = |name: &str| fs::read(folder.file(name)).expect("just written");
+    assert!(read("one.o") == read("two.o"));
+    let other = [&args[1..], &["three.o", "--target", "aarch64"]].concat();
+    let warned = String::from_utf8(output(&folder.0, &other).stderr).expect("UTF-8");
+    assert!(warned.starts_with("s:1: warning[stale-schedule]: "), "{warned}");
+    fs::write(folder.file("s"), "none").expect("writable");
+    assert_eq!(code(&folder.0, &[&args[..], &["four.o"]].concat()), Some(2));
 }
 
 #[test]

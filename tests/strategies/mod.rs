@@ -1,16 +1,18 @@
 //! Every way to run a kernel, on graphs that it suits: code for this machine computes what the
-//! evaluator does for sizes at which tiles end, vectors of every width.
+//! evaluator does for sizes at which tiles end, vectors of every width, and whatever schedule a
+//! search may try.
 
 mod graphs;
 
 use crate::support::case::Case;
-use edgecc::driver::{Compiled, Ir, compile_graph};
+use edgecc::driver::{Compiled, Ir, compile_graph, reordering};
 use edgecc::host::Host;
-use edgecc::{FloatMode, OptLevel, Options, TargetSpec};
+use edgecc::{FloatMode, OptLevel, Options, Records, TargetSpec};
 use edgecc_ir::graph::Graph;
-use edgecc_ir::kernel::Kernels;
+use edgecc_ir::kernel::{Kernel, Kernels};
 use edgecc_ir::target::{CPUS, Cpu, Target};
-use edgecc_passes::schedule::STRATEGIES;
+use edgecc_ir::tensor::Tensor;
+use edgecc_passes::schedule::{STRATEGIES, choices, planned, records};
 use std::collections::BTreeSet;
 use std::thread;
 
@@ -105,6 +107,37 @@ impl Subject {
         }
     }
 
+    /// Runs the graph with every schedule that a search may try for one of its kernels.
+    fn check_choices(&self, target: &Target) {
+        let case = Case::of((self.graph)(self.sizes), &[]);
+        let (_, kernels) = self.compile(&case.graph, target);
+        let allowed = reordering(&self.options());
+        for kernel in kernels.kernels.values() {
+            let bare = Kernel { schedule: None, ..kernel.clone() };
+            let plan = planned(&bare, target, allowed);
+            let near = choices::neighbours(&bare, &plan, target, allowed);
+            for choice in choices::plans(&bare, target, allowed).into_iter().chain(near) {
+                let text = records::print(target, [(&bare, &choice)]);
+                let outputs = self.run_recorded(&case, target, &text);
+                case.assert_agrees(&format!("{} with {text}", self.name), &outputs);
+            }
+        }
+    }
+
+    /// The outputs of code for a kernel with a schedule from a file.
+    fn run_recorded(&self, case: &Case, target: &Target, text: &str) -> Vec<Tensor> {
+        let schedules = Records::parse("records", text).expect("just printed");
+        let options = Options { schedules, ..self.options() };
+        let (graph, target) = (case.graph.clone(), target.clone());
+        let compiled = compile_graph(graph, Vec::new(), target, &options, &mut |_, _| {});
+        let compiled = compiled.unwrap_or_else(|failure| panic!("{text}: {failure:?}"));
+        assert!(compiled.warnings.is_empty(), "{text}: {:?}", compiled.warnings);
+        let layers = &compiled.report.layers;
+        assert!(layers.iter().any(|layer| layer.strategy == "measured"), "{text}: {layers:?}");
+        let host = Host::load(&compiled).expect("this machine has what the code needs");
+        host.run(&case.inputs).expect("the model runs")
+    }
+
     /// The row's sizes, each replaced in turn by those at which some tile is not full, full, or
     /// followed by a remainder of one.
     fn variants(&self, kernels: &Kernels) -> Vec<Vec<usize>> {
@@ -130,6 +163,17 @@ fn code_computes_what_the_evaluator_does_wherever_tiles_end() {
         for subject in SUBJECTS {
             let targets = &targets;
             scope.spawn(move || targets.iter().for_each(|target| subject.check(target)));
+        }
+    });
+}
+
+#[test]
+fn every_schedule_that_a_search_may_try_computes_the_same() {
+    let targets = host_targets();
+    let target = targets.last().expect("the oldest processors of the table run everywhere");
+    thread::scope(|scope| {
+        for subject in SUBJECTS {
+            scope.spawn(move || subject.check_choices(target));
         }
     });
 }

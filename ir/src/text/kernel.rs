@@ -25,7 +25,7 @@ use super::program::{
 };
 use super::routine::{parse_routine, write_routine};
 use super::scalar::{parse_body, write_body};
-use super::schedule::{parse_schedule, write_schedule};
+use super::schedule::{Names, parse_schedule, write_schedule};
 use super::tables::{Tables, write_locs};
 use super::write::{text_of, write_list, write_string};
 use super::{ParseError, Parsed, PrintOptions};
@@ -111,7 +111,9 @@ fn write_kernel(out: &mut String, id: KernelId, kernel: &Kernel) -> fmt::Result 
     kernel.stages.iter().try_for_each(|stage| write_stage(out, kernel, stage))?;
     write_routine(out, kernel)?;
     if let Some(schedule) = &kernel.schedule {
+        out.push_str("  ");
         write_schedule(out, schedule)?;
+        out.push('\n');
     }
     out.write_str("}\n")
 }
@@ -353,12 +355,14 @@ impl<'a> KernelParser<'a> {
     fn place(&self, c: &mut Cursor<'a>) -> Parse<Affine<AxisId>> {
         parse_affine(c, |token| lookup(&self.axis_names, token))
     }
+}
 
-    pub(super) fn operand_id(&self, c: &mut Cursor<'a>) -> Parse<OperandId> {
+impl<'a> Names<'a> for KernelParser<'a> {
+    fn operand_id(&self, c: &mut Cursor<'a>) -> Parse<OperandId> {
         lookup(&self.operand_names, c.value()?)
     }
 
-    pub(super) fn axis_id(&self, c: &mut Cursor<'a>) -> Parse<AxisId> {
+    fn axis_id(&self, c: &mut Cursor<'a>) -> Parse<AxisId> {
         let token: Token<'a> = c.expect_kind(Kind::Word, "an axis")?;
         lookup(&self.axis_names, token)
     }

@@ -28,6 +28,7 @@ pub use cursor::ParseError;
 pub use graph::{parse_graph, print_graph};
 pub use kernel::{parse_kernels, print_kernel, print_kernels};
 pub use loops::{parse_loops, print_loops};
+pub use schedule::{parse_schedule_line, print_schedule};
 pub use stmt::print_func;
 
 use crate::graph::Graph;

@@ -39,27 +39,65 @@ struct Roles<'k> {
 }
 
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
-    let [stage] = kernel.stages.as_slice() else { return None };
-    let factors = facts::product_sum(stage)?;
-    let (vector, _) = facts::vector_axis(kernel, stage, target)?;
-    let roles = roles(kernel, stage, factors, vector)?;
-    let row_axis = roles.rows.last().copied();
-    let rows = row_axis.map_or(1, |a| kernel.extent(a));
-    let (columns, steps) = (kernel.extent(vector), facts::reduce_points(kernel, stage));
-    let tile = cost::best_tile(Work { rows, columns, steps }, target)?;
-    let block = tile.vectors * tile.lanes;
-    let mut schedule = Schedule { vector: vec![(vector, tile.lanes)], ..Schedule::default() };
-    schedule.tile = row_axis.map(|a| (a, tile.rows)).into_iter().chain([(vector, block)]).collect();
-    schedule.order = order(kernel, &roles, vector, tile, target);
-    schedule.unroll = facts::innermost_reduce(kernel, stage)
-        .map(|k| (k, unroll(kernel.extent(k), steps, tile, target)))
-        .into_iter()
-        .collect();
-    schedule.peel = facts::peeled_axes(kernel, stage, vector, tile.rows * tile.vectors);
-    if facts::is_const(kernel, roles.weights) || is_worth_a_copy(kernel, stage, &roles, vector) {
-        schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
+    let product = Product::of(kernel, target)?;
+    Some(product.schedule(cost::best_tile(product.work(), target)?, target))
+}
+
+/// The plans for all tiles that fit the registers, the best of them first.
+pub(super) fn plans(kernel: &Kernel, target: &Target) -> Vec<Schedule> {
+    let Some(product) = Product::of(kernel, target) else { return Vec::new() };
+    let tiles = cost::ranked_tiles(product.work(), target);
+    tiles.into_iter().map(|tile| product.schedule(tile, target)).collect()
+}
+
+/// A stage that this strategy runs.
+struct Product<'k> {
+    kernel: &'k Kernel,
+    stage: &'k Stage,
+    vector: AxisId,
+    roles: Roles<'k>,
+}
+
+impl<'k> Product<'k> {
+    fn of(kernel: &'k Kernel, target: &Target) -> Option<Product<'k>> {
+        let [stage] = kernel.stages.as_slice() else { return None };
+        let factors = facts::product_sum(stage)?;
+        let (vector, _) = facts::vector_axis(kernel, stage, target)?;
+        Some(Product { kernel, stage, vector, roles: roles(kernel, stage, factors, vector)? })
     }
-    Some(schedule)
+
+    /// The axis along which a tile has rows.
+    fn row_axis(&self) -> Option<AxisId> {
+        self.roles.rows.last().copied()
+    }
+
+    fn work(&self) -> Work {
+        Work {
+            rows: self.row_axis().map_or(1, |a| self.kernel.extent(a)),
+            columns: self.kernel.extent(self.vector),
+            steps: facts::reduce_points(self.kernel, self.stage),
+        }
+    }
+
+    fn schedule(&self, tile: Tile, target: &Target) -> Schedule {
+        let Product { kernel, stage, vector, roles } = self;
+        let (vector, block) = (*vector, tile.vectors * tile.lanes);
+        let mut schedule = Schedule { vector: vec![(vector, tile.lanes)], ..Schedule::default() };
+        let rows = self.row_axis().map(|a| (a, tile.rows));
+        schedule.tile = rows.into_iter().chain([(vector, block)]).collect();
+        schedule.order = order(kernel, roles, vector, tile, target);
+        let steps = self.work().steps;
+        schedule.unroll = facts::innermost_reduce(kernel, stage)
+            .map(|k| (k, unroll(kernel.extent(k), steps, tile, target)))
+            .into_iter()
+            .collect();
+        schedule.peel = facts::peeled_axes(kernel, stage, vector, tile.rows * tile.vectors);
+        let is_const = facts::is_const(kernel, roles.weights);
+        if is_const || is_worth_a_copy(kernel, stage, roles, vector) {
+            schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
+        }
+        schedule
+    }
 }
 
 /// Whether weights that the vector axis scatters are used so often that a packed copy pays. A sum of

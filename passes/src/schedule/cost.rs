@@ -143,16 +143,27 @@ pub(crate) fn best_cycles(work: Work, target: &Target) -> f64 {
 }
 
 fn best(work: Work, target: &Target) -> Option<(f64, Tile)> {
+    costs(work, target).min_by(|a, b| a.0.total_cmp(&b.0))
+}
+
+/// The tiles that fit the registers, the cheapest first.
+pub(super) fn ranked_tiles(work: Work, target: &Target) -> Vec<Tile> {
+    let mut costs: Vec<(f64, Tile)> = costs(work, target).collect();
+    costs.sort_by(|a, b| a.0.total_cmp(&b.0));
+    costs.into_iter().map(|(_, tile)| tile).collect()
+}
+
+/// Every tile that fits the registers, with the cycles of the work.
+fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
     let lanes = lane_counts(work.columns, target);
-    let tiles = lanes.flat_map(|lanes| {
+    let tiles = lanes.flat_map(move |lanes| {
         let vectors = 1..=work.columns.div_ceil(lanes as usize).min(MOST_VECTORS) as u32;
         vectors.flat_map(move |vectors| {
             let rows = 1..=work.rows.min(MOST_ROWS) as u32;
             rows.map(move |rows| Tile { rows, vectors, lanes })
         })
     });
-    let costs = tiles.filter(|t| t.fits(target)).map(|t| (t.total(work, target), t));
-    costs.min_by(|a, b| a.0.total_cmp(&b.0))
+    tiles.filter(|t| t.fits(target)).map(move |t| (t.total(work, target), t))
 }
 
 #[cfg(test)]

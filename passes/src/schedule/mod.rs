@@ -3,11 +3,13 @@
 //! Strategies ask about the shape of the access (`facts`), never about ops. Needs: canonical
 //! kernels. The last strategy always applies.
 
+pub mod choices;
 mod contraction;
 pub(crate) mod cost;
 mod elementwise;
 mod facts;
 pub mod parts;
+pub mod records;
 mod row;
 mod stages;
 mod window;
@@ -87,6 +89,12 @@ fn plan_for(kernel: &Kernel, target: &Target, allowed: Class) -> (&'static Strat
     let mut strategies = STRATEGIES.iter().filter(|s| s.class <= allowed);
     let plan = |s: &'static Strategy| Some((s, (s.plan)(kernel, target)?));
     strategies.find_map(plan).expect("the scalar strategy always applies")
+}
+
+/// The schedule that a kernel has unless another one is asked for, whole.
+#[must_use]
+pub fn planned(kernel: &Kernel, target: &Target, allowed: Class) -> Schedule {
+    plan_for(kernel, target, allowed).1
 }
 
 /// The first strategy up to a class that applies to a kernel.

@@ -1,4 +1,4 @@
-//! Times runs and steps of a model. The only file of the command that reads the clock for that.
+//! Times runs and steps of a model. The only file that reads the clock for that.
 
 #![allow(clippy::disallowed_types, reason = "measuring time is this command's purpose")]
 
@@ -11,22 +11,22 @@ use std::cell::{Cell, RefCell};
 use std::time::Instant;
 
 /// A model ready to run.
-pub(super) struct Subject<'a> {
-    pub(super) host: &'a Host,
-    pub(super) model: LoadedModel<'a>,
-    pub(super) buffers: Buffers,
+pub(in crate::cli) struct Subject<'a> {
+    pub(in crate::cli) host: &'a Host,
+    pub(in crate::cli) model: LoadedModel<'a>,
+    pub(in crate::cli) buffers: Buffers,
     /// Services besides the profile.
-    pub(super) hooks: Hooks<'a>,
+    pub(in crate::cli) hooks: Hooks<'a>,
 }
 
 impl Subject<'_> {
     /// Runs without measuring.
-    pub(super) fn warm_up(&mut self, runs: u32) -> Result<(), Failure> {
+    pub(in crate::cli) fn warm_up(&mut self, runs: u32) -> Result<(), Failure> {
         (0..runs).try_for_each(|_| self.host.run_with(&self.model, &self.hooks, &mut self.buffers))
     }
 
     /// Sorted seconds of single runs.
-    pub(super) fn whole_runs(&mut self, runs: u32) -> Result<Vec<f64>, Failure> {
+    pub(in crate::cli) fn whole_runs(&mut self, runs: u32) -> Result<Vec<f64>, Failure> {
         let mut times = Vec::new();
         for _ in 0..runs {
             times.push(seconds_of(|| {
@@ -38,7 +38,7 @@ impl Subject<'_> {
     }
 
     /// The median seconds of each step that ran; a repeated step counts with all its iterations.
-    pub(super) fn step_times(&mut self, runs: u32) -> Result<Vec<f64>, Failure> {
+    pub(in crate::cli) fn step_times(&mut self, runs: u32) -> Result<Vec<f64>, Failure> {
         let mut samples: Vec<Vec<f64>> = Vec::new();
         for _ in 0..runs {
             for (step, seconds) in self.steps_once()?.into_iter().enumerate() {
@@ -52,7 +52,7 @@ impl Subject<'_> {
     }
 
     /// The seconds of each step of one run.
-    fn steps_once(&mut self) -> Result<Vec<f64>, Failure> {
+    pub(in crate::cli) fn steps_once(&mut self) -> Result<Vec<f64>, Failure> {
         let totals = RefCell::new(Vec::new());
         let start = Cell::new(Instant::now());
         let sink = |step: u32, event: Event| match event {
@@ -68,7 +68,7 @@ impl Subject<'_> {
 }
 
 /// The seconds that something takes.
-pub(super) fn seconds_of<E>(run: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
+pub(in crate::cli) fn seconds_of<E>(run: impl FnOnce() -> Result<(), E>) -> Result<f64, E> {
     let start = Instant::now();
     run()?;
     Ok(start.elapsed().as_secs_f64())
@@ -81,7 +81,8 @@ fn add(totals: &mut Vec<f64>, step: usize, seconds: f64) {
     totals[step] += seconds;
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle one of some values.
+pub(in crate::cli) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }

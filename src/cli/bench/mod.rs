@@ -1,6 +1,6 @@
 //! `edgecc bench`: how long a run takes on this machine, and where the time goes.
 
-mod clock;
+pub(super) mod clock;
 mod machine;
 pub(super) mod profile;
 pub(super) mod show;
