@@ -32,7 +32,8 @@ fn flattened(cx: &mut ImportCx<'_>, normalise: Normalise) -> Result<OpId, Diagno
     normalise(cx.emit, x, &dims)
 }
 
-/// `exp(x − max) / Σ exp(x − max)`.
+/// `exp(x − max) / Σ exp(x − max)`. The sum is at least 1, so that its reciprocal, which the elements
+/// share, loses nothing but one rounding.
 pub(super) fn softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, Diagnostic> {
     let top = emit.reduce(F::Max, x, dims)?;
     let power = emit.map_broadcast(&[x, top], |b, p| {
@@ -40,7 +41,11 @@ pub(super) fn softmax(emit: &mut Emit, x: OpId, dims: &[usize]) -> Result<OpId, 
         b.f1(F::Exp, shifted)
     })?;
     let total = emit.reduce(F::Add, power, dims)?;
-    emit.map_broadcast(&[power, total], |b, p| b.div(p[0], p[1]))
+    let share = emit.map(&[total], |b, p| {
+        let one = b.num(1.0);
+        b.div(one, p[0])
+    })?;
+    emit.map_broadcast(&[power, share], |b, p| b.mul(p[0], p[1]))
 }
 
 /// `(x − max) − log Σ exp(x − max)`.
