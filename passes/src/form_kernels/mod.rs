@@ -8,6 +8,7 @@
 mod blocks;
 mod collapse;
 mod compact;
+mod detach;
 mod group;
 mod in_blocks;
 mod lift;
@@ -24,6 +25,7 @@ mod write_through;
 
 use crate::recognise;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
+pub(crate) use detach::detach;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpId};

@@ -16,6 +16,7 @@ mod stages;
 mod tiling;
 mod weights;
 
+use crate::form_kernels::detach;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::kernel::{Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels};
 use edgecc_ir::program::{Call, Place, map_steps};
@@ -26,6 +27,9 @@ use tiling::Tiling;
 
 /// Rewrites each convolution that is faster so on the target.
 pub fn transform_convolutions(kernels: &mut Kernels, target: &Target) {
+    let is_faster =
+        |k: &Kernel| Site::of(k).is_some_and(|site| Tiling::of(k, &site, target).is_some());
+    detach(kernels, is_faster);
     rewrite(kernels, target, Tiling::of);
 }
 
