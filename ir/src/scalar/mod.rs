@@ -114,6 +114,19 @@ impl ScalarExpr {
         self.nodes.iter().filter(work).count()
     }
 
+    /// Whether something is rounded or converted to a whole number on the way, so that the smallest
+    /// change of a parameter may change the result by a step.
+    #[must_use]
+    pub fn rounds(&self) -> bool {
+        self.nodes.iter().any(|node| match node {
+            ScalarNode::Cast(to, _) => !to.is_float(),
+            ScalarNode::Call(func, _) => {
+                matches!(func, ScalarFn::Floor | ScalarFn::Ceil | ScalarFn::Trunc | ScalarFn::Round)
+            }
+            ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+        })
+    }
+
     /// The type of every node, or the first node that does not type-check.
     pub fn infer_all(&self, params: &[ElemType]) -> Result<Vec<ElemType>, NodeId> {
         let mut types: Vec<ElemType> = Vec::with_capacity(self.nodes.len());
@@ -237,6 +250,17 @@ impl ExprBuilder {
 mod tests {
     use super::{ScalarExpr, func::ScalarFn};
     use crate::types::ElemType;
+
+    #[test]
+    fn whole_numbers_come_from_rounding() {
+        let of = |func| {
+            ScalarExpr::build(1, |b| {
+                let x = b.param(0);
+                b.call(func, &[x])
+            })
+        };
+        assert!(of(ScalarFn::Round).rounds() && !of(ScalarFn::Sqrt).rounds());
+    }
 
     #[test]
     fn building_drops_unreachable_nodes_and_shares_equal_ones() {

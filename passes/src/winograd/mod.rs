@@ -200,4 +200,18 @@ mod tests {
         assert!(is_rewritten([1, 16, 16, 64], 64));
         assert!(!is_rewritten([1, 16, 16, 3], 64) && !is_rewritten([1, 3, 3, 64], 64));
     }
+
+    #[test]
+    fn sums_that_are_rounded_to_codes_keep_all_their_products() {
+        let mut plain = form_kernels(&conv([1, 16, 16, 64], 64, 1, &mut Rng::new(0)).0);
+        let stage = &mut plain.kernels.values_mut().next().expect("a convolution").stages[0];
+        stage.epilogue = ScalarExpr::build(2, |b| {
+            let [sum, extra] = [0, 1].map(|n| b.param(n));
+            let sum = b.call(ScalarFn::Add, &[sum, extra]);
+            b.call(ScalarFn::Round, &[sum])
+        });
+        let mut kernels = plain.clone();
+        transform_convolutions(&mut kernels, &Target::default_for(Arch::X86_64));
+        assert_eq!(kernels, plain);
+    }
 }

@@ -31,7 +31,8 @@ pub(super) struct Slide {
 }
 
 impl Site {
-    /// Of a kernel that is one such convolution, whatever its epilogue.
+    /// Of a kernel that is one such convolution. Its epilogue may be anything but a rounding to whole
+    /// numbers, which shows the error of a transform as steps.
     pub(super) fn of(kernel: &Kernel) -> Option<Site> {
         let [stage] = kernel.stages.as_slice() else { return None };
         let sums = stage.reduce.as_ref().is_some_and(|r| r.func == ScalarFn::Add);
@@ -42,7 +43,7 @@ impl Site {
         let image = 1 - weights;
         let f32s = stage.reads.iter().all(|r| kernel.operands[r.operand].ty.elem == ElemType::F32);
         let alone = kernel.rows.is_empty() && !is_const(&stage.reads[image]);
-        if !sums || !factors || looks_up || !f32s || !alone {
+        if !sums || !factors || looks_up || !f32s || !alone || stage.epilogue.rounds() {
             return None;
         }
         let slides = slides(kernel, stage, &stage.reads[image])?;
