@@ -164,9 +164,8 @@ fn insert_zeros(emit: &mut Emit, x: OpId, dim: usize, step: usize) -> Result<OpI
     emit.slice(spread, dim, (0, 1), (extent.max(1) - 1) * step + 1)
 }
 
-/// `[c, m/g, k…]` becomes `[g·s…·m/g, c/g, t…]`: a filter for each phase and result channel of a
-/// group, its taps from last to first. Channels are inside, so that where they are innermost those of
-/// a phase stay together.
+/// `[c, m/g, k…]` becomes `[m·s…, c/g, t…]`: a filter for each result channel and phase, its taps
+/// from last to first. Channels come at `channel_place` among the phases.
 fn phase_weights(
     emit: &mut Emit,
     w: OpId,
@@ -193,15 +192,18 @@ fn phase_weights(
         let taps = dim.taps();
         w = emit.slice(w, dims.len() + 2 + d, (taps as i64 - 1, -1), taps)?;
     }
-    let strides = dims.iter().map(|d| d.stride);
-    let filters = channels * strides.clone().product::<usize>();
-    let taps: Vec<usize> = [per_in].into_iter().chain(dims.iter().map(Dim::taps)).collect();
-    let split = [groups, per_out].into_iter().chain(strides).chain(taps.iter().copied());
-    let w = emit.reshape(w, &split.collect::<Vec<_>>())?;
-    let phases = (0..rank).map(|d| 2 + d);
-    let perm = [0].into_iter().chain(phases).chain([1]).chain(rank + 2..2 * rank + 3);
-    let w = emit.transpose(w, perm.collect())?;
-    emit.reshape(w, &[&[filters], &taps[..]].concat())
+    let place = channel_place(groups, dims);
+    let order = (1..=place).chain([0]).chain(place + 1..2 * dims.len() + 2);
+    let w = emit.transpose(w, order.map(|d| d as u32).collect())?;
+    let filters = channels * dims.iter().map(|d| d.stride).product::<usize>();
+    let taps = dims.iter().map(Dim::taps);
+    emit.reshape(w, &[filters, per_in].into_iter().chain(taps).collect::<Vec<_>>())
+}
+
+/// Where channels stand among the phases: inside, so that where they are innermost those of a phase
+/// stay together, but for several groups, whose channels are apart.
+fn channel_place(groups: usize, dims: &[Dim]) -> usize {
+    if groups == 1 { dims.len() } else { 0 }
 }
 
 fn convolve_phases(
@@ -221,7 +223,7 @@ fn convolve_phases(
     emit.op(Conv::plain(window, groups, Layout::default()), &[x, w])
 }
 
-/// `[n, g·s…·m/g, q…]` becomes `[n, m, q·s…]`.
+/// `[n, m·s…, q…]`, its channels at `channel_place`, becomes `[n, m, q·s…]`.
 fn interleave(
     emit: &mut Emit,
     phases: OpId,
@@ -229,16 +231,18 @@ fn interleave(
     dims: &[Dim],
 ) -> Result<OpId, Diagnostic> {
     let shape = emit.shape(phases);
-    let strides = dims.iter().map(|d| d.stride);
-    let channels = shape[1] / strides.clone().product::<usize>();
-    let split = [shape[0], groups].into_iter().chain(strides).chain([channels / groups]);
-    let split = split.chain(dims.iter().map(Dim::positions));
+    let mut parts: Vec<usize> = dims.iter().map(|d| d.stride).collect();
+    let lead = [shape[0], shape[1] / parts.iter().product::<usize>()];
+    let place = channel_place(groups, dims);
+    parts.insert(place, lead[1]);
+    let split = lead[..1].iter().copied().chain(parts).chain(dims.iter().map(Dim::positions));
     let split = emit.reshape(phases, &split.collect::<Vec<_>>())?;
-    let rank = dims.len() as u32;
-    let pairs = (0..rank).flat_map(|d| [rank + 3 + d, 2 + d]);
-    let mixed = emit.transpose(split, [0, 1, rank + 2].into_iter().chain(pairs).collect())?;
+    let phase = |d: usize| d + 1 + usize::from(d >= place);
+    let pairs = (0..dims.len()).flat_map(|d| [dims.len() + 2 + d, phase(d)]);
+    let order = [0, place + 1].into_iter().chain(pairs).map(|d| d as u32);
+    let mixed = emit.transpose(split, order.collect())?;
     let whole = dims.iter().map(|d| d.positions() * d.stride);
-    emit.reshape(mixed, &[shape[0], channels].into_iter().chain(whole).collect::<Vec<_>>())
+    emit.reshape(mixed, &lead.into_iter().chain(whole).collect::<Vec<_>>())
 }
 
 /// The positions of the result that are wanted.
