@@ -83,6 +83,9 @@ impl AddressPlan {
                     let bytes = access_bytes(func.values[*value].elem.bytes(), *lanes);
                     self.access(func, target, Access { param: *param, index, bytes });
                 }
+                Stmt::Prefetch { param, index } => {
+                    self.access(func, target, Access { param: *param, index, bytes: 1 });
+                }
                 Stmt::For { index, body, .. } => {
                     self.depths[*index] = depth;
                     self.visit(func, target, body, depth + 1);
@@ -136,7 +139,7 @@ impl AddressPlan {
     }
 }
 
-/// One load or store.
+/// One load, store or prefetch.
 #[derive(Clone, Copy)]
 pub(crate) struct Access<'a> {
     /// The buffer.

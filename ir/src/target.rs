@@ -214,6 +214,12 @@ impl Target {
         (units * f64::from(self.vector_bits.div_ceil(bits))).min(units.max(MOST_UNITS))
     }
 
+    /// Whether code with vectors of `bits` can ask for memory ahead of its use.
+    #[must_use]
+    pub fn prefetches(&self, bits: u32) -> bool {
+        self.arch == Arch::X86_64 && bits > 128
+    }
+
     /// Lanes of a full vector of `elem_bytes`-sized elements.
     #[must_use]
     pub fn lanes(&self, elem_bytes: usize) -> u32 {

@@ -26,6 +26,8 @@ impl<'a> Translator<'a> {
             Stmt::Store { param, index, value, lanes } => {
                 self.store(*param, index, *value, *lanes);
             }
+            // Cranelift's IR has no such hint.
+            Stmt::Prefetch { .. } => {}
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
                 self.run_once(*index, carried, body);

@@ -121,6 +121,7 @@ rows! {
     MovImmWide "mov" Short 0 0 W1 0xb8 Bytes 8 I64;
     Push "push" Short 0 0 W0 0x50 Bytes 8 No;
     Pop "pop" Short 0 0 W0 0x58 Bytes 8 No;
+    Prefetch "prefetcht0" Legacy 1 0 W0 0x18 Bytes 64 No / 1;
     Lea "lea" Legacy 0 0 W1 0x8d Bytes 8 No;
     Add "add" Legacy 0 0 W1 0x03 Bytes 8 No;
     Or "or" Legacy 0 0 W1 0x0b Bytes 8 No;

@@ -162,6 +162,24 @@ fn innermost_loop(listing: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
+fn what_is_behind_a_buffer_may_be_asked_for() {
+    check(|target| {
+        let mut b = LoopBuilder::new("ahead");
+        let lanes = lanes(target, ElemType::F32);
+        let size = [8 * usize::from(lanes)];
+        let x = param(&mut b, ElemType::F32, &size, ParamAccess::Read);
+        let y = param(&mut b, ElemType::F32, &size, ParamAccess::Write);
+        b.for_each(8, |b, i| {
+            let at = vec![Affine::scaled(i, i64::from(lanes))];
+            b.prefetch(x, vec![at[0].clone().offset(1 << 28)]);
+            let value = b.load(VType { elem: ElemType::F32, lanes }, x, at.clone(), lanes);
+            b.store(y, at, value, lanes);
+        });
+        b.finish()
+    });
+}
+
+#[test]
 fn partial_vectors_touch_only_their_elements() {
     for elem in [ElemType::F32, ElemType::F64] {
         check(|target| {

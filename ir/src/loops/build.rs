@@ -104,6 +104,11 @@ impl LoopBuilder {
         self.push(Stmt::Store { param, index, value, lanes });
     }
 
+    /// A hint that the memory at a place will be read.
+    pub fn prefetch(&mut self, param: ParamId, index: Vec<Affine<IndexId>>) {
+        self.push(Stmt::Prefetch { param, index });
+    }
+
     /// An index `clamp(value, 0, extent - 1)` of a scalar `i32` or `i64`.
     pub fn index(&mut self, extent: usize, value: ValueId) -> IndexId {
         let index = self.func.indices.push(extent);

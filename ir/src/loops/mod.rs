@@ -190,6 +190,14 @@ pub enum Stmt {
         /// Number of lanes stored, 1 to the value's lanes.
         lanes: u8,
     },
+    /// Asks for the memory at a place, which will be read soon: a hint without a result. It reads
+    /// nothing, so that the place may be beyond the buffer.
+    Prefetch {
+        /// The buffer.
+        param: ParamId,
+        /// One index per dimension.
+        index: Vec<Affine<IndexId>>,
+    },
     /// Defines an index as `clamp(value, 0, extent - 1)`; its extent is in `LoopFn::indices`.
     Index {
         /// The index.

@@ -40,6 +40,7 @@ pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
                 c.next = with(c.next);
             }
         }
+        Stmt::Prefetch { .. } => {}
         Stmt::If { results, .. } => {
             for r in results {
                 r.then = with(r.then);
@@ -53,7 +54,7 @@ pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
 pub fn map_definitions(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
     match stmt {
         Stmt::Let { value, .. } => *value = with(*value),
-        Stmt::Store { .. } | Stmt::Index { .. } => {}
+        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
         Stmt::For { carried, .. } => {
             for c in carried {
                 c.inner = with(c.inner);
@@ -85,7 +86,7 @@ pub fn each_index(expr: &Expr, mut visit: impl FnMut(IndexId)) {
 pub fn each_index_used(stmt: &Stmt, mut visit: impl FnMut(IndexId)) {
     match stmt {
         Stmt::Let { expr, .. } => each_index(expr, visit),
-        Stmt::Store { index, .. } => indices(index, visit),
+        Stmt::Store { index, .. } | Stmt::Prefetch { index, .. } => indices(index, visit),
         Stmt::Index { .. } | Stmt::For { .. } => {}
         Stmt::If { guards, .. } => {
             guards.iter().flat_map(|g| g.expr.terms()).for_each(|t| visit(t.0));
@@ -102,7 +103,7 @@ fn indices(dims: &[Affine<IndexId>], mut visit: impl FnMut(IndexId)) {
 pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => None,
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => None,
     }
 }
 
@@ -110,7 +111,7 @@ pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
 pub fn inner_block_mut(stmt: &mut Stmt) -> Option<&mut Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => None,
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => None,
     }
 }
 

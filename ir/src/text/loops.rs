@@ -246,10 +246,11 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
         b.apply(ScalarFn::Neg, &[whole]);
         b.load(VType::scalar(ElemType::F32), x, vec![Affine::constant(3); 2], 1);
         b.store(y, vec![Affine::constant(0); 2], sum, 1);
+        b.prefetch(x, vec![Affine::constant(9); 2]);
         b.guarded(Vec::new(), &[], |_| Vec::new());
         let text = check(&program(b.finish()));
         for line in
-            ["%v7: i32x2 = const -7", "%v9: f32x4 = const 3:i8", "%v10: i8 = const 1:f32", "if {"]
+            ["%v7: i32x2 = const -7", "%v9: f32x4 = const 3:i8", "prefetch %p0[9, 9]", "if {"]
         {
             assert!(text.contains(line), "{text}");
         }

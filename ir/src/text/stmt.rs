@@ -97,6 +97,10 @@ impl FuncWriter<'_> {
                 self.address(out, *param, index)?;
                 if *lanes == 1 { Ok(()) } else { write!(out, " lanes {lanes}") }
             }
+            Stmt::Prefetch { param, index } => {
+                out.push_str("prefetch ");
+                self.address(out, *param, index)
+            }
             Stmt::Index { index, value } => {
                 self.range(out, "index", *index)?;
                 out.push_str(" = ");
@@ -323,6 +327,10 @@ impl<'a> FuncParser<'a> {
         let token = c.peek();
         match c.word("a statement")? {
             "store" => self.store(c),
+            "prefetch" => {
+                let (param, index) = self.address(c)?;
+                Ok(Stmt::Prefetch { param, index })
+            }
             "index" => {
                 let index = self.range(c)?;
                 c.expect("=")?;

@@ -102,7 +102,11 @@ fn splatted_loads(func: &LoopFn, stmts: &Block) -> IndexMap<Walk, Loads> {
 fn stored(stmt: &Stmt) -> Option<ParamId> {
     match stmt {
         Stmt::Store { param, .. } => Some(*param),
-        Stmt::Let { .. } | Stmt::Index { .. } | Stmt::For { .. } | Stmt::If { .. } => None,
+        Stmt::Let { .. }
+        | Stmt::Prefetch { .. }
+        | Stmt::Index { .. }
+        | Stmt::For { .. }
+        | Stmt::If { .. } => None,
     }
 }
 

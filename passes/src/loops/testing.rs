@@ -75,7 +75,7 @@ impl Generator {
 
     fn stmt(&mut self, b: &mut LoopBuilder, scope: &[ValueId], depth: usize) -> Vec<ValueId> {
         let lanes = [1, 4][self.below(2)];
-        match self.below(if depth > 0 { 11 } else { 8 }) {
+        match self.below(if depth > 0 { 12 } else { 9 }) {
             0 => vec![b.constant(Scalar::f32(self.below(3) as f32), lanes)],
             1 | 2 => {
                 let (at, ty) = (self.index(), VType { elem: ElemType::F32, lanes });
@@ -107,7 +107,11 @@ impl Generator {
                 let number = b.index_value(self.index().swap_remove(0));
                 vec![b.cast(ElemType::F32, number)]
             }
-            8 => self.guarded(b, scope, depth),
+            8 => {
+                b.prefetch(self.x, self.index());
+                Vec::new()
+            }
+            9 => self.guarded(b, scope, depth),
             _ => self.for_each(b, scope, depth),
         }
     }

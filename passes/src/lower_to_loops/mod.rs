@@ -10,6 +10,7 @@ mod lanes;
 mod nest;
 mod pack;
 mod parts;
+mod prefetch;
 mod read;
 mod reduce;
 mod rows;

@@ -27,6 +27,17 @@ struct Dim {
     stride: i64,
 }
 
+impl Dim {
+    /// A row-major position with this dimension added.
+    fn push(
+        &self,
+        position: &Affine<IndexId>,
+        at: impl Fn(AxisId) -> Affine<IndexId>,
+    ) -> Affine<IndexId> {
+        position.times(self.extent as i64).add_scaled(&at(self.axis), 1)
+    }
+}
+
 /// The layout of each packed constant.
 pub(super) fn layouts(kernel: &Kernel) -> SecondaryMap<OperandId, Option<Layout>> {
     let mut all = SecondaryMap::new();
@@ -89,15 +100,43 @@ impl Layout {
     /// The element that holds the point at which each axis is `at(axis)`. The blocked axis stands
     /// at the start of a block plus a constant below the block's size.
     pub(super) fn index(&self, at: impl Fn(AxisId) -> Affine<IndexId>) -> Affine<IndexId> {
-        let push = |sum: Affine<IndexId>, dim: &Dim| {
-            sum.times(dim.extent as i64).add_scaled(&at(dim.axis), 1)
-        };
-        let outer = self.parallel.iter().fold(Affine::constant(0), push);
+        let (block, inside) = self.block_at(&at);
+        let row = self.reduce.iter().fold(block, |sum, dim| dim.push(&sum, &at));
+        row.times(self.block as i64).offset(inside)
+    }
+
+    /// The number of a place's block, and the place in it.
+    fn block_at(&self, at: impl Fn(AxisId) -> Affine<IndexId>) -> (Affine<IndexId>, i64) {
+        let outer = self.parallel.iter().fold(Affine::constant(0), |sum, dim| dim.push(&sum, &at));
         let place = at(self.blocked.axis);
         let inside = place.constant.rem_euclid(self.block as i64);
         let tile = divide(&place.offset(-inside), self.block as i64);
-        let outer = outer.times(self.blocks() as i64).add_scaled(&tile, 1);
-        self.reduce.iter().fold(outer, push).times(self.block as i64).offset(inside)
+        (outer.times(self.blocks() as i64).add_scaled(&tile, 1), inside)
+    }
+
+    /// The axis that is in blocks.
+    pub(super) fn blocked_axis(&self) -> AxisId {
+        self.blocked.axis
+    }
+
+    /// Steps of the reduce axes.
+    pub(super) fn steps(&self) -> usize {
+        self.reduce.iter().map(|d| d.extent).product()
+    }
+
+    /// The number of steps before a place.
+    pub(super) fn step(&self, at: impl Fn(AxisId) -> Affine<IndexId>) -> Affine<IndexId> {
+        self.reduce.iter().fold(Affine::constant(0), |sum, dim| dim.push(&sum, &at))
+    }
+
+    /// Elements of a block, over all steps.
+    pub(super) fn block_len(&self) -> usize {
+        self.steps() * self.block
+    }
+
+    /// The first element behind the block of a place, which is the next block's if there is one.
+    pub(super) fn next_block(&self, at: impl Fn(AxisId) -> Affine<IndexId>) -> Affine<IndexId> {
+        self.block_at(at).0.offset(1).times(self.block_len() as i64)
     }
 
     /// The constant in this order.

@@ -6,7 +6,7 @@
 
 use super::nest::{Env, Point};
 use super::read::{self, Cache, Test};
-use super::{Cx, expr};
+use super::{Cx, expr, prefetch};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
 use edgecc_ir::loops::build::LoopBuilder;
@@ -133,7 +133,13 @@ fn axis(
     };
     if rounds > 1 {
         cache.enter();
+        let inside: usize = rest.iter().map(|&a| cx.kernel.extent(a)).product();
+        let is_hot = rest.iter().all(|&a| cx.schedule.unroll_of(a) as usize >= cx.kernel.extent(a));
         sums = b.for_carried(rounds, &sums, |b, index, inner| {
+            if is_hot {
+                let first = env.bind(axis, Affine::scaled(index, unroll as i64), 1);
+                prefetch::next_block(b, cx, &first, unroll * inside);
+            }
             steps(b, cache, Affine::scaled(index, unroll as i64), unroll, inner.to_vec())
         });
         cache.leave();

@@ -105,9 +105,11 @@ impl<'f> Sites<'f> {
         for (n, stmt) in block.iter().enumerate() {
             let entered = match stmt {
                 Stmt::For { index, .. } => Some(*index),
-                Stmt::Let { .. } | Stmt::Index { .. } | Stmt::Store { .. } | Stmt::If { .. } => {
-                    None
-                }
+                Stmt::Let { .. }
+                | Stmt::Index { .. }
+                | Stmt::Store { .. }
+                | Stmt::Prefetch { .. }
+                | Stmt::If { .. } => None,
             };
             self.path.push((n, entered));
             match stmt {
@@ -120,7 +122,10 @@ impl<'f> Sites<'f> {
                 Stmt::Store { param, index, lanes, .. } if *param == self.b => {
                     self.stores.push(self.touch(index, *lanes));
                 }
-                Stmt::Let { .. } | Stmt::Index { .. } | Stmt::Store { .. } => {}
+                Stmt::Let { .. }
+                | Stmt::Index { .. }
+                | Stmt::Store { .. }
+                | Stmt::Prefetch { .. } => {}
                 Stmt::For { body: inner, .. } | Stmt::If { then: inner, .. } => self.block(inner),
             }
             self.path.pop();
@@ -136,7 +141,11 @@ impl<'f> Sites<'f> {
             Stmt::Store { param, index, lanes, .. } => {
                 *param == self.b && index == at && *lanes == width
             }
-            Stmt::Let { .. } | Stmt::Index { .. } | Stmt::For { .. } | Stmt::If { .. } => false,
+            Stmt::Let { .. }
+            | Stmt::Prefetch { .. }
+            | Stmt::Index { .. }
+            | Stmt::For { .. }
+            | Stmt::If { .. } => false,
         }
     }
 }

@@ -142,7 +142,7 @@ impl Selector<'_> {
                 wanted.extend(self.access_mask(self.ty(*value), *lanes));
                 wanted.extend(self.literal(*value));
             }
-            Stmt::For { .. } | Stmt::If { .. } | Stmt::Index { .. } => {}
+            Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } | Stmt::Index { .. } => {}
         }
     }
 

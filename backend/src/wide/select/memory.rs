@@ -1,4 +1,4 @@
-//! Loads and stores. Nothing outside the accessed elements is touched.
+//! Loads, stores and hints. Nothing outside the accessed elements is touched.
 
 use super::constant::Literal;
 use super::lanes::INSERTS;
@@ -128,6 +128,11 @@ impl Selector<'_> {
         }
     }
 
+    pub(super) fn prefetch(&mut self, param: ParamId, index: &[Affine<IndexId>]) {
+        let mem = self.locate(Access { param, index, bytes: 1 });
+        self.code.add(&Draft::new(Op::Prefetch, Len::X).rm(Rm::Mem(mem)));
+    }
+
     fn store_lanes(&mut self, ty: VType, from: VReg, mem: Mem<VReg>, lanes: u8) {
         let draft = match self.movement(ty, lanes) {
             Move::Whole(_, store, len) => Draft::new(store, len).reg(from).rm(Rm::Mem(mem)),
@@ -221,7 +226,10 @@ impl Selector<'_> {
         elem: ElemType,
         lanes: u8,
     ) -> Mem<VReg> {
-        let access = Access { param, index, bytes: access_bytes(elem.bytes(), lanes) };
+        self.locate(Access { param, index, bytes: access_bytes(elem.bytes(), lanes) })
+    }
+
+    fn locate(&mut self, access: Access<'_>) -> Mem<VReg> {
         let (pointer, displacement) = self.plan.locate(self.func, self.target, access);
         let pointer = self.pointers[pointer].expect("pointers start before their loops");
         Mem { base: Base::Reg(pointer), displacement, broadcast: false }

@@ -127,7 +127,9 @@ fn shallow(stmt: &Stmt) -> Stmt {
         Stmt::If { guards, results, .. } => {
             Stmt::If { guards: guards.clone(), then: Vec::new(), results: results.clone() }
         }
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => stmt.clone(),
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {
+            stmt.clone()
+        }
     }
 }
 

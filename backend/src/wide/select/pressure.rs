@@ -102,7 +102,7 @@ impl Selector<'_> {
                     }
                 }
                 Stmt::For { body, .. } => at = self.live(body, at, lives),
-                Stmt::Store { .. } | Stmt::Index { .. } => {}
+                Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
             }
         }
         at

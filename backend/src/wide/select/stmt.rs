@@ -22,6 +22,7 @@ impl<'a> Selector<'a> {
                 self.settle();
                 self.store(*param, index, *value, *lanes);
             }
+            Stmt::Prefetch { param, index } => self.prefetch(*param, index),
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
                 self.run_once(*index, carried, body);
@@ -257,6 +258,6 @@ fn contains_loop(stmt: &Stmt) -> bool {
     match stmt {
         Stmt::For { .. } => true,
         Stmt::If { then, .. } => then.iter().any(contains_loop),
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Index { .. } => false,
+        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => false,
     }
 }

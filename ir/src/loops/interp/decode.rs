@@ -157,11 +157,12 @@ struct Decoder<'f> {
 
 impl<'f> Decoder<'f> {
     fn block(&self, block: &'f Block) -> Vec<Inst<'f>> {
-        block.iter().map(|stmt| self.stmt(stmt)).collect()
+        block.iter().filter_map(|stmt| self.stmt(stmt)).collect()
     }
 
-    fn stmt(&self, stmt: &'f Stmt) -> Inst<'f> {
-        match stmt {
+    fn stmt(&self, stmt: &'f Stmt) -> Option<Inst<'f>> {
+        Some(match stmt {
+            Stmt::Prefetch { .. } => return None,
             Stmt::Let { value, expr } => self.expr(*value, expr),
             Stmt::Store { param, index, value, lanes } => {
                 Inst::Store { from: self.regs[*value], to: self.access(*param, index, *lanes) }
@@ -183,7 +184,7 @@ impl<'f> Decoder<'f> {
                 then: self.block(then),
                 results: results.iter().map(|r| self.choice(r)).collect(),
             },
-        }
+        })
     }
 
     fn expr(&self, value: ValueId, expr: &'f Expr) -> Inst<'f> {

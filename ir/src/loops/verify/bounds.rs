@@ -25,7 +25,7 @@ impl<'f> Checker<'f> {
             match stmt {
                 Stmt::Let { expr: Expr::Load { param, index, lanes }, .. }
                 | Stmt::Store { param, index, lanes, .. } => self.access(*param, index, *lanes),
-                Stmt::Let { .. } | Stmt::Index { .. } => {}
+                Stmt::Let { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
                 Stmt::For { body, .. } => self.block(body),
                 Stmt::If { guards, then, .. } => {
                     let outer = self.guards.len();

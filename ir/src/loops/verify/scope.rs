@@ -54,7 +54,7 @@ impl Checker<'_> {
         for stmt in block {
             match stmt {
                 Stmt::Let { value, .. } => self.values[*value] = State::OutOfScope,
-                Stmt::Store { .. } => {}
+                Stmt::Store { .. } | Stmt::Prefetch { .. } => {}
                 Stmt::Index { index, .. } => self.indices[*index] = State::OutOfScope,
                 Stmt::For { carried, .. } => {
                     carried.iter().for_each(|c| self.values[c.result] = State::OutOfScope);
@@ -76,6 +76,7 @@ impl Checker<'_> {
                 self.access(*value, *param, index, *lanes, ParamAccess::Write);
                 self.uses(*value);
             }
+            Stmt::Prefetch { param, index } => self.prefetch(*param, index),
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } => self.for_each(*index, carried, body),
             Stmt::If { guards, then, results } => {
@@ -152,6 +153,14 @@ impl Checker<'_> {
             let ty = self.ty(value);
             self.report(value, format!("{expr:?} of {operands:?} does not have type {ty}"));
         }
+    }
+
+    fn prefetch(&mut self, param: ParamId, index: &[Affine<IndexId>]) {
+        match self.func.params.get(param).map(|p| p.ty.shape.rank()) {
+            Some(rank) if rank == index.len() => {}
+            _ => self.report(param, format!("no parameter of {} dimensions", index.len())),
+        }
+        index.iter().for_each(|dim| self.affine(dim));
     }
 
     fn access(
@@ -358,6 +367,13 @@ mod tests {
             b.store(scratch, at(), value, 1);
         });
         assert_eq!(message, None);
+    }
+
+    #[test]
+    fn l1_a_prefetch_has_an_index_per_dimension_and_may_leave_its_buffer() {
+        let at = |dims| first(|b, out| b.prefetch(out, vec![Affine::constant(99); dims]));
+        assert_eq!(at(1), None);
+        assert_eq!(at(2).as_deref(), Some("L1 at f p0: no parameter of 2 dimensions"));
     }
 
     #[test]

@@ -71,7 +71,11 @@ impl Inside {
     fn of(index: IndexId, carried: &[Carried], body: &Block) -> Inside {
         let computed = body.iter().filter_map(|stmt| match stmt {
             Stmt::Index { index, .. } => Some(*index),
-            Stmt::Let { .. } | Stmt::Store { .. } | Stmt::For { .. } | Stmt::If { .. } => None,
+            Stmt::Let { .. }
+            | Stmt::Store { .. }
+            | Stmt::Prefetch { .. }
+            | Stmt::For { .. }
+            | Stmt::If { .. } => None,
         });
         let carried = carried.iter().map(|c| c.inner);
         Inside {
@@ -90,7 +94,9 @@ impl Inside {
                 fixed
             }
             Stmt::Index { value, .. } => free(value),
-            Stmt::Store { .. } | Stmt::For { .. } | Stmt::If { .. } => false,
+            Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } => {
+                false
+            }
         }
     }
 
@@ -99,7 +105,7 @@ impl Inside {
         match stmt {
             Stmt::Let { value, .. } => _ = self.values.remove(value),
             Stmt::Index { index, .. } => _ = self.indices.remove(index),
-            Stmt::Store { .. } | Stmt::For { .. } | Stmt::If { .. } => {}
+            Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } => {}
         }
     }
 }
@@ -107,7 +113,7 @@ impl Inside {
 fn defined(stmt: &Stmt) -> Vec<ValueId> {
     match stmt {
         Stmt::Let { value, .. } => vec![*value],
-        Stmt::Store { .. } | Stmt::Index { .. } => Vec::new(),
+        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => Vec::new(),
         Stmt::For { carried, .. } => carried.iter().map(|c| c.result).collect(),
         Stmt::If { results, .. } => results.iter().map(|r| r.result).collect(),
     }

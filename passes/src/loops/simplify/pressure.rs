@@ -25,6 +25,7 @@ pub(super) fn peak(
                 live.extend(Some(*value).filter(counts));
                 0
             }
+            Stmt::Prefetch { .. } => 0,
             Stmt::For { carried, body, .. } => {
                 carried.iter().for_each(|c| _ = live.remove(&c.result));
                 // What the body uses of the outside lives through all iterations.
@@ -60,6 +61,7 @@ fn from_outside(carried: &[Carried], body: &Block) -> BTreeSet<ValueId> {
             used.extend(operands(expr));
         }
         Stmt::Store { value, .. } | Stmt::Index { value, .. } => _ = used.insert(*value),
+        Stmt::Prefetch { .. } => {}
         Stmt::For { carried, .. } => {
             defined.extend(carried.iter().flat_map(|c| [c.inner, c.result]));
             used.extend(carried.iter().flat_map(|c| [c.init, c.next]));
