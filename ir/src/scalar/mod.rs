@@ -127,6 +127,54 @@ impl ScalarExpr {
         })
     }
 
+    /// How often calls and casts read a node.
+    #[must_use]
+    pub fn uses(&self, of: NodeId) -> usize {
+        let reads = |node: &ScalarNode| match node {
+            ScalarNode::Call(_, args) => args.iter().filter(|&&a| a == of).count(),
+            ScalarNode::Cast(_, a) => usize::from(*a == of),
+            ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
+        };
+        self.nodes.iter().map(reads).sum()
+    }
+
+    /// `[x, y, z]` if a node is `x·y + z` and nothing else uses the product.
+    #[must_use]
+    pub fn multiply_add(&self, id: NodeId) -> Option<[NodeId; 3]> {
+        let ScalarNode::Call(ScalarFn::Add, terms) = &self.nodes[id as usize] else { return None };
+        [[0, 1], [1, 0]].into_iter().find_map(|[product, other]| {
+            let [product, other] = [terms[product], terms[other]];
+            match &self.nodes[product as usize] {
+                ScalarNode::Call(ScalarFn::Mul, factors) if self.uses(product) == 1 => {
+                    Some([factors[0], factors[1], other])
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The expression in which floats that are multiplied and added are rounded once, given the types
+    /// of the parameters; as it is where the last bit decides about a whole number.
+    #[must_use]
+    pub fn contracted(&self, params: &[ElemType]) -> ScalarExpr {
+        let types = self.infer_all(params).unwrap_or_default();
+        let is_float = |id: NodeId| types.get(id as usize).is_some_and(|ty| ty.is_float());
+        if self.rounds() {
+            return self.clone();
+        }
+        ScalarExpr::build(self.params, |b| {
+            let mut map: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
+            for (id, node) in (0..).zip(&self.nodes) {
+                let new = match self.multiply_add(id).filter(|_| is_float(id)) {
+                    Some(operands) => b.call(ScalarFn::Fma, &operands.map(|o| map[o as usize])),
+                    None => b.copy(node, &map),
+                };
+                map.push(new);
+            }
+            map[self.root() as usize]
+        })
+    }
+
     /// The type of every node, or the first node that does not type-check.
     pub fn infer_all(&self, params: &[ElemType]) -> Result<Vec<ElemType>, NodeId> {
         let mut types: Vec<ElemType> = Vec::with_capacity(self.nodes.len());
@@ -217,16 +265,23 @@ impl ExprBuilder {
         for node in &expr.nodes {
             let id = match node {
                 ScalarNode::Param(p) => with(self, *p),
-                ScalarNode::Const(_) => self.add(node.clone()),
-                ScalarNode::Cast(to, a) => self.cast(*to, map[*a as usize]),
-                ScalarNode::Call(f, args) => {
-                    let args = args.iter().map(|&a| map[a as usize]).collect();
-                    self.add(ScalarNode::Call(*f, args))
-                }
+                _ => self.copy(node, &map),
             };
             map.push(id);
         }
         map[expr.root() as usize]
+    }
+
+    /// Adds a node of another expression whose operands are here under the names in `map`.
+    pub fn copy(&mut self, node: &ScalarNode, map: &[NodeId]) -> NodeId {
+        match node {
+            ScalarNode::Param(_) | ScalarNode::Const(_) => self.add(node.clone()),
+            ScalarNode::Cast(to, a) => self.cast(*to, map[*a as usize]),
+            ScalarNode::Call(f, args) => {
+                let args = args.iter().map(|&a| map[a as usize]).collect();
+                self.add(ScalarNode::Call(*f, args))
+            }
+        }
     }
 
     fn import(&mut self, from: &[ScalarNode], id: NodeId, seen: &mut [Option<NodeId>]) -> NodeId {
@@ -289,6 +344,35 @@ mod tests {
         assert!(f.is_identity() && g.cost() == 1);
         assert_eq!(product(0, 0).factors(), None);
         assert_eq!(ScalarExpr::call(ScalarFn::Add).factors(), None);
+    }
+
+    #[test]
+    fn floats_are_multiplied_and_added_at_once() {
+        let affine = ScalarExpr::build(3, |b| {
+            let [x, y, z] = [0, 1, 2].map(|p| b.param(p));
+            let product = b.call(ScalarFn::Mul, &[x, y]);
+            b.call(ScalarFn::Add, &[z, product])
+        });
+        let fused = ScalarExpr::call(ScalarFn::Fma);
+        assert_eq!(affine.contracted(&[ElemType::F32; 3]), fused);
+        assert_eq!(affine.contracted(&[ElemType::I32; 3]), affine);
+    }
+
+    #[test]
+    fn products_with_other_uses_and_sums_that_are_rounded_stay() {
+        let both = |last: ScalarFn| {
+            ScalarExpr::build(2, |b| {
+                let [x, y] = [0, 1].map(|p| b.param(p));
+                let product = b.call(ScalarFn::Mul, &[x, y]);
+                let sum = b.call(ScalarFn::Add, &[product, x]);
+                let used = if last == ScalarFn::Mul { vec![sum, product] } else { vec![sum] };
+                b.call(last, &used)
+            })
+        };
+        for last in [ScalarFn::Mul, ScalarFn::Round] {
+            assert_eq!(both(last).contracted(&[ElemType::F32; 2]), both(last));
+        }
+        assert_eq!(both(ScalarFn::Sqrt).contracted(&[ElemType::F32; 2]).cost(), 2);
     }
 
     #[test]

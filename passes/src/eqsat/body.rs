@@ -86,15 +86,7 @@ pub(crate) fn replaced(
     ScalarExpr::build(params, |b| {
         let mut map: Vec<NodeId> = Vec::new();
         for (id, node) in expr.nodes().iter().enumerate() {
-            let new = with(b, id as NodeId).unwrap_or_else(|| match node {
-                ScalarNode::Param(p) => b.param(*p),
-                ScalarNode::Const(c) => b.constant(*c),
-                ScalarNode::Cast(to, a) => b.cast(*to, map[*a as usize]),
-                ScalarNode::Call(func, args) => {
-                    let args: Vec<NodeId> = args.iter().map(|&a| map[a as usize]).collect();
-                    b.call(*func, &args)
-                }
-            });
+            let new = with(b, id as NodeId).unwrap_or_else(|| b.copy(node, &map));
             map.push(new);
         }
         map[root as usize]

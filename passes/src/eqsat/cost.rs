@@ -75,9 +75,10 @@ fn multiply_add(factor: &Fact) -> f64 {
     if is_code(factor.ty.elem) { MULTIPLY_ADD / 2.0 } else { MULTIPLY_ADD }
 }
 
-/// The scalar functions of a body; a division counts as several.
+/// The scalar functions of a body; a division counts as several, a product that is added as none.
 fn work(body: &ScalarExpr) -> f64 {
+    let fused = (0..=body.root()).filter(|&id| body.multiply_add(id).is_some()).count();
     let divides = |n: &&ScalarNode| matches!(n, ScalarNode::Call(ScalarFn::Div, _));
     let divisions = body.nodes().iter().filter(divides).count();
-    (body.cost() + (DIVISION - 1) * divisions) as f64
+    (body.cost() - fused + (DIVISION - 1) * divisions) as f64
 }

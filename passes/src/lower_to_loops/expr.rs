@@ -3,10 +3,27 @@
 use edgecc_ir::loops::ValueId;
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+use edgecc_ir::target::Target;
+use edgecc_ir::types::ElemType;
 
 /// Emits `expr` over `args`; literals get `lanes` lanes.
 pub(crate) fn emit(b: &mut LoopBuilder, expr: &ScalarExpr, args: &[ValueId], lanes: u8) -> ValueId {
     values(b, expr.nodes(), args, lanes)[expr.root() as usize]
+}
+
+/// The same, where the target may multiply and add at once.
+pub(super) fn emit_contracted(
+    b: &mut LoopBuilder,
+    target: &Target,
+    expr: &ScalarExpr,
+    args: &[ValueId],
+    lanes: u8,
+) -> ValueId {
+    if !target.fma {
+        return emit(b, expr, args, lanes);
+    }
+    let types: Vec<ElemType> = args.iter().map(|&a| b.ty(a).elem).collect();
+    emit(b, &expr.contracted(&types), args, lanes)
 }
 
 /// Emits the first nodes of an expression; one value each.

@@ -5,7 +5,7 @@ use super::Cx;
 use super::reduce::reduction;
 use edgecc_ir::kernel::{Access, Outside};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::types::ElemType;
 
 /// The first term of a sum, and the epilogue without it.
@@ -56,23 +56,11 @@ fn without(expr: &ScalarExpr, replaced: NodeId) -> ScalarExpr {
     ScalarExpr::build(expr.params(), |b| {
         let mut ids: Vec<NodeId> = Vec::new();
         for (at, node) in expr.nodes().iter().enumerate() {
-            let id = if at as NodeId == replaced { b.param(0) } else { copy(b, node, &ids) };
+            let id = if at as NodeId == replaced { b.param(0) } else { b.copy(node, &ids) };
             ids.push(id);
         }
         ids[expr.root() as usize]
     })
-}
-
-fn copy(b: &mut ExprBuilder, node: &ScalarNode, ids: &[NodeId]) -> NodeId {
-    match node {
-        ScalarNode::Param(p) => b.param(*p),
-        ScalarNode::Const(value) => b.constant(*value),
-        ScalarNode::Cast(to, arg) => b.cast(*to, ids[*arg as usize]),
-        ScalarNode::Call(func, args) => {
-            let args: Vec<NodeId> = args.iter().map(|&a| ids[a as usize]).collect();
-            b.call(*func, &args)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ fn each(points: &[Point], all: &[Cx<'_>], mut f: impl FnMut(&Cx<'_>, &Point)) {
 
 fn value(b: &mut LoopBuilder, cache: &mut Cache, cx: &Cx<'_>, env: &Env, point: &Point) -> ValueId {
     let args = read::read_all(b, cache, cx, env, point, &cx.stage.reads);
-    expr::emit(b, &cx.stage.body, &args, cx.lanes())
+    expr::emit_contracted(b, cx.target, &cx.stage.body, &args, cx.lanes())
 }
 
 /// What a stage computes where all of its reads are outside.

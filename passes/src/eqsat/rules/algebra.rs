@@ -153,20 +153,10 @@ fn quotient(body: &ScalarExpr, id: usize) -> Option<[NodeId; 2]> {
     let found = [(a, b), (b, a)].into_iter().find_map(|(x, inverse)| {
         let ScalarNode::Call(ScalarFn::Div, args) = &nodes[inverse as usize] else { return None };
         let ScalarNode::Const(one) = nodes[args[0] as usize] else { return None };
-        let private = uses(nodes, inverse) == 1 && inverse != body.root();
+        let private = body.uses(inverse) == 1 && inverse != body.root();
         (private && one.elem().is_float() && one.as_f64() == 1.0).then_some([x, args[1]])
     });
     found.filter(|_| !nodes.iter().any(|user| rounds(user, id)))
-}
-
-/// How often calls and casts read a node.
-fn uses(nodes: &[ScalarNode], of: NodeId) -> usize {
-    let reads = |node: &ScalarNode| match node {
-        ScalarNode::Call(_, args) => args.iter().filter(|&&a| a == of).count(),
-        ScalarNode::Cast(_, a) => usize::from(*a == of),
-        ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
-    };
-    nodes.iter().map(reads).sum()
 }
 
 /// Whether a node makes another one whole, so that the last bit decides between neighbours.
