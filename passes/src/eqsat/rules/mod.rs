@@ -4,6 +4,7 @@ mod algebra;
 mod codes;
 mod dissolve;
 mod epilogue;
+mod factors;
 mod gates;
 mod layout;
 mod quant;
@@ -21,6 +22,7 @@ pub(crate) fn on_codes() -> impl Iterator<Item = &'static Rule> {
     let topics = [
         algebra::RULES,
         epilogue::RULES,
+        factors::RULES,
         weights::RULES,
         gates::RULES,
         layout::RULES,

@@ -1,4 +1,5 @@
-//! Constant factors per channel moved into constant weights: batch normalisation disappears.
+//! Constant factors per channel moved into constant weights, and constant terms into one: batch
+//! normalisation disappears.
 
 use crate::eqsat::body::{Source, compose, replaced};
 use crate::eqsat::node::Node;
@@ -18,16 +19,32 @@ pub(crate) const RULES: &[Rule] = &[
         class: Class::Reassoc,
         doc: "conv (acc, s, b) -> f(acc·s + b) (x, w, s, b) = conv (acc, b) -> f(acc + b) (x, w·s, b)",
         root: OpTag::Conv,
-        apply: conv_scale,
-        example: conv_scale_example,
+        apply: |rw, root| conv_affine(rw, root, last_factor),
+        example: |s| conv_affine_example(s, normalisation()),
     },
     Rule {
         name: "matmul-scale-into-weights",
         class: Class::Reassoc,
         doc: "matmul (acc, s, b) -> f(acc·s + b) (a, w, s, b) = matmul (acc, b) -> f(acc + b) (a, w·s, b)",
         root: OpTag::MatMul,
-        apply: matmul_scale,
-        example: matmul_scale_example,
+        apply: |rw, root| matmul_affine(rw, root, last_factor),
+        example: |s| matmul_affine_example(s, normalisation()),
+    },
+    Rule {
+        name: "offsets-of-conv",
+        class: Class::Reassoc,
+        doc: "conv (acc, b) -> f(acc + b + c) = conv (acc, d) -> f(acc + d), d = b + c per channel",
+        root: OpTag::Conv,
+        apply: |rw, root| conv_affine(rw, root, several_offsets),
+        example: |s| conv_affine_example(s, offsets()),
+    },
+    Rule {
+        name: "offsets-of-matmul",
+        class: Class::Reassoc,
+        doc: "matmul (acc, b) -> f(acc + b + c) = matmul (acc, d) -> f(acc + d), d = b + c per channel",
+        root: OpTag::MatMul,
+        apply: |rw, root| matmul_affine(rw, root, several_offsets),
+        example: |s| matmul_affine_example(s, offsets()),
     },
     Rule {
         name: "input-scale-into-weights",
@@ -39,19 +56,22 @@ pub(crate) const RULES: &[Rule] = &[
     },
 ];
 
-fn conv_scale(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
+/// How many of the steps from the sum to absorb.
+type Absorbed = fn(&[Step]) -> Option<usize>;
+
+fn conv_affine(rw: &mut Rewriter<'_>, root: &Node, absorbed: Absorbed) -> Option<Id> {
     let Op::Conv(conv) = &root.op else { return None };
     let rank = rw.ty(root.args[0]).shape.rank();
     let place = Channel { result: channel_dim(conv.layout, rank), weights: 0 };
-    let (epilogue, args) = absorb_affine(rw, root, &conv.epilogue, place)?;
+    let (epilogue, args) = absorb_affine(rw, root, &conv.epilogue, (place, absorbed))?;
     Some(rw.add(Conv { epilogue, ..conv.clone() }, &args))
 }
 
-fn matmul_scale(rw: &mut Rewriter<'_>, root: &Node) -> Option<Id> {
+fn matmul_affine(rw: &mut Rewriter<'_>, root: &Node, absorbed: Absorbed) -> Option<Id> {
     let Op::MatMul(matmul) = &root.op else { return None };
     let last = rw.ty(root.args[1]).shape.rank() as u32 - 1;
     let place = Channel { result: last, weights: last - u32::from(matmul.transpose_b) };
-    let (epilogue, args) = absorb_affine(rw, root, &matmul.epilogue, place)?;
+    let (epilogue, args) = absorb_affine(rw, root, &matmul.epilogue, (place, absorbed))?;
     Some(rw.add(MatMul { epilogue, ..matmul.clone() }, &args))
 }
 
@@ -82,7 +102,7 @@ fn absorb_affine(
     rw: &mut Rewriter<'_>,
     root: &Node,
     epilogue: &ScalarExpr,
-    place: Channel,
+    (place, absorbed): (Channel, Absorbed),
 ) -> Option<(ScalarExpr, Vec<Id>)> {
     let weights = root.args[1];
     if rw.ty(weights).elem != ElemType::F32 || !rw.is_constant(weights) {
@@ -92,13 +112,11 @@ fn absorb_affine(
     let vectors: Vec<Option<Id>> =
         extras.iter().map(|&e| channel_vector(rw, e, place.result)).collect();
     let steps = affine_prefix(epilogue, &vectors);
-    let last = steps.iter().rposition(scales)?;
-    // The steps after the last factor are additions, which stay.
-    let steps = &steps[..=last];
+    let steps = &steps[..absorbed(&steps)?];
     let (factor, offset) = affine_parts(epilogue, steps);
     let scaled = scale_weights(rw, weights, place.weights, &factor, &vectors);
     let offset = offset.map(|offset| channel_value(rw, &offset, &vectors, extras, place.result));
-    let rest = continue_after(epilogue, steps[last].node, offset.is_some());
+    let rest = continue_after(epilogue, steps.last()?.node, offset.is_some());
     let acc = || Source::Acc(ElemType::F32);
     let mut sources: Vec<Source<'_>> =
         [acc()].into_iter().chain(extras.iter().map(|&e| Source::Value(e))).collect();
@@ -106,6 +124,16 @@ fn absorb_affine(
     let (expr, extras) = compose(rw, &Source::Body(&rest, sources));
     let args = [root.args[0], scaled].into_iter().chain(extras).collect();
     Some((expr, args))
+}
+
+/// Up to the last factor; the steps after it are additions, which stay.
+fn last_factor(steps: &[Step]) -> Option<usize> {
+    Some(steps.iter().rposition(scales)? + 1)
+}
+
+/// All steps, if they are several additions.
+fn several_offsets(steps: &[Step]) -> Option<usize> {
+    (steps.len() > 1 && !steps.iter().any(scales)).then_some(steps.len())
 }
 
 fn scales(step: &Step) -> bool {
@@ -212,7 +240,7 @@ fn scale_weights(
     let scale = Source::Body(factor, parameters(weights, &spread));
     let product = ScalarExpr::call(ScalarFn::Mul);
     let (body, args) = compose(rw, &Source::Body(&product, vec![Source::Value(weights), scale]));
-    rw.add(Map { body }, &args)
+    if body.is_identity() { weights } else { rw.add(Map { body }, &args) }
 }
 
 /// The sources of an epilogue's parameters; `filler` stands for those that are not used.
@@ -315,7 +343,19 @@ fn normalisation() -> ScalarExpr {
     })
 }
 
-fn conv_scale_example(s: &mut Sample) -> OpId {
+/// A clamp of `acc − m + s + b + 3`.
+fn offsets() -> ScalarExpr {
+    ScalarExpr::build(4, |b| {
+        let [acc, first, second, third] = [0, 1, 2, 3].map(|p| b.param(p));
+        let centred = b.call(ScalarFn::Sub, &[acc, first]);
+        let sum = [second, third].into_iter().fold(centred, |x, k| b.call(ScalarFn::Add, &[x, k]));
+        let (zero, three) = (b.f32(0.0), b.f32(3.0));
+        let shifted = b.call(ScalarFn::Add, &[sum, three]);
+        b.call(ScalarFn::Max, &[zero, shifted])
+    })
+}
+
+fn conv_affine_example(s: &mut Sample, epilogue: ScalarExpr) -> OpId {
     let (x, w) = (s.input(&[1, 4, 3, 2]), s.constant(&[3, 2, 2, 2]));
     let dims = [1, 3, 2, 3];
     let extras = [(); 3].map(|()| {
@@ -323,17 +363,17 @@ fn conv_scale_example(s: &mut Sample) -> OpId {
         s.spread(vector, &[3], &dims)
     });
     let plain = Conv::plain(Window::unit(2), 1, Layout::ChannelsLast);
-    let conv = Conv { epilogue: normalisation(), ..plain };
+    let conv = Conv { epilogue, ..plain };
     s.add(conv, &[x, w, extras[0], extras[1], extras[2]])
 }
 
-fn matmul_scale_example(s: &mut Sample) -> OpId {
+fn matmul_affine_example(s: &mut Sample, epilogue: ScalarExpr) -> OpId {
     let (a, w) = (s.input(&[2, 5]), s.constant(&[3, 5]));
     let extras = [(); 3].map(|()| {
         let vector = s.constant(&[3]);
         s.spread(vector, &[1], &[2, 3])
     });
-    let matmul = MatMul { transpose_b: true, epilogue: normalisation(), ..MatMul::plain() };
+    let matmul = MatMul { transpose_b: true, epilogue, ..MatMul::plain() };
     s.add(matmul, &[a, w, extras[0], extras[1], extras[2]])
 }
 
