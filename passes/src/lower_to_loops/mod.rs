@@ -6,6 +6,7 @@
 mod calls;
 mod copies;
 pub(crate) mod expr;
+mod finish;
 mod lanes;
 mod nest;
 mod pack;
@@ -59,8 +60,8 @@ pub fn lower(kernels: &Kernels, target: &Target) -> Loops {
 }
 
 /// The function of one kernel; its parameters are the kernel's operands in order, without locals of
-/// one element, which are values, and memory for packed copies. A kernel in parts has one more, the
-/// number of the part.
+/// one element, which are values, and memory for packed copies and for sums. A kernel in parts has
+/// one more, the number of the part.
 #[must_use]
 pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     let name = format!("k{:02}_{}", id.as_u32(), kernel.name);
@@ -82,9 +83,10 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
         params[id] = Some(b.param(Param { ty, access }));
     }
     let copies = copies::declare(&mut b, kernel, &params);
+    let sums = finish::declare(&mut b, kernel);
     let part = parts::read(&mut b, kernel);
     let packed = Packed { layouts: &layouts, copies: &copies };
-    let cx = |stage| Cx { part, ..Cx::new(kernel, stage, target, &params, packed) };
+    let cx = |stage| Cx { part, sums, ..Cx::new(kernel, stage, target, &params, packed) };
     rows::lower(&mut b, kernel, (&copies, part), cx);
     b.finish()
 }
@@ -116,6 +118,8 @@ struct Cx<'a> {
     vector: Option<(AxisId, u32)>,
     /// The part of the kernel that a call does, if not all of it.
     part: Option<Part>,
+    /// Memory for the sums of a tile.
+    sums: Option<ParamId>,
     /// Locals of one element at the current point of the row axes.
     values: SecondaryMap<OperandId, Option<ValueId>>,
 }
@@ -131,7 +135,18 @@ impl<'a> Cx<'a> {
         let schedule = kernel.schedule.clone().unwrap_or_default();
         let vector = schedule.vector.iter().copied().find(|(a, _)| stage.axes.contains(a));
         let values = SecondaryMap::new();
-        Cx { kernel, stage, schedule, target, params, packed, vector, part: None, values }
+        Cx {
+            kernel,
+            stage,
+            schedule,
+            target,
+            params,
+            packed,
+            vector,
+            part: None,
+            sums: None,
+            values,
+        }
     }
 
     fn param(&self, access: &Access) -> ParamId {
@@ -185,6 +200,7 @@ mod tests {
     };
     use edgecc_ir::kernel;
     use edgecc_ir::loops::{interp, verify};
+    use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{CPUS, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
@@ -252,6 +268,23 @@ mod tests {
         conv([1, 8, 9, 16], [8, 16, 1, 1], 1, padded([2, 2], [0, 0], 1));
         conv([1, 6, 6, 8], [12, 4, 3, 3], 2, padded([1, 1], [1, 1], 1));
         conv([1, 4, 3, 9], [3, 9, 5, 5], 1, padded([1, 1], [2, 2], 1));
+    }
+
+    #[test]
+    fn large_epilogues_at_borders() {
+        let negated = |times| {
+            ScalarExpr::build(1, |b| {
+                let sum = b.param(0);
+                (0..times).fold(sum, |x, _| b.call(ScalarFn::Neg, &[x]))
+            })
+        };
+        for (image, outputs) in [([1, 1, 40, 5], 60), ([1, 9, 23, 3], 17)] {
+            let window = padded([1, 1], [1, 1], 1);
+            let plain = Conv::plain(window, 1, Layout::ChannelsLast);
+            let op = Conv { epilogue: negated(65), ..plain };
+            let (x, w) = (data(&image, 1), data(&[outputs, image[3], 3, 3], 2));
+            check(&one_op(op, std::slice::from_ref(&x), &[w]), &[x]);
+        }
     }
 
     #[test]

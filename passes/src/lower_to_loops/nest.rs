@@ -3,7 +3,7 @@
 use super::read::Cache;
 use super::seed::{Seed, seed};
 use super::segment::{Segment, segments};
-use super::{Cx, copies, expr, lanes, read, reduce, rows, together};
+use super::{Cx, copies, expr, finish, lanes, read, reduce, rows, together};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
@@ -106,7 +106,7 @@ pub(super) fn lower_stages(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env) -> Op
 fn value(b: &mut LoopBuilder, cx: &Cx<'_>, env: &Env, axes: &[AxisId]) -> ValueId {
     let env = axes.iter().fold(env.clone(), |env, &a| env.bind(a, Affine::constant(0), 1));
     let mut value = None;
-    each_value(b, cx, &env, |_, _, v| value = Some(v));
+    each_value(b, cx, &env, |_, _, _, v| value = Some(v));
     value.expect("a tile has points")
 }
 
@@ -131,7 +131,7 @@ fn loops(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env, axes: &[AxisId]) {
 /// The body of one tile: compute each point, store.
 fn tile(b: &mut LoopBuilder, all: &[Cx<'_>], env: &Env) {
     match all {
-        [cx] => each_value(b, cx, env, |b, point, value| store(b, cx, env, point, value)),
+        [cx] => each_value(b, cx, env, |b, env, point, value| store(b, cx, env, point, value)),
         maps => together::tile(b, maps, env),
     }
 }
@@ -141,7 +141,7 @@ fn each_value(
     b: &mut LoopBuilder,
     cx: &Cx<'_>,
     env: &Env,
-    mut then: impl FnMut(&mut LoopBuilder, &Point, ValueId),
+    mut then: impl FnMut(&mut LoopBuilder, &Env, &Point, ValueId),
 ) {
     let mut cache = Cache::default();
     if cx.stage.reduce.is_some() {
@@ -160,15 +160,18 @@ fn each_value(
             }
         };
         let epilogue = first.as_ref().map_or(&cx.stage.epilogue, |seed| &seed.epilogue);
+        if let Some(rows) = finish::in_rows(cx, env) {
+            return finish::finish_rows(b, cx, env, rows, (&sums, epilogue), then);
+        }
         for (point, sum) in points.iter().zip(sums) {
             let value = finish(b, &mut cache, cx, env, point, (sum, epilogue));
-            then(b, point, value);
+            then(b, env, point, value);
         }
     } else {
         for point in &points(cx, env) {
             let args = read::read_all(b, &mut cache, cx, env, point, &cx.stage.reads);
-            let value = expr::emit(b, &cx.stage.body, &args, cx.lanes());
-            then(b, point, value);
+            let value = expr::emit_contracted(b, cx.target, &cx.stage.body, &args, cx.lanes());
+            then(b, env, point, value);
         }
     }
 }
@@ -191,7 +194,7 @@ fn initial(
 }
 
 /// The epilogue of a reduced value.
-fn finish(
+pub(super) fn finish(
     b: &mut LoopBuilder,
     cache: &mut Cache,
     cx: &Cx<'_>,
@@ -201,7 +204,7 @@ fn finish(
 ) -> ValueId {
     let mut args = vec![sum];
     args.extend(read::read_all(b, cache, cx, env, point, &cx.stage.epilogue_reads));
-    expr::emit(b, epilogue, &args, cx.lanes())
+    expr::emit_contracted(b, cx.target, epilogue, &args, cx.lanes())
 }
 
 /// Stores the value of a point.

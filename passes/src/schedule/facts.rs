@@ -86,7 +86,7 @@ pub(super) fn is_const(kernel: &Kernel, access: &Access) -> bool {
 }
 
 /// Instructions for one element or vector.
-pub(super) fn instructions(expr: &ScalarExpr) -> u64 {
+pub(crate) fn instructions(expr: &ScalarExpr) -> u64 {
     let cost = |node: &ScalarNode| match node {
         ScalarNode::Call(func, _) if matches!(func.info().accuracy, Accuracy::Ulp(_)) => POLYNOMIAL,
         ScalarNode::Call(..) | ScalarNode::Cast(..) => 1,

@@ -18,6 +18,7 @@ use crate::eqsat::rule::Class;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{Kernel, Kernels};
 use edgecc_ir::target::Target;
+pub(crate) use facts::instructions;
 
 /// A way to run a kind of kernel.
 #[derive(Debug)]
