@@ -17,6 +17,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
@@ -176,6 +177,8 @@ fn plan_graph(
         transform_convolutions(&mut kernels, target);
         see("winograd", Ir::Kernels(&kernels));
     }
+    use_dots(&mut kernels, target);
+    see("dots", Ir::Kernels(&kernels));
 
     let planned = plan_kernels(kernels, states, target, options, observe)?;
     Ok(Planned { remarks, ..planned })

@@ -1,5 +1,7 @@
 //! Targets: plain data about the machines that code is made for.
 
+use crate::scalar::func::ScalarFn;
+
 /// Instruction set architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Arch {
@@ -26,6 +28,8 @@ pub struct Target {
     pub fma_per_4_cycles: u32,
     /// Whether multiply-add rounds once in hardware.
     pub fma: bool,
+    /// Sums of products of the integers in words that have an instruction, the best first.
+    pub dots: Vec<ScalarFn>,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
     pub fma_by_lane: bool,
     /// First-level data cache in bytes.
@@ -70,6 +74,29 @@ const X86_V4: &[&str] = &[
     "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2", "ssse3",
 ];
 
+const X86_ZEN4: &[&str] = &[
+    "avx",
+    "avx2",
+    "avx512bf16",
+    "avx512bw",
+    "avx512cd",
+    "avx512dq",
+    "avx512f",
+    "avx512vbmi",
+    "avx512vl",
+    "avx512vnni",
+    "bmi1",
+    "bmi2",
+    "f16c",
+    "fma",
+    "lzcnt",
+    "movbe",
+    "popcnt",
+    "sse4.1",
+    "sse4.2",
+    "ssse3",
+];
+
 /// Every CPU that `--cpu` accepts; the first of an architecture is its default.
 pub const CPUS: &[Cpu] = &[
     Cpu {
@@ -102,7 +129,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "znver4",
         arch: Arch::X86_64,
-        features: X86_V4,
+        features: X86_ZEN4,
         fma_per_4_cycles: 4,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
@@ -183,6 +210,7 @@ impl Target {
             vector_regs: if aarch64 || vector_bits == 512 { 32 } else { 16 },
             fma_per_4_cycles: cpu.fma_per_4_cycles,
             fma: aarch64 || has("fma"),
+            dots: dots(cpu.arch, vector_bits, has),
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
             l2_bytes: cpu.l2_bytes,
@@ -225,6 +253,19 @@ impl Target {
     pub fn lanes(&self, elem_bytes: usize) -> u32 {
         self.vector_bits / 8 / elem_bytes as u32
     }
+}
+
+/// Dot products with an instruction, by architecture, widest vectors and feature.
+const DOTS: &[(Arch, u32, &str, ScalarFn)] = &[
+    (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotU8),
+    (Arch::X86_64, 256, "avxvnni", ScalarFn::DotU8),
+    (Arch::Aarch64, 128, "dotprod", ScalarFn::DotI8),
+    (Arch::Aarch64, 128, "i8mm", ScalarFn::DotU8),
+];
+
+fn dots(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> Vec<ScalarFn> {
+    let fits = |row: &&(Arch, u32, &str, _)| (row.0, row.1) == (arch, vector_bits) && has(row.2);
+    DOTS.iter().filter(fits).map(|row| row.3).collect()
 }
 
 /// The widest vectors that the features allow.

@@ -225,6 +225,17 @@ impl Tensor {
         Scalar::from_bits(self.ty.elem, u64::from_le_bytes(word))
     }
 
+    /// The `i32` of the integers of 8 or 16 bits from an element on, the lowest first.
+    ///
+    /// # Panics
+    /// When the tensor ends before.
+    #[must_use]
+    pub fn word(&self, at: usize) -> Scalar {
+        let bytes = &self.bytes[at * self.ty.elem.bytes()..][..4];
+        let word = i32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        Scalar::from_i64(ElemType::I32, i64::from(word))
+    }
+
     /// Stores an element of the tensor's type.
     pub fn set(&mut self, at: usize, value: Scalar) {
         debug_assert_eq!(value.elem(), self.ty.elem);

@@ -9,6 +9,7 @@
 //! Tests     `mod tests` in each file; `tests/passes/<pass>` at the top level.
 
 mod code;
+pub mod dots;
 pub mod eqsat;
 pub mod form_kernels;
 pub mod graph;
@@ -17,6 +18,7 @@ pub mod loops;
 pub mod lower_to_loops;
 pub mod manager;
 pub mod plan;
+mod rebind;
 pub mod recognise;
 pub mod schedule;
 pub mod winograd;

@@ -6,6 +6,7 @@
 //! A `bool` scalar is an `i8` of 0 or 1, an `f16` scalar an `i16` with its bits.
 
 mod cast;
+mod dot;
 mod expr;
 mod half;
 mod legal;

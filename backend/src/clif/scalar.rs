@@ -29,6 +29,9 @@ impl Translator<'_> {
             },
             ScalarFn::Div if last.elem.is_int() => self.through_scalars(func, &typed),
             ScalarFn::Mul if last.elem.bytes() == 1 => self.through_scalars(func, &typed),
+            _ if func.info().class == Class::Dot => {
+                self.dot(func, [values[0], values[1], values[2]])
+            }
             _ => self.apply_either(func, last.elem, &values),
         }
     }
@@ -75,6 +78,7 @@ impl Translator<'_> {
             Class::Compare => self.compare(func, elem, args[0], args[1]),
             Class::Select => self.choose(args[0], args[1], args[2]),
             Class::Bitcast => self.bitcast(args[0]),
+            Class::Dot => self.dot_scalar(func, [args[0], args[1], args[2]]),
         }
     }
 

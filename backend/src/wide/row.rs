@@ -347,6 +347,8 @@ rows! {
     Psravw "vpsravw" Vector 2 0x66 W1 0x11 Part 1 No;
     Psravd "vpsravd" Vector 2 0x66 W0 0x46 Part 1 No;
     Psravq "vpsravq" Vector 2 0x66 W1 0x46 Part 1 No;
+    Pdpbusd "vpdpbusd" Vector 2 0x66 W0 0x50 Part 1 No;
+    Pdpwssd "vpdpwssd" Vector 2 0x66 W0 0x52 Part 1 No;
     Pcmpeqb "vpcmpeqb" Vector 1 0x66 W0 0x74 Part 1 No;
     Pcmpeqw "vpcmpeqw" Vector 1 0x66 W0 0x75 Part 1 No;
     Pcmpeqd "vpcmpeqd" Vector 1 0x66 W0 0x76 Part 1 No;

@@ -2,7 +2,8 @@
 
 use super::routine::Routine;
 use super::{
-    Access, Axis, AxisId, AxisKind, Index, Kernel, Operand, OperandId, Outside, Reduce, Role, Stage,
+    Access, Axis, AxisId, AxisKind, Index, Kernel, Operand, OperandId, Outside, Reduce, Role,
+    Stage, Unit,
 };
 use crate::affine::Affine;
 use crate::scalar::ScalarExpr;
@@ -112,7 +113,7 @@ impl KernelBuilder {
 #[must_use]
 pub fn access(operand: OperandId, index: Vec<Affine<AxisId>>) -> Access {
     let index = index.into_iter().map(Index::Affine).collect();
-    Access { operand, index, outside: Outside::Never }
+    Access { operand, index, outside: Outside::Never, unit: Unit::Element }
 }
 
 /// An in-bounds access with one axis per dimension.

@@ -2,7 +2,7 @@
 
 use super::{
     Access, AxisId, BufferId, Home, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
-    Outside, Role, Stage,
+    Outside, Role, Stage, Unit,
 };
 use crate::affine::Affine;
 use crate::index::for_each_index;
@@ -165,6 +165,7 @@ impl Run<'_> {
 
     fn read(&self, access: &Access) -> Scalar {
         match (self.position(access), access.outside) {
+            (Some(at), _) if access.unit == Unit::Word => self.tensors[access.operand].word(at),
             (Some(at), _) => self.tensors[access.operand].get(at),
             (None, Outside::Pad(value)) => value,
             (None, Outside::Never) => panic!("K1: an access without padding is in bounds"),

@@ -2,7 +2,7 @@
 //!
 //! Invariants, checked by `verify`:
 //! **K1** each access is in bounds over its stage's whole domain by interval arithmetic, or has
-//! `Outside::Pad`; writes are always in bounds and look nothing up; lookups are clamped to their
+//! `Outside::Pad` and is of elements or padded in dimensions but the last; writes are always in bounds and look nothing up; lookups are clamped to their
 //! dimension, and what they read is a scalar i32 or i64 in bounds.
 //! **K2** the stages together write each element of each output exactly once.
 //! **K3** reduce axes do not appear in the write map.
@@ -31,7 +31,7 @@ use crate::program::Program;
 use crate::scalar::ScalarExpr;
 use crate::scalar::func::ScalarFn;
 use crate::tensor::{Scalar, Tensor};
-use crate::types::TensorType;
+use crate::types::{ElemType, TensorType};
 use cranelift_entity::{PrimaryMap, entity_impl};
 use routine::Routine;
 use schedule::Schedule;
@@ -213,6 +213,18 @@ pub struct Access {
     pub index: Vec<Index>,
     /// What a read outside the operand gives.
     pub outside: Outside,
+    /// How much is read.
+    pub unit: Unit,
+}
+
+/// How much an access reads; what is written is always an element.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Unit {
+    /// The element at the place.
+    Element,
+    /// An `i32` of the integers of 8 or 16 bits from the place on, the lowest first, that lie in the
+    /// last dimension.
+    Word,
 }
 
 /// The place of an access along one dimension.
@@ -255,6 +267,21 @@ impl Kernel {
             routine: None,
             schedule: None,
         }
+    }
+
+    /// The type of the value that an access reads.
+    #[must_use]
+    pub fn elem(&self, access: &Access) -> ElemType {
+        match access.unit {
+            Unit::Element => self.operands[access.operand].ty.elem,
+            Unit::Word => ElemType::I32,
+        }
+    }
+
+    /// Elements of the last dimension that an access reads.
+    #[must_use]
+    pub fn width(&self, access: &Access) -> usize {
+        self.elem(access).bytes() / self.operands[access.operand].ty.elem.bytes()
     }
 
     /// Extent of an axis.

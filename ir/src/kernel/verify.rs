@@ -8,10 +8,11 @@ mod rows;
 
 use super::schedule::{Pack, Schedule};
 use super::{
-    Access, AxisId, AxisKind, Index, Kernel, Kernels, Lookup, OperandId, Outside, Role, Stage,
+    Access, AxisId, AxisKind, Index, Kernel, Kernels, Lookup, OperandId, Outside, Role, Stage, Unit,
 };
 use crate::affine::Interval;
 use crate::diag::Violation;
+use crate::graph::ops::is_code;
 use crate::types::ElemType;
 use std::collections::BTreeSet;
 
@@ -109,11 +110,15 @@ impl Check<'_> {
             return self.report("K1", format!("the access to {operand} uses foreign axis {axis}"));
         }
         access.lookups().for_each(|lookup| self.lookup(stage, lookup));
-        if matches!(access.outside, Outside::Pad(_)) {
-            return;
-        }
+        let is_last = |d: usize| d + 1 == shape.rank();
+        let padded = matches!(access.outside, Outside::Pad(_));
         for (d, index) in access.index.iter().enumerate() {
-            let range = index.interval(shape[d], |axis| Interval::below(self.kernel.extent(axis)));
+            if padded && !(access.unit == Unit::Word && is_last(d)) {
+                continue;
+            }
+            let mut range =
+                index.interval(shape[d], |axis| Interval::below(self.kernel.extent(axis)));
+            range.hi += if is_last(d) { self.kernel.width(access) as i64 - 1 } else { 0 };
             self.ensure(range.within(shape[d]), "K1", || {
                 let Interval { lo, hi } = range;
                 format!("dimension {d} of {operand} spans {lo}..={hi} of {}", shape[d])
@@ -129,7 +134,8 @@ impl Check<'_> {
             self.ensure(data.role != Role::Write, "K1", || "a written operand is read".into());
         }
         let index = index.into_iter().map(Index::Affine).collect();
-        self.access(stage, &Access { operand, index, outside: Outside::Never });
+        let (outside, unit) = (Outside::Never, Unit::Element);
+        self.access(stage, &Access { operand, index, outside, unit });
     }
 
     fn roles(&mut self, stage: &Stage) {
@@ -140,6 +146,8 @@ impl Check<'_> {
         self.ensure(reads_ok, "K1", || "a written operand is read".into());
         self.ensure(writes_ok, "K2", || "a read operand is written".into());
         self.ensure(!padded, "K1", || "a write is padded".into());
+        let whole = stage.write.unit == Unit::Element;
+        self.ensure(whole, "K1", || "a word is written".into());
         let looked_up = stage.write.lookups().next().is_some();
         self.ensure(!looked_up, "K1", || "the place of a write is looked up".into());
     }
@@ -160,11 +168,15 @@ impl Check<'_> {
     /// Relies on all operands of the stage existing.
     fn bodies(&mut self, stage: &Stage) {
         for access in stage.all_reads() {
-            let elem = self.elem(access.operand);
+            let stored = self.elem(access.operand);
+            let joins =
+                access.unit == Unit::Element || (is_code(stored) && !access.index.is_empty());
+            self.ensure(joins, "K4", || format!("{stored} are read as words"));
+            let elem = self.kernel.elem(access);
             let fits = !matches!(access.outside, Outside::Pad(value) if value.elem() != elem);
             self.ensure(fits, "K4", || format!("the padding of {} is not {elem}", access.operand));
         }
-        let reads: Vec<ElemType> = stage.reads.iter().map(|a| self.elem(a.operand)).collect();
+        let reads: Vec<ElemType> = stage.reads.iter().map(|a| self.kernel.elem(a)).collect();
         let Some(value) = stage.body.infer(&reads) else {
             return self.report("K4", "the body does not type-check");
         };
@@ -177,7 +189,7 @@ impl Check<'_> {
                 "a stage without reduction has an epilogue".into()
             }),
         }
-        let extras = stage.epilogue_reads.iter().map(|a| self.elem(a.operand));
+        let extras = stage.epilogue_reads.iter().map(|a| self.kernel.elem(a));
         let args: Vec<ElemType> = [value].into_iter().chain(extras).collect();
         let stored = self.elem(stage.write.operand);
         self.ensure(stage.epilogue.infer(&args) == Some(stored), "K4", || {

@@ -149,6 +149,12 @@ impl LoopFn {
         vectors.map(|ty| 8 * ty.elem.bytes() as u32 * u32::from(ty.lanes)).max().unwrap_or(0)
     }
 
+    /// Elements of a parameter that are in one lane of a value loaded from it.
+    #[must_use]
+    pub fn width(&self, value: ValueId, param: ParamId) -> u8 {
+        (self.values[value].elem.bytes() / self.params[param].ty.elem.bytes()) as u8
+    }
+
     /// Whether an expression gives the same wherever its operands and indices are the same: loads
     /// of a parameter that is also stored to depend on their place.
     #[must_use]
@@ -264,13 +270,14 @@ pub struct Guard {
 pub enum Expr {
     /// A literal in every lane.
     Const(Scalar),
-    /// `lanes` consecutive elements of the last dimension; further lanes of the value are zero.
+    /// `lanes` consecutive elements of the last dimension; further lanes of the value are zero. Lanes
+    /// of `i32` hold words of the buffer's integers of 8 or 16 bits, the lowest first.
     Load {
         /// The buffer.
         param: ParamId,
         /// One index per dimension.
         index: Vec<Affine<IndexId>>,
-        /// Number of elements loaded, 1 to the value's lanes.
+        /// Number of lanes loaded, 1 to the value's lanes.
         lanes: u8,
     },
     /// An affine function of indices as a scalar `i64`.

@@ -172,8 +172,17 @@ fn apply_int(func: ScalarFn, args: &[Scalar]) -> i64 {
         ScalarFn::Shl => x(0) << (x(1) & (width - 1)),
         ScalarFn::Shr if unsigned64 => (args[0].bits() >> (x(1) & 63)) as i64,
         ScalarFn::Shr => x(0) >> (x(1) & (width - 1)),
+        ScalarFn::DotU8 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as u8), 8)),
+        ScalarFn::DotI8 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as i8), 8)),
+        ScalarFn::DotI16 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as i16), 16)),
         _ => unreachable!("{func:?} is not defined on integers"),
     }
+}
+
+/// The sum of the products of the parts of two words of 32 bits, the second one's signed.
+fn dot(a: i64, b: i64, first: fn(i64) -> i64, bits: u32) -> i64 {
+    let signed = |b: i64| b << (64 - bits) >> (64 - bits);
+    (0..32).step_by(bits as usize).map(|at| first(a >> at) * signed(b >> at)).sum()
 }
 
 /// The error function in double precision (W. J. Cody's approach through a Taylor series near zero
@@ -222,6 +231,17 @@ mod tests {
         let (nan, one) = (Scalar::f32(f32::NAN), Scalar::f32(1.0));
         assert_eq!(apply(ScalarFn::Max, &[nan, one]), one);
         assert!(apply(ScalarFn::Max, &[one, nan]).as_f32().is_nan());
+    }
+
+    #[test]
+    fn dots_multiply_the_parts_of_words() {
+        let word =
+            |bytes: [u8; 4]| Scalar::from_i64(ElemType::I32, i32::from_le_bytes(bytes).into());
+        let of = |func, a, b| apply(func, &[word(a), word(b), word([5, 0, 0, 0])]).as_i64();
+        let (a, b) = ([255, 1, 0, 128], [128, 3, 7, 127]);
+        assert_eq!(of(ScalarFn::DotU8, a, b), 5 + 255 * -128 + 3 + 128 * 127);
+        assert_eq!(of(ScalarFn::DotI8, a, b), 5 + 128 + 3 - 128 * 127);
+        assert_eq!(of(ScalarFn::DotI16, a, b), 5 + 511 * 896 + -32768 * 32519);
     }
 
     #[test]

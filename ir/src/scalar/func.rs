@@ -18,6 +18,8 @@ pub enum Class {
     Select,
     /// `f32 -> i32`, `i32 -> f32`, `f64 -> i64` or `i64 -> f64` with the same bits.
     Bitcast,
+    /// `(i32, i32, i32) -> i32`: the first two are words of narrower integers.
+    Dot,
 }
 
 /// How close a compiled result is to the exact one.
@@ -104,6 +106,9 @@ scalar_funcs! {
     Le     "le"     2 Compare Exact, false, "a <= b; false when unordered";
     Select "select" 3 Select Exact, false, "if c then a else b";
     Bitcast "bitcast" 1 Bitcast Exact, false, "the same bits as an integer or a float";
+    DotU8  "dot_u8" 3 Dot    Exact, false, "c plus the products of the four bytes of a, unsigned, with those of b, signed; wraps";
+    DotI8  "dot_i8" 3 Dot    Exact, false, "c plus the products of the four bytes of a with those of b, signed; wraps";
+    DotI16 "dot_i16" 3 Dot   Exact, false, "c plus the products of the halves of a with those of b, signed; wraps";
 }
 
 impl ScalarFn {
@@ -135,6 +140,17 @@ impl ScalarFn {
                 [ElemType::I64] => Some(ElemType::F64),
                 _ => None,
             },
+            Class::Dot => (same && first == ElemType::I32).then_some(first),
+        }
+    }
+
+    /// How many products a function adds up: those of the integers in a word, or none.
+    #[must_use]
+    pub fn products(self) -> Option<usize> {
+        match self {
+            ScalarFn::DotU8 | ScalarFn::DotI8 => Some(4),
+            ScalarFn::DotI16 => Some(2),
+            _ => None,
         }
     }
 

@@ -87,16 +87,34 @@ impl ScalarExpr {
         self.params == 1 && self.nodes == [ScalarNode::Param(0)]
     }
 
-    /// `[f, g]` when this is `(x, y) -> mul(f(x), g(y))`.
+    /// `[f, g]` when this is `(x, y) -> mul(f(x), g(y))`, or the sum of such products of the parts
+    /// of words.
     #[must_use]
     pub fn factors(&self) -> Option<[ScalarExpr; 2]> {
-        let ScalarNode::Call(ScalarFn::Mul, factors) = self.nodes.last()? else { return None };
+        let (_, factors) = self.product()?;
         let of = |root: NodeId, other: u32| {
             let factor = self.subexpression(root);
             let alone = !factor.nodes.contains(&ScalarNode::Param(other));
             alone.then(|| factor.substitute(1, |b, _| b.param(0)))
         };
         Some([of(factors[0], 1)?, of(factors[1], 0)?])
+    }
+
+    /// The root's function and its two factors when it gives a product, or a sum of products that
+    /// starts at zero.
+    #[must_use]
+    pub fn product(&self) -> Option<(ScalarFn, [NodeId; 2])> {
+        let is_zero = |n: &NodeId| match &self.nodes[*n as usize] {
+            ScalarNode::Const(c) => !c.is_true(),
+            _ => false,
+        };
+        match self.nodes.last()? {
+            ScalarNode::Call(ScalarFn::Mul, args) => Some((ScalarFn::Mul, [args[0], args[1]])),
+            ScalarNode::Call(func, args) if func.products().is_some() && is_zero(&args[2]) => {
+                Some((*func, [args[0], args[1]]))
+            }
+            _ => None,
+        }
     }
 
     /// The expression of one node, of the same parameters.

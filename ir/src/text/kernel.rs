@@ -32,7 +32,7 @@ use super::{ParseError, Parsed, PrintOptions};
 use crate::affine::Affine;
 use crate::kernel::{
     Access, Axis, AxisId, AxisKind, Index, Kernel, KernelId, Kernels, Lookup, Operand, OperandId,
-    Outside, Reduce, Role, Stage,
+    Outside, Reduce, Role, Stage, Unit,
 };
 use crate::scalar::ScalarExpr;
 use cranelift_entity::PrimaryMap;
@@ -192,6 +192,9 @@ fn write_function(
 }
 
 fn write_access(out: &mut String, access: &Access) -> fmt::Result {
+    if access.unit == Unit::Word {
+        out.push_str("word ");
+    }
     write!(out, "%{}[", access.operand)?;
     write_list(out, &access.index, |out, index| match index {
         Index::Affine(affine) => write_place(out, affine),
@@ -336,6 +339,7 @@ impl<'a> KernelParser<'a> {
     }
 
     fn access(&self, c: &mut Cursor<'a>) -> Parse<Access> {
+        let unit = if c.eat("word") { Unit::Word } else { Unit::Element };
         let operand = self.operand_id(c)?;
         let index = c.list("[", "]", |c| match c.at_kind(Kind::Value) {
             true => {
@@ -349,7 +353,7 @@ impl<'a> KernelParser<'a> {
             true => Outside::Pad(parse_scalar(c)?),
             false => Outside::Never,
         };
-        Ok(Access { operand, index, outside })
+        Ok(Access { operand, index, outside, unit })
     }
 
     fn place(&self, c: &mut Cursor<'a>) -> Parse<Affine<AxisId>> {

@@ -50,7 +50,7 @@ struct Part {
 /// Makes a node of a body a stage in front of its stage.
 fn lift(kernel: &mut Kernel, number: usize, node: NodeId) {
     let stage = &kernel.stages[number];
-    let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
+    let elem = |a: &Access| kernel.elem(a);
     let types: Vec<ElemType> = stage.reads.iter().map(elem).collect();
     let all = stage.body.infer_all(&types).expect("K4: bodies type-check");
     let params = stage.reads.len() as u32;

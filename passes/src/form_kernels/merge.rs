@@ -104,6 +104,7 @@ pub(super) fn renamed(
         operand: operand(access.operand),
         index: access.index.iter().map(index).collect(),
         outside: access.outside,
+        unit: access.unit,
     };
     Stage {
         axes: stage.axes.iter().map(|&a| axis(a)).collect(),
@@ -203,7 +204,8 @@ impl Merge {
         if self.locals.iter().any(|l| l.1 == operand) {
             let place = position(&member.kernel, access).expect("what is joined is not looked up");
             let place = rename(&without(&place, shared));
-            return Access { operand, index: vec![place.into()], outside: Outside::Never };
+            let index = vec![place.into()];
+            return Access { operand, index, outside: Outside::Never, unit: access.unit };
         }
         let index = access.index.iter().map(|index| match index {
             Index::Affine(affine) => rename(affine).into(),
@@ -212,7 +214,7 @@ impl Merge {
                 index: lookup.index.iter().map(rename).collect(),
             }),
         });
-        Access { operand, index: index.collect(), outside: access.outside }
+        Access { operand, index: index.collect(), outside: access.outside, unit: access.unit }
     }
 
     /// The operand here of an operand of a member.

@@ -188,7 +188,7 @@ fn fold(producer: &Stage, map: &Stage) -> Stage {
 
 /// The stage with each access read once, and simplified functions.
 pub(super) fn tidy(kernel: &Kernel, stage: Stage) -> Stage {
-    let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
+    let elem = |a: &Access| kernel.elem(a);
     let (body, reads) = unique(&stage.body, &[], &stage.reads, elem);
     let types: Vec<ElemType> = reads.iter().map(elem).collect();
     let acc = body.infer(&types).expect("K4: bodies type-check");

@@ -3,7 +3,7 @@
 use super::{dim, dims};
 use cranelift_entity::EntityRef;
 use edgecc_ir::affine::{Affine, Interval};
-use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Lookup, Outside};
+use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Lookup, Outside, Unit};
 use edgecc_ir::program::Place;
 use edgecc_ir::types::{Shape, TensorType};
 
@@ -55,7 +55,8 @@ impl View {
     /// The lookup of an integer of this view as one of its buffer.
     pub(super) fn look_up(&self, lookup: &Lookup, kernel: &Kernel) -> Option<Lookup> {
         let index = lookup.index.iter().cloned().map(Index::Affine).collect();
-        let access = Access { operand: lookup.operand, index, outside: Outside::Never };
+        let (outside, unit) = (Outside::Never, Unit::Element);
+        let access = Access { operand: lookup.operand, index, outside, unit };
         let seen = self.seen_by(&access, kernel)?;
         let inside = seen.outside == Outside::Never;
         inside.then_some(Lookup { operand: lookup.operand, index: seen.index })
@@ -75,7 +76,7 @@ impl View {
         let places = self.index.iter().zip(self.ty.shape.iter());
         let index: Option<Vec<Index>> =
             places.map(|(place, &extent)| composed(place, extent, access, shape)).collect();
-        Some(Access { operand: access.operand, index: index?, outside })
+        Some(Access { operand: access.operand, index: index?, outside, unit: access.unit })
     }
 
     /// Whether leaving the value's shape is the same as leaving the buffer's, for each dimension

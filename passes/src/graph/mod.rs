@@ -16,6 +16,7 @@ mod operands;
 pub(crate) mod perm;
 pub(crate) mod rebuild;
 pub(crate) mod simplify;
+pub mod zero_points;
 
 use crate::eqsat;
 use crate::manager::{Level, Pass};
@@ -36,6 +37,7 @@ pub const PASSES: &[Pass<Graph>] = &[
     layout::PASS,
     eqsat::PASS,
     fold_constants::PASS,
+    zero_points::PASS,
     dce::PASS,
 ];
 

@@ -2,7 +2,7 @@
 
 mod summands;
 
-use super::expand::{Emit, exp_plus, expand_f32, expand_f64};
+use super::expand::{Emit, exp_plus, expand_dot, expand_f32, expand_f64};
 use crate::Code;
 use cranelift_entity::PrimaryMap;
 use edgecc_ir::diag::Diagnostic;
@@ -106,6 +106,7 @@ fn apply(e: &mut Emit<'_>, func: ScalarFn, args: &[ValueId], target: &Target) ->
         (_, ElemType::F16) => through_f32(e, func, args, target),
         (_, ElemType::F32) => expand_f32(e, func, args),
         (_, ElemType::F64) => expand_f64(e, func, args),
+        (_, ElemType::I32) => expand_dot(e, func, args),
         _ => None,
     }
 }

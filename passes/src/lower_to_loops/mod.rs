@@ -95,7 +95,12 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
 #[must_use]
 pub fn macs(kernel: &Kernel) -> u64 {
     let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
-    kernel.stages.iter().filter(|s| s.factors().is_some()).map(points).sum()
+    let each = |s: &Stage| {
+        s.factors()?;
+        let (func, _) = s.body.product()?;
+        Some(points(s) * func.products().unwrap_or(1) as u64)
+    };
+    kernel.stages.iter().filter_map(each).sum()
 }
 
 /// Operands that are stored in another order, by the operand, and those that are copied.

@@ -8,6 +8,7 @@ use edgecc_ir::kernel::{Access, Index, Outside};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Expr, Guard, IndexId, ParamId, VType, ValueId};
 use edgecc_ir::tensor::Scalar;
+use edgecc_ir::types::ElemType;
 use smallvec::SmallVec;
 
 /// Values already read in the enclosing blocks, by what was read; innermost scope last.
@@ -29,6 +30,7 @@ struct Place {
 #[derive(Clone, PartialEq, Eq)]
 struct Key {
     param: ParamId,
+    elem: ElemType,
     index: Vec<Affine<IndexId>>,
     shape: Shape,
     guards: Vec<Guard>,
@@ -88,10 +90,11 @@ fn read(
     }
     if let Some((param, layout)) = cx.packed(access) {
         let index = vec![layout.index(|axis| env.at(axis, point))];
-        let key = Key { param, index, shape: Shape::Consecutive(cx.lanes()), guards: Vec::new() };
+        let (elem, shape) = (cx.kernel.elem(access), Shape::Consecutive(cx.lanes()));
+        let key = Key { param, elem, index, shape, guards: Vec::new() };
         return cached(b, cache, key, |b, key| load(b, cx, key));
     }
-    let param = cx.param(access);
+    let (param, elem) = (cx.param(access), cx.kernel.elem(access));
     let index = index(b, cache, cx, env, point, access);
     let shape = shape(cx, point, access);
     let mut guards = Vec::new();
@@ -104,7 +107,7 @@ fn read(
             }
         }
     }
-    let key = Key { param, index, shape, guards };
+    let key = Key { param, elem, index, shape, guards };
     if let Shape::Strided(active) = key.shape {
         let known = cache.get(&key);
         return known.unwrap_or_else(|| {
@@ -208,10 +211,11 @@ fn shape(cx: &Cx<'_>, point: &Point, access: &Access) -> Shape {
         .collect();
     match moving.as_slice() {
         [] => Shape::Broadcast,
-        &[(d, Some(1))] if d + 1 == access.index.len() && access.outside == Outside::Never => {
-            Shape::Consecutive(point.active)
-        }
-        &[(d, Some(1))] if d + 1 == access.index.len() && !may_leave(cx, access, d) => {
+        &[(d, Some(step))]
+            if d + 1 == access.index.len()
+                && step == cx.kernel.width(access) as i64
+                && (access.outside == Outside::Never || !may_leave(cx, access, d)) =>
+        {
             Shape::Consecutive(point.active)
         }
         _ => Shape::Strided(point.active),
@@ -234,7 +238,7 @@ fn guarded(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key, access: &Access) -> Valu
 }
 
 fn load(b: &mut LoopBuilder, cx: &Cx<'_>, key: &Key) -> ValueId {
-    let elem = b.func().params[key.param].ty.elem;
+    let elem = key.elem;
     match key.shape {
         Shape::Consecutive(active) => {
             let ty = VType { elem, lanes: cx.lanes() };
@@ -258,7 +262,7 @@ fn gather(
     active: u8,
 ) -> ValueId {
     let (axis, _) = cx.vector.expect("strided reads have a vector axis");
-    let elem = b.func().params[cx.param(access)].ty.elem;
+    let elem = cx.kernel.elem(access);
     let mut lanes: SmallVec<[ValueId; 4]> = SmallVec::new();
     for lane in 0..active {
         let index = index(b, cache, cx, env, &point.lane(axis, lane), access);
@@ -278,7 +282,7 @@ fn lane_value(
     access: &Access,
 ) -> ValueId {
     let param = cx.param(access);
-    let ty = VType::scalar(b.func().params[param].ty.elem);
+    let ty = VType::scalar(cx.kernel.elem(access));
     let mut guards = Vec::new();
     if access.outside != Outside::Never {
         for (_, test) in tests(b, cx, access, &index) {

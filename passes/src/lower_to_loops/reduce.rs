@@ -11,7 +11,6 @@ use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Guard, ValueId};
-use edgecc_ir::scalar::ScalarNode;
 use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
 
@@ -269,15 +268,17 @@ fn is_outside(b: &LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point) -> bool {
 /// The accumulator after the body's value of these reads.
 pub(super) fn combine(b: &mut LoopBuilder, cx: &Cx<'_>, args: &[ValueId], sum: ValueId) -> ValueId {
     let func = reduction(cx).func;
-    let body = cx.stage.body.nodes();
-    if let Some((ScalarNode::Call(ScalarFn::Mul, factors), before)) = body.split_last()
-        && func == ScalarFn::Add
-        && cx.target.fma
-        && b.ty(sum).elem.is_float()
-    {
+    let product = cx.stage.body.product().filter(|_| func == ScalarFn::Add);
+    let fuses = cx.target.fma && b.ty(sum).elem.is_float();
+    let fused = product.and_then(|(of, factors)| match of {
+        ScalarFn::Mul => fuses.then_some((ScalarFn::Fma, factors)),
+        dot => Some((dot, factors)),
+    });
+    if let Some((fused, factors)) = fused {
+        let before = cx.stage.body.nodes().split_last().expect("a body has nodes").1;
         let values = expr::values(b, before, args, cx.lanes());
-        let [x, y] = [0, 1].map(|n| values[factors[n] as usize]);
-        return b.apply(ScalarFn::Fma, &[x, y, sum]);
+        let [x, y] = factors.map(|n| values[n as usize]);
+        return b.apply(fused, &[x, y, sum]);
     }
     let value = expr::emit(b, &cx.stage.body, args, cx.lanes());
     b.apply(func, &[sum, value])

@@ -64,8 +64,15 @@ pub(super) fn runs_in_place(func: &LoopFn, a: ParamId, b: ParamId) -> bool {
     if from.access != ParamAccess::Read || to.access != ParamAccess::Write || from.ty != to.ty {
         return false;
     }
-    let mut sites =
-        Sites { a, b, path: Vec::new(), early: Vec::new(), loads: Vec::new(), stores: Vec::new() };
+    let mut sites = Sites {
+        func,
+        a,
+        b,
+        path: Vec::new(),
+        early: Vec::new(),
+        loads: Vec::new(),
+        stores: Vec::new(),
+    };
     sites.block(&func.body);
     let Sites { early, loads, stores, .. } = sites;
     let stored: Vec<Site<'_>> = stores.iter().map(Site::of).collect();
@@ -88,6 +95,7 @@ impl<'f> Site<'f> {
 }
 
 struct Sites<'f> {
+    func: &'f LoopFn,
     a: ParamId,
     b: ParamId,
     /// Where the walk is.
@@ -113,11 +121,14 @@ impl<'f> Sites<'f> {
             };
             self.path.push((n, entered));
             match stmt {
-                Stmt::Let { expr: Expr::Load { param, index, lanes }, .. } if *param == self.a => {
-                    if !block[n..].iter().any(|s| self.overwrites(s, index, *lanes)) {
-                        self.early.push(self.touch(index, *lanes));
+                Stmt::Let { value, expr: Expr::Load { param, index, lanes } }
+                    if *param == self.a =>
+                {
+                    let elements = lanes * self.func.width(*value, *param);
+                    if !block[n..].iter().any(|s| self.overwrites(s, index, elements)) {
+                        self.early.push(self.touch(index, elements));
                     }
-                    self.loads.push(self.touch(index, *lanes));
+                    self.loads.push(self.touch(index, elements));
                 }
                 Stmt::Store { param, index, lanes, .. } if *param == self.b => {
                     self.stores.push(self.touch(index, *lanes));

@@ -49,7 +49,7 @@ pub(super) fn distinct(clauses: impl Iterator<Item = (AxisId, u32)>) -> Vec<(Axi
 
 /// Whether every value of the stage fits lanes of 32 bits.
 pub(super) fn fits_lanes(kernel: &Kernel, stage: &Stage) -> bool {
-    let elem = |a: &Access| kernel.operands[a.operand].ty.elem;
+    let elem = |a: &Access| kernel.elem(a);
     let body: Vec<ElemType> = stage.reads.iter().map(elem).collect();
     let Some(acc) = stage.body.infer(&body) else { return false };
     let epilogue: Vec<ElemType> =

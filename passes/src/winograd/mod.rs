@@ -17,11 +17,10 @@ mod tiling;
 mod weights;
 
 use crate::form_kernels::detach;
+use crate::rebind::rebind_constants;
 use cranelift_entity::{EntityRef, SecondaryMap};
-use edgecc_ir::kernel::{Buffer, BufferId, ConstId, Home, Kernel, KernelId, Kernels};
-use edgecc_ir::program::{Call, Place, map_steps};
+use edgecc_ir::kernel::{Kernel, KernelId, Kernels};
 use edgecc_ir::target::Target;
-use indexmap::IndexMap;
 use site::Site;
 use tiling::Tiling;
 
@@ -54,42 +53,11 @@ fn rewrite(
         let kernel = std::mem::replace(kernel, new);
         choices[id] = Some(Choice { kernel, site, tiling });
     }
-    let steps = std::mem::take(&mut kernels.program.steps);
-    let mut weights = Weights { kernels, known: IndexMap::new() };
-    let call = |weights: &mut Weights<'_>, call: &Call<KernelId>| match &choices[call.callee] {
-        Some(choice) => weights.bound(call, choice),
-        None => call.clone(),
-    };
-    let steps = map_steps(&steps, &mut weights, &call, &|_, place: &Place| place.clone());
-    kernels.program.steps = steps;
-}
-
-/// The transformed weights so far.
-struct Weights<'k> {
-    kernels: &'k mut Kernels,
-    known: IndexMap<(ConstId, KernelId), BufferId>,
-}
-
-impl Weights<'_> {
-    /// The call with transformed weights.
-    fn bound(&mut self, call: &Call<KernelId>, choice: &Choice) -> Call<KernelId> {
-        let Choice { kernel, site, tiling } = choice;
-        let operand = kernel.stages[0].reads[site.weights].operand.index();
-        let buffer = call.args[operand].buffer;
-        let Home::Const(id) = self.kernels.buffers[buffer].home else {
-            unreachable!("K6: a constant operand is bound to a constant")
-        };
-        let kernels = &mut *self.kernels;
-        let new = *self.known.entry((id, call.callee)).or_insert_with(|| {
-            let tensor = weights::transformed(kernel, site, tiling, &kernels.consts[id]);
-            let ty = tensor.ty.clone();
-            let home = Home::Const(kernels.consts.push(tensor));
-            kernels.buffers.push(Buffer { ty, home })
-        });
-        let mut call = call.clone();
-        call.args[operand] = new.into();
-        call
-    }
+    rebind_constants(kernels, |callee, argument, tensor| {
+        let Choice { kernel, site, tiling } = choices[callee].as_ref()?;
+        let is_weights = kernel.stages[0].reads[site.weights].operand.index() == argument;
+        is_weights.then(|| weights::transformed(kernel, site, tiling, tensor))
+    });
 }
 
 #[cfg(test)]

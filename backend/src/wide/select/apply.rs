@@ -15,6 +15,7 @@ impl Selector<'_> {
             Class::Compare => self.compare(func, ty, [args[0], args[1]]),
             Class::Select => self.choose(ty, [args[0], args[1], args[2]]),
             Class::Bitcast => self.bitcast(ty, args[0]),
+            Class::Dot => self.dot(func, ty, [args[0], args[1], args[2]]),
             Class::Number | Class::Float | Class::Bits => self.compute(func, ty, args),
         }
     }

@@ -9,6 +9,7 @@ mod apply;
 mod cast;
 mod compare;
 mod constant;
+mod dot;
 mod expr;
 mod float;
 mod index;

@@ -8,7 +8,7 @@ use super::{TensorOp, TypeError, attrs, ensure};
 use crate::affine::Affine;
 use crate::index::for_each_index;
 use crate::kernel::build::{KernelBuilder, access_axes};
-use crate::kernel::{Access, Index, Kernel, Lookup, Outside};
+use crate::kernel::{Access, Index, Kernel, Lookup, Outside, Unit};
 use crate::scalar::ScalarExpr;
 use crate::tensor::Tensor;
 use crate::types::{ElemType, Shape, TensorType};
@@ -128,7 +128,7 @@ impl TensorOp for Gather {
             }
         };
         let index = self.picks.iter().map(&mut index).collect();
-        let read = Access { operand, index, outside: Outside::Never };
+        let read = Access { operand, index, outside: Outside::Never, unit: Unit::Element };
         let write = access_axes(b.write(&ty), &axes);
         b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
         b.finish()

@@ -193,7 +193,8 @@ impl<'f> Decoder<'f> {
         match expr {
             Expr::Const(scalar) => Inst::Fill { to, bits: scalar.bits() },
             Expr::Load { param, index, lanes } => {
-                Inst::Load { to, from: self.access(*param, index, *lanes) }
+                let from = self.access(*param, index, *lanes);
+                Inst::Load { to, from: Access { elem: self.ty(value).elem, ..from } }
             }
             Expr::IndexValue(of) => Inst::IndexValue { to, of: linear(of) },
             Expr::Splat(v) => Inst::Spread { to, from: at(v) },

@@ -23,8 +23,10 @@ impl<'f> Checker<'f> {
     fn block(&mut self, block: &'f Block) {
         for stmt in block {
             match stmt {
-                Stmt::Let { expr: Expr::Load { param, index, lanes }, .. }
-                | Stmt::Store { param, index, lanes, .. } => self.access(*param, index, *lanes),
+                Stmt::Let { value, expr: Expr::Load { param, index, lanes } } => {
+                    self.access(*param, index, lanes * self.func.width(*value, *param));
+                }
+                Stmt::Store { param, index, lanes, .. } => self.access(*param, index, *lanes),
                 Stmt::Let { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
                 Stmt::For { body, .. } => self.block(body),
                 Stmt::If { guards, then, .. } => {
@@ -37,12 +39,12 @@ impl<'f> Checker<'f> {
         }
     }
 
-    fn access(&mut self, param: ParamId, index: &[Affine<IndexId>], lanes: u8) {
+    fn access(&mut self, param: ParamId, index: &[Affine<IndexId>], elements: u8) {
         let ty = &self.func.params[param].ty;
         for (dim, (expr, &extent)) in index.iter().zip(ty.shape.iter()).enumerate() {
             let mut range = range(self.func, expr, &self.guards);
             if dim + 1 == index.len() {
-                range.hi += i64::from(lanes) - 1;
+                range.hi += i64::from(elements) - 1;
             }
             let unreachable = range.lo > range.hi;
             if !unreachable && !range.within(extent) {

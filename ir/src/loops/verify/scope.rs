@@ -2,6 +2,7 @@
 
 use crate::affine::Affine;
 use crate::diag::Violation;
+use crate::graph::ops::is_code;
 use crate::loops::walk::operands;
 use crate::loops::{
     Block, Carried, Expr, IfResult, IndexId, LoopFn, ParamAccess, ParamId, Stmt, VType, ValueId,
@@ -175,10 +176,12 @@ impl Checker<'_> {
             return self.report(value, format!("no such value or no such parameter {param}"));
         }
         let (ty, info) = (self.ty(value), &self.func.params[param]);
-        if info.ty.elem != ty.elem || lanes == 0 || lanes > ty.lanes {
+        let joins =
+            access == ParamAccess::Read && ty.elem == ElemType::I32 && is_code(info.ty.elem);
+        if (info.ty.elem != ty.elem && !joins) || lanes == 0 || lanes > ty.lanes {
             self.report(value, format!("{lanes} lanes of a {ty} do not fit {param}: {}", info.ty));
         }
-        if index.len() != info.ty.shape.rank() || (index.is_empty() && lanes > 1) {
+        if index.len() != info.ty.shape.rank() || (index.is_empty() && (lanes > 1 || joins)) {
             self.report(value, format!("{} indices for {param}: {}", index.len(), info.ty));
         }
         if !info.access.permits(access) {

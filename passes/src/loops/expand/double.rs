@@ -49,7 +49,10 @@ pub(in crate::loops) fn expand_f64(e: &mut Emit<'_>, func: F, args: &[ValueId]) 
         | F::Lt
         | F::Le
         | F::Select
-        | F::Bitcast => return None,
+        | F::Bitcast
+        | F::DotU8
+        | F::DotI8
+        | F::DotI16 => return None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! the Remez exchange, rounded to `f32` one after another from the lowest power with the rest
 //! refitted. Accuracy is that of the function's row in the `ScalarFn` table, over all of `f32`.
 
+mod dot;
 mod double;
 mod erf;
 mod exp;
@@ -13,6 +14,7 @@ mod pow;
 mod tanh;
 mod trig;
 
+pub(super) use dot::expand_dot;
 pub(super) use double::expand_f64;
 pub(super) use exp::{LEAST_SUMMAND, exp_plus};
 
@@ -61,7 +63,10 @@ pub(super) fn expand_f32(e: &mut Emit<'_>, func: ScalarFn, args: &[ValueId]) -> 
         | ScalarFn::Lt
         | ScalarFn::Le
         | ScalarFn::Select
-        | ScalarFn::Bitcast => return None,
+        | ScalarFn::Bitcast
+        | ScalarFn::DotU8
+        | ScalarFn::DotI8
+        | ScalarFn::DotI16 => return None,
     })
 }
 
