@@ -17,6 +17,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::codes::simplify_codes;
 use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
@@ -178,7 +179,8 @@ fn plan_graph(
         see("winograd", Ir::Kernels(&kernels));
     }
     use_dots(&mut kernels, target);
-    see("dots", Ir::Kernels(&kernels));
+    simplify_codes(&mut kernels);
+    see("codes", Ir::Kernels(&kernels));
 
     let planned = plan_kernels(kernels, states, target, options, observe)?;
     Ok(Planned { remarks, ..planned })

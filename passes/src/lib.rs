@@ -9,6 +9,7 @@
 //! Tests     `mod tests` in each file; `tests/passes/<pass>` at the top level.
 
 mod code;
+pub mod codes;
 pub mod dots;
 pub mod eqsat;
 pub mod form_kernels;

@@ -14,7 +14,7 @@ use edgecc_ir::types::{ElemType, TensorType};
 
 /// AVX2 and AVX-512 machines with their full vectors.
 pub(super) fn targets() -> [Target; 2] {
-    [("x86-64-v3", 256), ("x86-64-v4", 512)].map(|(name, vector_bits)| {
+    [("x86-64-v3", 256), ("znver4", 512)].map(|(name, vector_bits)| {
         let cpu = CPUS.iter().find(|cpu| cpu.name == name).expect("a row");
         let features = cpu.features.iter().map(ToString::to_string).collect();
         Target { vector_bits, ..Target::of(cpu, features) }

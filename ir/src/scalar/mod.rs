@@ -117,6 +117,29 @@ impl ScalarExpr {
         }
     }
 
+    /// The node that adds a parameter to parameter 0, and that parameter, if nothing else uses
+    /// parameter 0.
+    #[must_use]
+    pub fn addend(&self) -> Option<(NodeId, u32)> {
+        let first = self.nodes.iter().position(|n| *n == ScalarNode::Param(0))? as NodeId;
+        let uses = |node: &ScalarNode| match node {
+            ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+            ScalarNode::Cast(_, arg) => *arg == first,
+            ScalarNode::Call(_, args) => args.contains(&first),
+        };
+        let mut users = self.nodes.iter().enumerate().filter(|(_, node)| uses(node));
+        let (Some((at, ScalarNode::Call(ScalarFn::Add, args))), None) =
+            (users.next(), users.next())
+        else {
+            return None;
+        };
+        let term = args.iter().find(|&&arg| arg != first)?;
+        match self.nodes[*term as usize] {
+            ScalarNode::Param(param) => Some((at as NodeId, param)),
+            ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
+        }
+    }
+
     /// The expression of one node, of the same parameters.
     #[must_use]
     pub fn subexpression(&self, root: NodeId) -> ScalarExpr {

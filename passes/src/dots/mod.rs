@@ -4,7 +4,7 @@
 //! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words.
 //! Owns      which sums are computed so, and the order of the weights' codes in words.
 //! Never     asks what a kernel is called; changes kernels that have schedules.
-//! Tests     `mod tests`; `tests/passes/dots`.
+//! Tests     `mod tests`.
 //!
 //! Needs: interned kernels without schedules, codes that are not centred while they are summed.
 
@@ -33,4 +33,109 @@ pub fn use_dots(kernels: &mut Kernels, target: &Target) {
         let found = words[kernel].iter().find(|(id, _)| id.index() == operand);
         found.map(|(_, words)| words.of(tensor))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::use_dots;
+    use crate::eqsat::rule::Class;
+    use crate::form_kernels::form_kernels;
+    use crate::graph::zero_points;
+    use crate::lower_to_loops::lower;
+    use crate::manager::{PassCx, PassOptions, VerifyPolicy};
+    use crate::schedule::parts::{Division, divide};
+    use crate::schedule::schedule;
+    use edgecc_ir::graph::Graph;
+    use edgecc_ir::graph::build::GraphBuilder;
+    use edgecc_ir::graph::eval::eval;
+    use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Op, Window, Zeros};
+    use edgecc_ir::kernel::verify::verify;
+    use edgecc_ir::kernel::{self, Unit};
+    use edgecc_ir::loops::{self, interp};
+    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::tensor::{Scalar, Tensor};
+    use edgecc_ir::types::{ElemType, TensorType};
+
+    fn codes(elem: ElemType, dims: &[usize]) -> Tensor {
+        let (lo, hi) = elem.int_range().expect("codes");
+        let ty = TensorType::new(elem, dims);
+        Tensor::from_fn(ty, |i| Scalar::from_i64(elem, lo + (i as i64 * 97 + 31) % (hi - lo + 1)))
+    }
+
+    fn contraction(op: impl Into<Op>, x: &Tensor, weights: Tensor) -> Graph {
+        let mut b = GraphBuilder::new("m");
+        let input = b.input("x", x.ty.clone());
+        let weights = b.constant(weights);
+        let y = b.add(op, &[input, weights]).expect("a well-typed op");
+        b.output("y", y);
+        b.finish()
+    }
+
+    /// Every processor of the table, those with dot products first.
+    fn targets() -> Vec<Target> {
+        let of = |cpu| Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+        let mut all: Vec<Target> = CPUS.iter().map(of).collect();
+        all.sort_by_key(|t| t.dots.is_empty());
+        all
+    }
+
+    /// The stages that read words on some target, whose results all levels agree on.
+    fn check(op: impl Into<Op>, x: Tensor, weights: Tensor) -> usize {
+        let graph = contraction(op, &x, weights);
+        let inputs = [x];
+        let expected = eval(&graph, &inputs);
+        let mut most = 0;
+        for target in targets() {
+            let mut moved = graph.clone();
+            let options =
+                PassOptions { strict_float: false, opt_level: 2, verify: VerifyPolicy::Never };
+            (zero_points::PASS.run)(&mut moved, &PassCx::new(&target, &options));
+            assert_eq!(eval(&moved, &inputs), expected, "{}", target.cpu);
+            let mut kernels = form_kernels(&moved);
+            use_dots(&mut kernels, &target);
+            assert_eq!(verify(&kernels), Ok(()), "{}", target.cpu);
+            assert_eq!(kernel::eval::eval(&kernels, &inputs), expected, "{}", target.cpu);
+            let stages = kernels.kernels.values().flat_map(|k| &k.stages);
+            let words = stages.filter(|s| s.reads.iter().any(|r| r.unit == Unit::Word));
+            most = most.max(words.count());
+            schedule(&mut kernels, &target, Class::Reassoc);
+            divide(&mut kernels, &target, Division { parts: 3, grain: 1 });
+            let lowered = lower(&kernels, &target);
+            assert_eq!(loops::verify::verify(&lowered, None), Ok(()), "{}", target.cpu);
+            assert_eq!(interp::run(&lowered, &inputs), expected, "{}", target.cpu);
+        }
+        most
+    }
+
+    fn conv(image: [usize; 4], weights: [usize; 4], pad: u32, zero: i32) -> usize {
+        let window = Window { pads_begin: vec![pad; 2], pads_end: vec![pad; 2], ..Window::unit(2) };
+        let groups = (image[3] / weights[1]) as u32;
+        let op = Conv::plain(window, groups, Layout::ChannelsLast);
+        let op = Conv { zeros: Zeros { x: zero, w: 0 }, ..op };
+        check(op, codes(ElemType::U8, &image), codes(ElemType::I8, &weights))
+    }
+
+    #[test]
+    fn convolutions_over_channels_read_words() {
+        assert_eq!(conv([1, 5, 7, 8], [19, 8, 1, 1], 0, 130), 1);
+        assert_eq!(conv([2, 6, 5, 4], [17, 4, 3, 3], 1, 0), 1);
+        assert_eq!(conv([1, 6, 9, 12], [16, 12, 3, 3], 1, 3), 1);
+        assert_eq!(conv([1, 4, 4, 8], [10, 4, 3, 3], 1, 7), 1);
+    }
+
+    #[test]
+    fn sums_without_whole_words_stay() {
+        assert_eq!(conv([1, 5, 5, 6], [16, 6, 1, 1], 0, 9), 0);
+        assert_eq!(conv([1, 6, 6, 16], [16, 1, 3, 3], 1, 0), 0);
+    }
+
+    #[test]
+    fn products_of_codes_of_any_sign_read_words() {
+        for transpose_b in [false, true] {
+            let weights = if transpose_b { [21, 20] } else { [20, 21] };
+            let op = MatMul { transpose_b, zeros: Zeros { x: -5, w: 0 }, ..MatMul::plain() };
+            let weights = codes(ElemType::I8, &weights);
+            assert_eq!(check(op, codes(ElemType::I8, &[13, 20]), weights), 1);
+        }
+    }
 }

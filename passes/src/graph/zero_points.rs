@@ -10,7 +10,7 @@ use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{Broadcast, Conv, Layout, MatMul, Op, Pad, Window, Zeros};
 use edgecc_ir::graph::{Graph, OpData, OpId};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
+use edgecc_ir::scalar::{ExprBuilder, ScalarExpr};
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, Shape, TensorType};
 
@@ -115,7 +115,8 @@ impl Bias {
         shape: &Shape,
     ) -> (ScalarExpr, Vec<OpId>) {
         let mut extras = extras.to_vec();
-        let known = addend(epilogue).and_then(|n| Some((n, self.values_of(new, extras[n])?)));
+        let added = epilogue.addend().map(|(_, param)| param as usize - 1);
+        let known = added.and_then(|n| Some((n, self.values_of(new, extras[n])?)));
         if let Some((n, others)) = known {
             let sums = self.values.iter().zip(others).map(|(a, b)| a.wrapping_add(b)).collect();
             extras[n] = Bias { dim: self.dim, values: sums }.spread(new, shape);
@@ -123,7 +124,7 @@ impl Bias {
         }
         extras.push(self.spread(new, shape));
         let count = extras.len() as u32;
-        let sum = |b: &mut edgecc_ir::scalar::ExprBuilder| {
+        let sum = |b: &mut ExprBuilder| {
             let (acc, bias) = (b.param(0), b.param(count));
             b.call(ScalarFn::Add, &[acc, bias])
         };
@@ -146,24 +147,5 @@ impl Bias {
         let values = new.constant(Tensor::from_fn(ty, value));
         let op = Broadcast { dims: vec![self.dim as u32], shape: shape.clone() };
         canonical(new, &op.into(), &[values])
-    }
-}
-
-/// The operand that is added to the sums first, when they are used for nothing else.
-fn addend(epilogue: &ScalarExpr) -> Option<usize> {
-    let nodes = epilogue.nodes();
-    let sum = nodes.iter().position(|n| *n == ScalarNode::Param(0))? as u32;
-    let mut users = nodes.iter().filter_map(|node| match node {
-        ScalarNode::Call(func, args) if args.contains(&sum) => Some(Some((*func, args))),
-        ScalarNode::Cast(_, arg) if *arg == sum => Some(None),
-        _ => None,
-    });
-    let (Some(Some((ScalarFn::Add, args))), None) = (users.next(), users.next()) else {
-        return None;
-    };
-    let other = args.iter().find(|&&arg| arg != sum)?;
-    match nodes[*other as usize] {
-        ScalarNode::Param(p) => Some(p as usize - 1),
-        _ => None,
     }
 }

@@ -5,7 +5,7 @@ use super::Cx;
 use super::reduce::reduction;
 use edgecc_ir::kernel::{Access, Outside};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::scalar::{NodeId, ScalarExpr};
 use edgecc_ir::types::ElemType;
 
 /// The first term of a sum, and the epilogue without it.
@@ -16,39 +16,21 @@ pub(super) struct Seed<'k> {
     pub(super) epilogue: ScalarExpr,
 }
 
-/// The seed of a stage that may have one: a sum of floats to which the epilogue adds a read first.
+/// The seed of a stage that may have one: a sum to which the epilogue adds a read first.
 pub(super) fn seed<'k>(cx: &Cx<'k>) -> Option<Seed<'k>> {
     let (reduce, stage) = (reduction(cx), cx.stage);
-    let starts_at_zero = ScalarFn::Add.identity(ElemType::F32) == Some(reduce.init);
-    if !cx.target.fma || reduce.func != ScalarFn::Add || !starts_at_zero {
+    let sums = reduce.init.elem();
+    let starts_at_zero = ScalarFn::Add.identity(sums) == Some(reduce.init);
+    let any_order = sums == ElemType::I32 || (sums == ElemType::F32 && cx.target.fma);
+    if !any_order || reduce.func != ScalarFn::Add || !starts_at_zero {
         return None;
     }
-    let (sum, param) = first_term(stage.epilogue.nodes())?;
+    let (sum, param) = stage.epilogue.addend()?;
     let read = stage.epilogue_reads.get(param.checked_sub(1)? as usize)?;
     let elem = cx.kernel.operands[read.operand].ty.elem;
     let epilogue = without(&stage.epilogue, sum);
-    let fits = elem == ElemType::F32 && read.outside == Outside::Never;
+    let fits = elem == sums && read.outside == Outside::Never;
     fits.then_some(Seed { read, epilogue })
-}
-
-/// The node that adds a parameter to parameter 0, if that is the only use of parameter 0.
-fn first_term(nodes: &[ScalarNode]) -> Option<(NodeId, u32)> {
-    let reduced = nodes.iter().position(|n| *n == ScalarNode::Param(0))? as NodeId;
-    let uses = |node: &ScalarNode| match node {
-        ScalarNode::Param(_) | ScalarNode::Const(_) => false,
-        ScalarNode::Cast(_, arg) => *arg == reduced,
-        ScalarNode::Call(_, args) => args.contains(&reduced),
-    };
-    let mut users = nodes.iter().enumerate().filter(|(_, node)| uses(node));
-    let (Some((at, ScalarNode::Call(ScalarFn::Add, args))), None) = (users.next(), users.next())
-    else {
-        return None;
-    };
-    let term = args.iter().find(|&&arg| arg != reduced)?;
-    match nodes[*term as usize] {
-        ScalarNode::Param(param) => Some((at as NodeId, param)),
-        ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
-    }
 }
 
 /// The expression with parameter 0 instead of a node.
@@ -65,7 +47,7 @@ fn without(expr: &ScalarExpr, replaced: NodeId) -> ScalarExpr {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_term, without};
+    use super::without;
     use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
 
@@ -76,7 +58,7 @@ mod tests {
             let sum = b.call(ScalarFn::Add, &[acc, bias]);
             b.call(ScalarFn::Add, &[sum, residual])
         });
-        let (sum, param) = first_term(biased.nodes()).expect("a bias");
+        let (sum, param) = biased.addend().expect("a bias");
         let rest = ScalarExpr::build(3, |b| {
             let [acc, residual] = [0, 2].map(|p| b.param(p));
             b.call(ScalarFn::Add, &[acc, residual])
@@ -91,8 +73,8 @@ mod tests {
             let sum = b.call(ScalarFn::Add, &[acc, bias]);
             b.call(ScalarFn::Mul, &[sum, acc])
         });
-        assert_eq!(first_term(twice.nodes()), None);
-        assert_eq!(first_term(ScalarExpr::call(ScalarFn::Mul).nodes()), None);
-        assert_eq!(first_term(ScalarExpr::identity().nodes()), None);
+        assert_eq!(twice.addend(), None);
+        assert_eq!(ScalarExpr::call(ScalarFn::Mul).addend(), None);
+        assert_eq!(ScalarExpr::identity().addend(), None);
     }
 }
