@@ -9,6 +9,8 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::target::Target;
 use edgecc_ir::text::{Any, Parsed, PrintOptions, parse_any};
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::codes::simplify_codes;
+use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
 use edgecc_passes::loops::LoopPass;
@@ -112,6 +114,10 @@ fn rows() -> Vec<Row> {
     }
     let doc = "sums convolutions of windows of 3 x 3 at the points of a transform";
     rows.push(Row { name: "winograd", doc, run: Run::Kernels(transform_convolutions) });
+    let doc = "sums products of codes by dot products of words";
+    rows.push(Row { name: "dots", doc, run: Run::Kernels(use_dots) });
+    let doc = "rounds numbers that become codes by an addition";
+    rows.push(Row { name: "codes", doc, run: Run::Kernels(|kernels, _| simplify_codes(kernels)) });
     let doc = "gives each kernel without a schedule one";
     rows.push(Row { name: "schedule", doc, run: Run::Kernels(reordering_schedule) });
     for pass in edgecc_passes::loops::PASSES {
