@@ -19,12 +19,17 @@ const TWICE: [f32; 6] = [2.0, 1.999_998_9, 0.999_982_9, 0.333_363_47, 0.083_797_
 /// The least `c` for which `exp_plus` may take what is below 2⁻¹²⁴ for nothing.
 pub(in crate::loops) const LEAST_SUMMAND: f32 = f32::from_bits((127 - 98) << 23);
 
+/// Where the biased exponent of `2ⁿ` is 0: n is −254.
+const LEAST: f32 = -176.0;
+
 /// `eˣ = 2ⁿ·eʳ` with `n = round(x / ln 2)` and `r = x − n·ln 2` in two parts (Cody and Waite).
 ///
 /// Outside of the clamped range the result is 0 or infinity by itself; `2ⁿ` is two factors, so that
-/// subnormal results and the overflow at `n = 128` come from the last multiplication.
+/// subnormal results and the overflow at `n = 128` come from the last multiplication. At the lower
+/// end both factors are 0: products that underflow take many cycles, and a masked softmax, for one,
+/// has an exponent far below in half of its elements.
 pub(super) fn exp(e: &mut Emit<'_>, x: ValueId) -> ValueId {
-    let x = e.at_least(-104.0, x);
+    let x = e.at_least(LEAST, x);
     let x = e.at_most(89.0, x);
     let (float, biased) = e.nearest_biased(x, LOG2_E, BIAS_OF_TWO);
     let r = remainder(e, x, 1.0, float);
@@ -75,7 +80,7 @@ fn remainder(e: &mut Emit<'_>, x: ValueId, sign: f32, n: ValueId) -> ValueId {
 /// The bias of an exponent that is the sum of two.
 pub(super) const BIAS_OF_TWO: i32 = 254;
 
-/// `p·2ⁿ` for `n` in `-252..=254`, where the low nine bits of `biased` are those of `n + BIAS_OF_TWO`.
+/// `p·2ⁿ` for `n` in `-254..=254`, where the low nine bits of `biased` are those of `n + BIAS_OF_TWO`.
 pub(super) fn times_power_of_two(e: &mut Emit<'_>, p: ValueId, biased: ValueId) -> ValueId {
     let half = e.bits(ScalarFn::Shr, biased, 1);
     let rest = e.sub(biased, half);
