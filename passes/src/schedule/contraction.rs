@@ -72,10 +72,18 @@ impl<'k> Product<'k> {
     }
 
     fn work(&self) -> Work {
+        let Product { kernel, roles, .. } = self;
+        let extents = |axes: &[AxisId]| axes.iter().map(|&a| kernel.extent(a)).product();
+        let (others, innermost) = roles.rows.split_at(roles.rows.len().saturating_sub(1));
+        let step = |&a: &AxisId| facts::stride(kernel, roles.activations, a);
+        let apart = innermost.first().and_then(step).map_or(1, i64::unsigned_abs) as usize;
+        let elem = kernel.operands[roles.activations.operand].ty.elem;
         Work {
-            rows: self.row_axis().map_or(1, |a| self.kernel.extent(a)),
-            columns: self.kernel.extent(self.vector),
-            steps: facts::reduce_points(self.kernel, self.stage),
+            rows: extents(innermost),
+            columns: kernel.extent(self.vector),
+            steps: facts::reduce_points(kernel, self.stage),
+            repeats: extents(others),
+            row_bytes: apart * elem.bytes(),
         }
     }
 

@@ -23,6 +23,17 @@ pub(crate) struct Work {
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) steps: usize,
+    /// How often other rows follow that use the same columns.
+    pub(crate) repeats: usize,
+    /// Bytes from what one row reads to what the next one does.
+    pub(crate) row_bytes: usize,
+}
+
+impl Work {
+    /// A product of matrices of `rows × steps` and `steps × columns`.
+    pub(crate) fn of([rows, columns, steps]: [usize; 3]) -> Work {
+        Work { rows, columns, steps, repeats: 1, row_bytes: 4 * steps }
+    }
 }
 
 const LATENCY: f64 = 4.0;
@@ -36,7 +47,11 @@ const FINISH: f64 = 2.0;
 /// Bytes that arrive per cycle from the first-level cache, the second and beyond.
 const L1_RATE: f64 = 64.0;
 const L2_RATE: f64 = 24.0;
-const FAR_RATE: f64 = 8.0;
+const FAR_RATE: f64 = 12.0;
+/// Lines of the first-level cache whose addresses differ by a multiple of its share for each, and
+/// cycles of a load whose line had to leave for another row's.
+const WAYS: usize = 8;
+const EVICTED: f64 = 2.0;
 /// Cycles that a vector takes besides its arithmetic.
 const VECTOR: f64 = 0.25;
 /// Rows and vectors of the largest tiles that are tried.
@@ -97,7 +112,8 @@ impl Tile {
     /// of rows, where there is one.
     fn rate(self, work: Work, target: &Target) -> f64 {
         let block = (self.vectors * self.lanes) as usize;
-        let kept = if work.rows > self.rows as usize { block } else { work.columns };
+        let is_used_again = work.rows * work.repeats > self.rows as usize;
+        let kept = if is_used_again { block } else { work.columns };
         match 8 * work.steps * kept {
             bytes if bytes <= target.l1_bytes => L1_RATE,
             bytes if bytes <= target.l2_bytes => L2_RATE,
@@ -105,8 +121,17 @@ impl Tile {
         }
     }
 
-    fn cycles(self, steps: usize, rate: f64, target: &Target) -> f64 {
-        ENTRY + FINISH * self.accumulators() + steps as f64 * self.step(rate, target)
+    /// Rows whose lines a step finds gone, because those of other rows are stored in their places.
+    fn evicted(self, row_bytes: usize, target: &Target) -> f64 {
+        let way = target.l1_bytes / WAYS;
+        let places = (1..=MOST_ROWS).find(|n| (n * row_bytes).is_multiple_of(way));
+        let per_place = (self.rows as usize).div_ceil(places.unwrap_or(MOST_ROWS));
+        per_place.saturating_sub(WAYS) as f64
+    }
+
+    fn cycles(self, work: Work, rate: f64, target: &Target) -> f64 {
+        let step = self.step(rate, target) + EVICTED * self.evicted(work.row_bytes, target);
+        ENTRY + FINISH * self.accumulators() + work.steps as f64 * step
     }
 
     /// Cycles of all the work, remainders included.
@@ -123,7 +148,7 @@ impl Tile {
             {
                 let part = Tile { rows, vectors, lanes: self.lanes };
                 if rows > 0 && vectors > 0 {
-                    sum += (count_r * count_c) as f64 * part.cycles(work.steps, rate, target);
+                    sum += (count_r * count_c) as f64 * part.cycles(work, rate, target);
                 }
             }
         }
@@ -177,7 +202,7 @@ mod tests {
     }
 
     fn tile(rows: usize, columns: usize, steps: usize, target: &Target) -> Tile {
-        best_tile(Work { rows, columns, steps }, target).expect("a tile")
+        best_tile(Work::of([rows, columns, steps]), target).expect("a tile")
     }
 
     #[test]
@@ -194,6 +219,20 @@ mod tests {
     fn a_single_row_uses_many_vectors() {
         let tile = tile(1, 1000, 1280, &Target::default_for(Arch::X86_64));
         assert!(matches!(tile, Tile { rows: 1, vectors: 5.., .. }), "{tile:?}");
+    }
+
+    #[test]
+    fn columns_that_other_rows_use_again_come_in_wide_vectors() {
+        let work = Work { repeats: 7, ..Work::of([7, 512, 4608]) };
+        let tile = best_tile(work, &target("znver4")).expect("a tile");
+        assert_eq!((tile.rows, tile.lanes), (7, 16), "{tile:?}");
+    }
+
+    #[test]
+    fn rows_that_a_cache_stores_in_one_place_evict_each_other() {
+        let tile = Tile { rows: 14, vectors: 2, lanes: 16 };
+        let evicted = [4096, 2048, 4000].map(|apart| tile.evicted(apart, &target("znver4")));
+        assert_eq!(evicted, [6.0, 0.0, 0.0]);
     }
 
     #[test]

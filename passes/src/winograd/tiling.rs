@@ -25,9 +25,13 @@ pub(super) struct Tiling {
 }
 
 /// Cycles of a vector of a transform: its share of the loads, of the arithmetic, and its store.
-const TRANSFORM: f64 = 2.5;
-/// Bytes per cycle from beyond the second-level cache.
-const FAR: f64 = 6.0;
+const TRANSFORM: f64 = 2.0;
+/// Bytes per cycle from the second-level cache, from the one beyond it, and from memory.
+const NEAR: f64 = 24.0;
+const FAR: f64 = 24.0;
+const MEMORY: f64 = 7.0;
+/// Of the shorter one of arithmetic and streaming, what the longer one does not hide.
+const SHOWN: f64 = 0.3;
 /// Blocks of channels that are tried; each transforms the image again.
 const CHANNEL_BLOCKS: [usize; 3] = [1, 2, 4];
 /// Numbers of threads that a division should serve.
@@ -122,27 +126,39 @@ impl Tiling {
     /// Cycles until the last of some threads is done.
     fn cycles(&self, threads: usize, target: &Target) -> f64 {
         let blocks = self.batch * self.row_blocks() * self.channel_blocks();
-        blocks.div_ceil(threads) as f64 * self.block_cycles(target)
+        let turns = blocks.div_ceil(threads);
+        let weights = 4 * self.all_points() * self.from * self.all_to;
+        let streamed = stream_cycles(weights, turns * (weights / self.channel_blocks()), target);
+        overlapped(turns as f64 * self.block_cycles(target), streamed)
     }
 
+    /// Of the products and transforms of a block; each transform reads what another one has written.
     fn block_cycles(&self, target: &Target) -> f64 {
-        let work = Work { rows: self.tiles(), columns: self.to, steps: self.from };
-        let products = self.all_points() as f64 * best_cycles(work, target);
+        let products = best_cycles(Work::of([self.tiles(), self.to, self.from]), target);
         let results = self.rows * self.width * self.to;
         let elements: usize = self.kept().iter().sum::<usize>() - self.kept()[2] + results;
-        let transforms = elements as f64 / f64::from(target.lanes(4)) * TRANSFORM;
+        let vectors = elements as f64 / f64::from(target.lanes(4));
         let kept = 4 * self.kept().iter().sum::<usize>();
-        let spilled = if kept > target.l2_bytes { 2 * kept } else { 0 };
-        let weights = self.all_points() * self.from * self.to;
-        let streamed = far_bytes(4 * weights, self.channel_blocks(), target) + spilled as f64;
-        products + transforms + streamed / FAR
+        let near = if kept > target.l1_bytes { 3 * kept } else { 0 };
+        let far = 2 * kept.saturating_sub(target.l2_bytes);
+        let moved = near as f64 / NEAR + far as f64 / FAR;
+        self.all_points() as f64 * products + vectors * TRANSFORM + moved
     }
 }
 
-/// Bytes of a share of the weights that come from afar each time: half of the time the arithmetic
-/// hides it.
-fn far_bytes(share: usize, shares: usize, target: &Target) -> f64 {
-    if share * shares > target.l2_bytes / 2 { share as f64 / 2.0 } else { 0.0 }
+/// Cycles to read some bytes of weights, if those do not stay in the second-level cache: each from
+/// memory the first time.
+fn stream_cycles(weights: usize, bytes: usize, target: &Target) -> f64 {
+    let first = bytes.min(weights);
+    match weights > target.l2_bytes / 2 {
+        true => first as f64 / MEMORY + (bytes - first) as f64 / FAR,
+        false => 0.0,
+    }
+}
+
+/// Cycles of arithmetic and of streaming at the same time.
+fn overlapped(arithmetic: f64, streamed: f64) -> f64 {
+    arithmetic.max(streamed) + SHOWN * arithmetic.min(streamed)
 }
 
 /// Cycles of the sums of all taps.
@@ -151,6 +167,9 @@ fn direct_cycles(kernel: &Kernel, site: &Site, target: &Target) -> f64 {
     let (from, to) = (kernel.extent(site.from), kernel.extent(site.to));
     let images: usize = site.batch.iter().map(|&a| kernel.extent(a)).product();
     let steps = TAPS * TAPS * from;
-    let row = best_cycles(Work { rows: columns, columns: to, steps }, target);
-    (images * rows) as f64 * row + far_bytes(4 * steps * to, 1, target) / FAR
+    let repeats = images * rows;
+    let work = Work { rows: columns, columns: to, steps, repeats, row_bytes: 4 * from };
+    let weights = 4 * steps * to;
+    let streamed = stream_cycles(weights, weights, target);
+    overlapped(repeats as f64 * best_cycles(work, target), streamed)
 }
