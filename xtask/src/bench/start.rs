@@ -24,30 +24,28 @@ struct First {
 /// that other work of the system does not count.
 const STARTED: [&str; 4] = ["sh", "-c", "START=$(date +%s%N) exec \"$@\"", "sh"];
 
-/// Every contender's first output on one thread, taking turns.
+/// How often every contender starts: more often than it runs, as a start is one moment.
+const STARTS: usize = 7;
+
+/// Every contender's first output on one thread, taking turns. What a process that does nothing
+/// takes in the same round is subtracted, so that what slows a round slows both; the medians of
+/// the differences count.
 pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outcome<Start> {
     let mut samples: Vec<(&Contender, Outcome<Samples>)> =
         subject.contenders.iter().map(|c| (c, Ok(Samples::default()))).collect();
-    let mut nothing = [Samples::default(), Samples::default()];
-    for _ in 0..pace.rounds {
-        nothing[0].push(first(&mut empty_c(tools, pace))?);
-        nothing[1].push(first(&mut empty_python(pace))?);
+    for _ in 0..STARTS.max(pace.rounds) {
+        let nothing = [first(&mut empty_c(tools, pace))?, first(&mut empty_python(pace))?];
         for (contender, values) in &mut samples {
             let Ok(so_far) = values else { continue };
             let command = contender.command(started(pace), subject, pace, (0, 1));
             match command.and_then(|mut command| first(&mut command)) {
-                Ok(value) => so_far.push(value),
+                Ok(found) => so_far.push(found, nothing[usize::from(contender.is_python)]),
                 Err(why) => *values = Err(why),
             }
         }
     }
-    let nothing = nothing.map(Samples::medians);
     let entries = samples.into_iter().map(|(contender, values)| {
-        let beyond = values.ok().map(|values| {
-            let [seconds, bytes] = nothing[usize::from(contender.is_python)];
-            let found = values.medians();
-            [(found[0] - seconds).max(0.0), (found[1] - bytes).max(0.0)]
-        });
+        let beyond = values.ok().map(Samples::medians);
         let name = contender.name;
         Footprint { name, seconds: beyond.map(|b| b[0]), bytes: beyond.map(|b| b[1]) }
     });
@@ -59,18 +57,19 @@ pub(super) fn measure(tools: &Toolchain, subject: &Subject, pace: &Pace) -> Outc
     })
 }
 
-/// Seconds and bytes of each round.
+/// Seconds and bytes of each round, beyond those of a process that does nothing.
 #[derive(Default)]
 struct Samples([Vec<f64>; 2]);
 
 impl Samples {
-    fn push(&mut self, [seconds, bytes]: [f64; 2]) {
-        self.0[0].push(seconds);
-        self.0[1].push(bytes);
+    fn push(&mut self, found: [f64; 2], nothing: [f64; 2]) {
+        for ((values, found), nothing) in self.0.iter_mut().zip(found).zip(nothing) {
+            values.push(found - nothing);
+        }
     }
 
     fn medians(self) -> [f64; 2] {
-        self.0.map(median)
+        self.0.map(|values| median(values).max(0.0))
     }
 }
 
@@ -102,7 +101,7 @@ fn first(command: &mut Command) -> Outcome<[f64; 2]> {
 
 #[cfg(test)]
 mod tests {
-    use super::first;
+    use super::{Samples, first};
     use crate::command::command;
 
     #[test]
@@ -110,5 +109,14 @@ mod tests {
         let line = "{\"memory\": 7, \"elapsed\": 2.5}";
         assert_eq!(first(&mut command("echo", [&format!("{line}\nmore")])), Ok([2.5, 7.0]));
         assert!(first(&mut command("false", [""; 0])).is_err());
+    }
+
+    #[test]
+    fn the_median_difference_counts() {
+        let mut samples = Samples::default();
+        for (found, nothing) in [(5.0, 1.0), (90.0, 3.0), (9.0, 8.0)] {
+            samples.push([found, 1.0], [nothing, 2.0]);
+        }
+        assert_eq!(samples.medians(), [4.0, 0.0]);
     }
 }
