@@ -14,6 +14,10 @@ const OBJDUMP: &str = "llvm-objdump-22";
 /// Rounds that llvm-mca simulates of each block.
 const ROUNDS: u32 = 100;
 
+/// Multiply-adds of which each starts before the ones before it end, more than any of the
+/// processors' latency needs.
+const CHAINS: u32 = 24;
+
 /// Instructions in a row that run equally often.
 #[derive(Clone)]
 pub(super) struct Block {
@@ -28,20 +32,49 @@ pub(super) struct Block {
     pub(super) cycles: Vec<f64>,
 }
 
+impl Block {
+    /// Vector multiply-adds of one run.
+    pub(super) fn multiply_adds(&self) -> usize {
+        self.code.iter().filter(|line| line.starts_with("fmla")).count()
+    }
+}
+
 /// The blocks of a program that ran.
-pub(super) struct Estimate(pub(super) Vec<Block>);
+pub(super) struct Estimate {
+    pub(super) blocks: Vec<Block>,
+    /// Cycles of a vector multiply-add where nothing else runs, in the order of `CPUS`.
+    multiply_add: Vec<f64>,
+}
 
 impl Estimate {
     /// Nothing is estimated.
     pub(super) fn none() -> Estimate {
-        Estimate(Vec::new())
+        Estimate { blocks: Vec::new(), multiply_add: Vec::new() }
     }
 
     /// Cycles of one inference in a function, in the order of `CPUS`.
     pub(super) fn of(&self, function: &Function) -> Vec<f64> {
-        let mine: Vec<&Block> = self.0.iter().filter(|b| b.function == function.name).collect();
+        let mine: Vec<&Block> = self.of_function(function).collect();
         let total = |cpu: usize| mine.iter().map(|b| b.runs * b.cycles[cpu]).sum();
         if mine.is_empty() { Vec::new() } else { (0..CPUS.len()).map(total).collect() }
+    }
+
+    /// Multiply-adds that a function's hot loop does, of those that the processor could do in its
+    /// cycles, in the order of `CPUS`. The hot loop is the block that does most; empty if none does
+    /// any.
+    pub(super) fn hot_share(&self, function: &Function) -> Vec<f64> {
+        let all = |block: &Block| block.runs * block.multiply_adds() as f64;
+        let hot = self.of_function(function).max_by(|a, b| all(a).total_cmp(&all(b)));
+        let hot = hot.filter(|block| block.multiply_adds() > 0);
+        let share = |block: &Block| {
+            let needed = self.multiply_add.iter().map(|each| block.multiply_adds() as f64 * each);
+            zip(needed, &block.cycles).map(|(needed, cycles)| needed / cycles).collect()
+        };
+        hot.map(share).unwrap_or_default()
+    }
+
+    fn of_function(&self, function: &Function) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(|block| block.function == function.name)
     }
 }
 
@@ -55,6 +88,7 @@ pub(super) fn estimate(counted: &Counted) -> Outcome<Estimate> {
         let code = disassemble(counted, function)?;
         all.extend(blocks(function, &code, counted.of(function)));
     }
+    all.push(independent());
     let file = counted.program.with_extension("blocks.s");
     let source: String = all.iter().map(region).collect();
     fs::write(&file, source).map_err(|e| format!("cannot write {}: {e}", file.display()))?;
@@ -68,7 +102,16 @@ pub(super) fn estimate(counted: &Counted) -> Outcome<Estimate> {
         }
         zip(&mut all, cycles).for_each(|(block, cycles)| block.cycles.push(cycles));
     }
-    Ok(Estimate(all))
+    let alone = all.pop().expect("the last one pushed");
+    let multiply_add = alone.cycles.iter().map(|cycles| cycles / f64::from(CHAINS)).collect();
+    Ok(Estimate { blocks: all, multiply_add })
+}
+
+/// Multiply-adds enough to keep every multiplier busy, none of which waits for another.
+fn independent() -> Block {
+    let line = |n| format!("fmla v{n}.4s, v30.4s, v31.4s");
+    let code = (0..CHAINS).map(line).collect();
+    Block { function: String::new(), address: 0, code, runs: 0.0, cycles: Vec::new() }
 }
 
 /// The instructions of a function. Places that are jumped to lose their addresses.
@@ -139,7 +182,7 @@ fn cycles(report: &str) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, anywhere, blocks, cycles};
+    use super::{Block, Estimate, anywhere, blocks, cycles, independent};
     use crate::count::program::Function;
 
     fn lengths(code: &[&str], runs: &[u64]) -> Vec<(usize, f64)> {
@@ -166,5 +209,15 @@ mod tests {
     #[test]
     fn reports_give_cycles_of_one_round() {
         assert_eq!(cycles("Total Cycles:      250\nx\nTotal Cycles: 1\n"), [2.5, 0.01]);
+    }
+
+    #[test]
+    fn the_hot_loop_does_most_multiply_adds() {
+        let function = Function { name: String::new(), start: 0, bytes: 0 };
+        let often = Block { runs: 5.0, cycles: vec![24.0], ..independent() };
+        let once = Block { runs: 1.0, cycles: vec![12.0], ..independent() };
+        let estimate = Estimate { blocks: vec![once, often], multiply_add: vec![0.5] };
+        assert_eq!(estimate.hot_share(&function), [0.5]);
+        assert!(Estimate::none().hot_share(&function).is_empty());
     }
 }

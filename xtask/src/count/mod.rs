@@ -49,6 +49,8 @@ struct Row {
     macs: u64,
     /// In the order of `CPUS`; empty when not asked for.
     cycles: Vec<f64>,
+    /// The part of the processor's peak at which the hot loop multiplies and adds, likewise.
+    hot_share: Vec<f64>,
 }
 
 /// Counts, estimates and prints.
@@ -69,6 +71,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
             instructions: counted.of(function).iter().sum(),
             macs: mine.map(|layer| layer.macs).sum(),
             cycles: estimate.of(function),
+            hot_share: estimate.hot_share(function),
         }
     };
     let rows: Vec<Row> = counted.functions.iter().map(row).collect();

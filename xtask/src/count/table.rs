@@ -19,12 +19,13 @@ pub(super) fn text(rows: &[Row]) -> String {
     );
     let estimated = !all.cycles.is_empty();
     let cpus = CPUS.iter().filter(|_| estimated);
-    cpus.for_each(|cpu| write!(out, " {:>15}", format!("~{cpu}")).expect("a string"));
+    cpus.for_each(|cpu| write!(out, " {:>15}  peak", format!("~{cpu}")).expect("a string"));
     for row in sorted.into_iter().chain([&all]) {
         out += &format!("\n{}", line(row, all.instructions));
     }
     if estimated {
         out += "\n~ estimated cycles: llvm-mca, all data in the first-level cache, no mispredicted branch";
+        out += "\npeak: multiply-adds of the hot loop, of those that its estimated cycles have room for";
     }
     out
 }
@@ -40,7 +41,10 @@ fn line(row: &Row, all: u64) -> String {
         "{:24} {:>5} {:>13} {share:>5.1} % {floor:>12.0} {ratio:>7}",
         row.function, row.calls, row.instructions
     );
-    row.cycles.iter().for_each(|cycles| write!(out, " {cycles:>15.0}").expect("a string"));
+    for (cpu, cycles) in row.cycles.iter().enumerate() {
+        let peak = row.hot_share.get(cpu).map_or(String::new(), |s| format!("{:.0} %", 100.0 * s));
+        write!(out, " {cycles:>15.0} {peak:>5}").expect("a string");
+    }
     out
 }
 
@@ -53,6 +57,7 @@ fn total(rows: &[Row]) -> Row {
         instructions: rows.iter().map(|row| row.instructions).sum(),
         macs: rows.iter().map(|row| row.macs).sum(),
         cycles: if estimated { (0..CPUS.len()).map(cycles).collect() } else { Vec::new() },
+        hot_share: Vec::new(),
     }
 }
 
@@ -65,14 +70,14 @@ pub(super) fn json(rows: &[Row]) -> String {
 /// The blocks that take most of the first CPU's cycles, with their code.
 pub(super) fn blocks(estimate: &Estimate, count: usize) -> String {
     let weight = |block: &Block| block.runs * block.cycles.first().unwrap_or(&0.0);
-    let mut sorted: Vec<&Block> = estimate.0.iter().collect();
+    let mut sorted: Vec<&Block> = estimate.blocks.iter().collect();
     sorted.sort_by(|a, b| weight(b).total_cmp(&weight(a)));
     sorted.iter().take(count).map(|block| listing(block)).collect()
 }
 
 fn listing(block: &Block) -> String {
     let Block { function, address, code, runs, cycles } = block;
-    let multiplies = code.iter().filter(|line| line.starts_with("fmla")).count();
+    let multiplies = block.multiply_adds();
     let mut out = format!(
         "\n{function} at {address:#x}: {} instructions, {multiplies} multiply-adds, {runs:.0} runs;",
         code.len()
