@@ -9,12 +9,14 @@
 
 pub mod bodies;
 pub mod canonicalize;
+pub mod centre;
 pub mod dce;
 pub mod fold_constants;
 pub mod layout;
 mod operands;
 pub(crate) mod perm;
 pub(crate) mod rebuild;
+pub mod signs;
 pub(crate) mod simplify;
 pub mod zero_points;
 
@@ -37,6 +39,8 @@ pub const PASSES: &[Pass<Graph>] = &[
     layout::PASS,
     eqsat::PASS,
     fold_constants::PASS,
+    centre::PASS,
+    signs::PASS,
     zero_points::PASS,
     dce::PASS,
 ];
