@@ -25,11 +25,13 @@ def load(model, feeds, outputs, threads):
         array = feeds[port["name"]]
         array = moved(array.astype(port["dtype"]), port["shape"], last(array.ndim))
         interpreter.set_tensor(port["index"], array)
-    found = {port["name"]: port["index"] for port in interpreter.get_output_details()}
+    details = interpreter.get_output_details()
+    found = {port["name"]: port["index"] for port in details}
 
     def results():
-        for port in outputs:
-            array = interpreter.get_tensor(found[port["name"]])
+        for port, detail in zip(outputs, details):
+            # Quantised files have other names.
+            array = interpreter.get_tensor(found.get(port["name"], detail["index"]))
             yield moved(array, port["shape"], first(array.ndim))
 
     return interpreter.invoke, lambda: list(results())

@@ -31,7 +31,7 @@ def pair(separator):
     return lambda text: tuple(text.rsplit(separator, 1))
 
 
-def arguments():
+def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
@@ -41,7 +41,7 @@ def arguments():
     parser.add_argument("--fill", action="append", default=[], type=pair("="))
     parser.add_argument("--low", type=float, default=0.0)
     parser.add_argument("--high", type=float, default=1.0)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def shape_of(port, shapes, dims):
@@ -135,11 +135,9 @@ def describe(array):
     return {"type": array.dtype.str, "shape": list(array.shape)}
 
 
-def main():
-    args = arguments()
-    oracle, random = session(args.model), np.random.default_rng(SEED)
+def inputs(oracle, args, random):
+    """Values for all inputs, what closes the model, and which inputs no constant is for."""
     shapes, dims, consts, recipes = map(dict, (args.shape, args.dim, args.const, args.fill))
-    (args.folder / "in").mkdir(parents=True)
     feeds, closing, free = {}, [], []
     for port in oracle.get_inputs():
         shape, is_open = shape_of(port, shapes, dims)
@@ -154,8 +152,16 @@ def main():
         else:
             values = fill(dtype(port), shape, args, random)
         feeds[port.name] = values
-        values.tofile(args.folder / "in" / str(len(free)))
-        free.append({"name": port.name, **describe(values)})
+        free.append(port.name)
+    return feeds, closing, free
+
+
+def main():
+    args = arguments()
+    oracle = session(args.model)
+    feeds, closing, free = inputs(oracle, args, np.random.default_rng(SEED))
+    args.folder.mkdir(parents=True, exist_ok=True)
+    store(args.folder / "in", [feeds[name] for name in free])
     wanted = oracle.run(None, feeds)
     store(args.folder / "want", wanted)
     graph = onnx.load(args.model, load_external_data=False).graph
@@ -165,8 +171,8 @@ def main():
     if quantised:
         plain = session(args.model, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
         store(args.folder / "plain", plain.run(None, feeds))
-    meta = {"nodes": len(graph.node), "inputs": free, "outputs": outputs, "closing": closing,
-            "quantised": quantised}
+    meta = {"nodes": len(graph.node), "inputs": [{"name": name, **describe(feeds[name])} for name in free],
+            "outputs": outputs, "closing": closing, "quantised": quantised}
     json.dump(meta, sys.stdout)
 
 

@@ -2,12 +2,13 @@
 
 use super::Args;
 use super::processors::Probe;
-use super::results::{Entry, Speed};
-use super::subject::{Contender, OURS, Subject, last_line};
-use crate::Outcome;
+use super::results::{Entry, Speed, is_peer};
+use super::subject::{Contender, Expected, Subject, last_line};
 use crate::command::{capture, command, quiet};
 use crate::models::oracle;
+use crate::{Outcome, paths};
 use serde::Deserialize;
+use std::path::Path;
 use std::process::Command;
 
 /// How everything is measured.
@@ -72,8 +73,9 @@ impl Contender {
         (runs, threads): (usize, usize),
     ) -> Outcome<Command> {
         let words = self.words.as_ref().map_err(Clone::clone)?;
-        start.args(words).arg(subject.folder.join("in")).arg(subject.folder.join(self.name));
-        start.arg(&subject.meta).arg(runs.to_string());
+        let case = subject.expected(self);
+        start.args(words).arg(case.folder.join("in")).arg(case.folder.join(self.name));
+        start.arg(&case.meta).arg(runs.to_string());
         start.arg(pace.seconds.to_string()).arg(threads.to_string());
         Ok(start)
     }
@@ -114,7 +116,7 @@ pub(super) fn speed(
         }
     }
     let entries = samples.into_iter().map(|(contender, times)| {
-        let checked = times.and_then(|times| Ok((median(times), check(subject, contender.name)?)));
+        let checked = times.and_then(|times| Ok((median(times), check(subject, contender)?)));
         Entry::new(contender.name, checked.map_err(|why| last_line(&why).to_owned()))
     });
     let speed = Speed {
@@ -132,10 +134,24 @@ pub(super) fn speed(
 }
 
 /// The error of the outputs that a contender has written.
-fn check(subject: &Subject, name: &str) -> Outcome<f64> {
-    let times = if name == OURS { "1" } else { TOLERANCE_OF_PEERS };
-    oracle::compare_within(&subject.folder, &subject.meta, name, times)
-        .map_err(|why| format!("the result is wrong: {why}"))
+fn check(subject: &Subject, contender: &Contender) -> Outcome<f64> {
+    let (name, case) = (contender.name, subject.expected(contender));
+    let error = match &subject.twin {
+        Some(twin) if is_peer(name) => near(twin, &case.folder.join(name), &subject.expected),
+        None if is_peer(name) => {
+            oracle::compare_within(&case.folder, &case.meta, name, TOLERANCE_OF_PEERS)
+        }
+        _ => oracle::compare(&case.folder, &case.meta, name),
+    };
+    error.map_err(|why| format!("the result is wrong: {why}"))
+}
+
+/// The distance of outputs from those in f32, which may not be far above that of the model on codes.
+fn near(twin: &Expected, actual: &Path, model: &Expected) -> Outcome<f64> {
+    let script = paths::file("benches/peers/near.py");
+    let [wanted, usual] = [twin, model].map(|expected| expected.folder.join("want"));
+    let mut python = command(paths::python(), [script.as_path(), &wanted, actual, &usual]);
+    oracle::comparison(python.arg(&twin.meta))
 }
 
 pub(super) fn median(mut values: Vec<f64>) -> f64 {

@@ -8,6 +8,7 @@
 //! never times: both are of one run on one machine.
 
 mod environment;
+mod int8;
 mod kernels;
 mod measure;
 mod peers;
@@ -21,7 +22,7 @@ mod table;
 use crate::setup::PEERS;
 use crate::{Outcome, paths};
 use measure::Pace;
-use peers::{PEERS as TABLE, Peer};
+use peers::{Codes, PEERS as TABLE, Peer};
 use processors::Probe;
 use results::Results;
 use std::fs;
@@ -34,6 +35,7 @@ use subject::Toolchain;
     "Examples:\n",
     "  cargo xtask bench --rounds 1 --models kws            quick\n",
     "  cargo xtask bench --models resnet --peers litert,ncnn --threads 2\n",
+    "  cargo xtask bench --int8 --out benches/INT8.md        codes of 8 bits, beside the same in f32\n",
     "  cargo xtask bench --kernels --models clamped          single kernels beside the machine's peak\n",
     "  cargo xtask bench --out benches/RESULTS.md           everything, some half an hour\n\n",
     "The models are those of benches/models/models.txt; the first run installs the peers.",
@@ -45,6 +47,9 @@ pub(crate) struct Args {
     /// This model instead; may be repeated
     #[arg(long, value_name = "FILE.onnx")]
     model: Vec<PathBuf>,
+    /// Measure the models of benches/models/int8.txt instead, on codes, beside the same in f32
+    #[arg(long, conflicts_with_all = ["model", "kernels"])]
+    int8: bool,
     /// Measure the kernels of benches/models/kernels.txt instead, without peers
     #[arg(long)]
     kernels: bool,
@@ -96,15 +101,18 @@ pub(crate) fn run(args: &Args) -> Outcome {
 
 /// The tables of models beside peers.
 fn compared(args: &Args) -> Outcome<String> {
-    let peers = chosen(&args.peers)?;
+    let mut peers = chosen(&args.peers)?;
+    if args.int8 {
+        peers.retain(|peer| peer.codes != Codes::Lacks);
+    }
     PEERS.install()?;
     let pace = Pace::new(args)?;
     let tools = Toolchain::new(args)?;
     let probe = Probe::new()?;
     let mut results = Results::new(environment::facts(&tools, &pace, &peers)?);
-    for model in rows::models(args)? {
-        eprintln!("{}", model.name);
-        let subject = subject::prepare(&tools, &model, &peers, &pace)?;
+    for case in if args.int8 { int8::cases(args)? } else { rows::cases(args)? } {
+        eprintln!("{}", case.model.name);
+        let subject = subject::prepare(&tools, &case, &peers, &pace)?;
         for &threads in &args.threads {
             results.speed.push(measure::speed(&subject, &pace, &probe, threads)?);
         }

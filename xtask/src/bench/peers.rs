@@ -10,22 +10,54 @@ pub(super) struct Peer {
     pub(super) converted: Option<&'static str>,
     /// The most threads that it runs on.
     pub(super) most_threads: usize,
+    /// How it comes to a model that computes with codes.
+    pub(super) codes: Codes,
+}
+
+/// How a peer takes part with codes of 8 bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Codes {
+    /// It computes models in QDQ form with codes.
+    Reads,
+    /// Its converter quantises the model in f32, with the same samples.
+    Makes,
+    /// It has none, or needs tables that only its own tools make.
+    Lacks,
 }
 
 const ANY: usize = usize::MAX;
 
 /// All peers, in the order in which they take turns.
 pub(super) const PEERS: &[Peer] = &[
-    Peer { name: "onnxruntime", package: "onnxruntime", converted: None, most_threads: ANY },
-    Peer { name: "openvino", package: "openvino", converted: None, most_threads: ANY },
+    Peer {
+        name: "onnxruntime",
+        package: "onnxruntime",
+        converted: None,
+        most_threads: ANY,
+        codes: Codes::Reads,
+    },
+    Peer {
+        name: "openvino",
+        package: "openvino",
+        converted: None,
+        most_threads: ANY,
+        codes: Codes::Reads,
+    },
     Peer {
         name: "litert",
         package: "ai-edge-litert",
         converted: Some("model.tflite"),
         most_threads: ANY,
+        codes: Codes::Makes,
     },
-    Peer { name: "ncnn", package: "ncnn", converted: Some(""), most_threads: ANY },
-    Peer { name: "tract", package: "tract", converted: None, most_threads: 1 },
+    Peer {
+        name: "ncnn",
+        package: "ncnn",
+        converted: Some(""),
+        most_threads: ANY,
+        codes: Codes::Lacks,
+    },
+    Peer { name: "tract", package: "tract", converted: None, most_threads: 1, codes: Codes::Lacks },
 ];
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What was measured.
 
 use super::environment::Environment;
-use super::subject::OURS;
+use super::subject::{OURS, OURS_IN_F32};
 use crate::Outcome;
 use serde::Serialize;
 
@@ -83,17 +83,36 @@ impl Speed {
     /// The fastest peer, and how many times as long as the compiled model it takes.
     pub(super) fn best_peer(&self) -> Option<(&'static str, f64)> {
         let ours = self.seconds(OURS)?;
-        let peers = self.entries.iter().filter(|entry| entry.name != OURS);
+        let peers = self.entries.iter().filter(|entry| is_peer(entry.name));
         let times = peers.filter_map(|entry| Some((entry.name, entry.seconds? / ours)));
         times.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 
-    /// The compiled model's part of the peak of so many cores.
+    /// The compiled model's part of the peak of so many cores, which is that of codes where the
+    /// model computes with them.
     pub(super) fn share_of_peak(&self, peak_gflops: f64) -> Option<f64> {
         let rate = 2e-9 * self.macs as f64 / self.seconds(OURS)?;
-        Some(rate / (peak_gflops * self.threads as f64))
+        let each = if self.is_on_codes() { CODES_PER_F32 } else { 1.0 };
+        Some(rate / (each * peak_gflops * self.threads as f64))
+    }
+
+    /// How many times as long as the compiled model on codes its compiled twin in f32 takes.
+    pub(super) fn gain_of_codes(&self) -> Option<f64> {
+        Some(self.seconds(OURS_IN_F32)? / self.seconds(OURS)?)
+    }
+
+    pub(super) fn is_on_codes(&self) -> bool {
+        self.entries.iter().any(|entry| entry.name == OURS_IN_F32)
     }
 }
+
+/// Whether a contender is neither the compiled model nor its twin.
+pub(super) fn is_peer(name: &str) -> bool {
+    ![OURS, OURS_IN_F32].contains(&name)
+}
+
+/// Multiply-adds of 8-bit codes that one lane of an instruction for dot products does.
+const CODES_PER_F32: f64 = 4.0;
 
 #[cfg(test)]
 pub(super) fn example() -> Speed {
@@ -115,7 +134,7 @@ pub(super) fn example() -> Speed {
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, OURS, example};
+    use super::{Entry, OURS, OURS_IN_F32, example};
 
     #[test]
     fn ratios_are_to_the_fastest_peer_with_a_result() {
@@ -124,5 +143,15 @@ mod tests {
         let mut alone = example();
         alone.entries = vec![Entry::new(OURS, Ok((1.0, 0.0)))];
         assert_eq!(alone.best_peer(), None);
+    }
+
+    #[test]
+    fn the_twin_in_f32_is_no_peer_and_the_peak_is_that_of_codes() {
+        let mut codes = example();
+        codes.entries.push(Entry::new(OURS_IN_F32, Ok((0.001, 0.0))));
+        assert_eq!(codes.best_peer(), Some(("litert", 1.5)));
+        assert_eq!(codes.gain_of_codes(), Some(0.5));
+        assert_eq!(codes.share_of_peak(100.0), Some(0.125));
+        assert_eq!(example().gain_of_codes(), None);
     }
 }

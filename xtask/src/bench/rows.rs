@@ -9,13 +9,32 @@ use crate::{Outcome, paths};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const TABLE: &str = "benches/models/models.txt";
+pub(super) const TABLE: &str = "benches/models/models.txt";
 
 /// The origin of models that `benches/models/make.py` makes.
 pub(super) const MADE: &str = "made";
 
+/// A model to measure.
+pub(super) struct Case {
+    pub(super) model: Model,
+    /// What a model on codes was made from.
+    pub(super) twin: Option<Twin>,
+}
+
+/// A model in f32 with a copy on codes.
+pub(super) struct Twin {
+    pub(super) path: PathBuf,
+    /// The inputs from which the copy has its scales.
+    pub(super) samples: PathBuf,
+}
+
 /// The models that the arguments ask for, where they can be read.
-pub(super) fn models(args: &Args) -> Outcome<Vec<Model>> {
+pub(super) fn cases(args: &Args) -> Outcome<Vec<Case>> {
+    let models = models(args)?.into_iter();
+    Ok(models.map(|model| Case { model, twin: None }).collect())
+}
+
+fn models(args: &Args) -> Outcome<Vec<Model>> {
     let folder = scratch("models")?;
     if !args.model.is_empty() {
         let file = |path: &PathBuf| Model {
@@ -32,7 +51,8 @@ pub(super) fn models(args: &Args) -> Outcome<Vec<Model>> {
     if models.is_empty() { Err(format!("no model of {TABLE} is wanted")) } else { Ok(models) }
 }
 
-fn model(line: &Line<'_>, folder: &Path) -> Outcome<Model> {
+/// The model of a line, its open dimensions closed.
+pub(super) fn model(line: &Line<'_>, folder: &Path) -> Outcome<Model> {
     let path = match line.archive {
         MADE => make(line, folder)?,
         archive => closed(&archive::member(archive, line.path)?, line, folder)?,

@@ -1,8 +1,8 @@
 //! Results as Markdown and as JSON.
 
 use super::environment::Environment;
-use super::results::{Footprint, Results, Speed, Start};
-use super::subject::OURS;
+use super::results::{Footprint, Results, Speed, Start, is_peer};
+use super::subject::{OURS, OURS_IN_F32};
 
 /// Everything as JSON.
 pub(super) fn json(results: &Results) -> String {
@@ -11,8 +11,11 @@ pub(super) fn json(results: &Results) -> String {
 
 /// Everything as a page: the environment, a table per number of threads, start and memory.
 pub(super) fn markdown(results: &Results) -> String {
-    let mut text =
-        format!("# Speed beside other runtimes\n\n{}", environment(&results.environment));
+    let is_on_codes = results.speed.iter().any(Speed::is_on_codes);
+    let mut text = format!(
+        "# Speed beside other runtimes\n\n{}",
+        environment(&results.environment, if is_on_codes { &CODES } else { &NUMBERS })
+    );
     let mut threads: Vec<usize> = results.speed.iter().map(|speed| speed.threads).collect();
     threads.sort_unstable();
     threads.dedup();
@@ -23,16 +26,31 @@ pub(super) fn markdown(results: &Results) -> String {
     text + &missing(&results.speed) + &start(&results.start)
 }
 
-fn environment(facts: &Environment) -> String {
+/// What the models compute with, and the option that measures them.
+struct Kind {
+    option: &'static str,
+    elements: &'static str,
+}
+
+const NUMBERS: Kind = Kind { option: "", elements: "f32, batch 1" };
+const CODES: Kind = Kind {
+    option: " --int8",
+    elements: "batch 1, codes of 8 bits in QDQ form from ONNX Runtime's static quantiser, LiteRT's \
+               from its own converter. A peak of codes is four times that of f32, as instructions \
+               for dot products have it",
+};
+
+fn environment(facts: &Environment, kind: &Kind) -> String {
     let versions = facts.versions.iter().map(|(name, version)| format!("{name} {version}"));
     let [before, after] = &facts.load;
     let scheduler =
         if facts.is_realtime { "in real time on one thread" } else { "among other processes" };
     format!(
-        "Written by `cargo xtask bench`. {}, {} cores, {:.0} GFLOP/s of multiply-adds on one; load \
+        "Written by `cargo xtask bench{}`. {}, {} cores, {:.0} GFLOP/s of multiply-adds on one; load \
          {before} before, {after} after. {}. Medians of {} rounds of processes that take turns, each \
-         of at least {} runs and {} s, pinned, {scheduler}; f32, batch 1. Ratios of one run mean \
-         something, times do not.\n",
+         of at least {} runs and {} s, pinned, {scheduler}; {}. Ratios of one run mean something, \
+         times do not.\n",
+        kind.option,
         facts.processor,
         facts.cores,
         facts.peak_gflops,
@@ -40,13 +58,16 @@ fn environment(facts: &Environment) -> String {
         facts.rounds,
         facts.runs,
         facts.seconds,
+        kind.elements,
     )
 }
 
 fn speed(rows: &[&Speed], threads: usize, peak_gflops: f64) -> String {
     let peers = names(rows.iter().flat_map(|row| row.entries.iter().map(|entry| entry.name)));
+    let is_on_codes = rows.iter().any(|row| row.is_on_codes());
+    let twin: &[&str] = if is_on_codes { &["in f32 ms", "f32 / codes"] } else { &[] };
     let mut header = vec!["model", "M multiply-adds", "compile s", "of peak", "edgecc ms"];
-    header.extend(peers.iter().filter(|name| **name != OURS));
+    header.extend(twin.iter().chain(peers.iter().filter(|name| is_peer(name))));
     header.push("best peer / edgecc");
     let mut text = format!("\n## Threads: {threads}\n\n{}", head(&header));
     for row in rows {
@@ -58,7 +79,11 @@ fn speed(rows: &[&Speed], threads: usize, peak_gflops: f64) -> String {
                 .map_or(NONE.to_owned(), |s| format!("{:.0} %", 100.0 * s)),
             ms(row.seconds(OURS)),
         ];
-        let theirs = peers.iter().filter(|name| **name != OURS);
+        if is_on_codes {
+            let gain = row.gain_of_codes().map_or(NONE.to_owned(), |gain| format!("{gain:.2}"));
+            cells.extend([ms(row.seconds(OURS_IN_F32)), gain]);
+        }
+        let theirs = peers.iter().filter(|name| is_peer(name));
         cells.extend(theirs.map(|name| ms(row.seconds(name))));
         let best = row.best_peer();
         cells.push(best.map_or(NONE.to_owned(), |(name, ratio)| format!("{ratio:.2} ({name})")));
@@ -176,7 +201,8 @@ fn line(cells: &[String]) -> String {
 mod tests {
     use super::{json, markdown, mean_ratio};
     use crate::bench::environment;
-    use crate::bench::results::{self, Footprint, Results, Start};
+    use crate::bench::results::{self, Entry, Footprint, Results, Start};
+    use crate::bench::subject::OURS_IN_F32;
 
     fn results() -> Results {
         let footprint =
@@ -201,6 +227,15 @@ mod tests {
         assert!(page.contains(row), "{page}");
         assert!(page.contains("- m, ncnn: no such layer\n"), "{page}");
         assert!(page.contains("| m | 2 | 3.0 | 1.0, 1.0 |\n"), "{page}");
+    }
+
+    #[test]
+    fn a_page_of_codes_has_the_time_in_f32() {
+        let mut results = results();
+        results.speed[0].entries.push(Entry::new(OURS_IN_F32, Ok((0.005, 0.0))));
+        let page = markdown(&results);
+        let row = "| m | 50.0 | 0.50 | 12 % | 2.000 | 5.000 | 2.50 | 4.000 | 3.000 | - | 1.50 (litert) |\n";
+        assert!(page.contains(row) && page.contains("bench --int8"), "{page}");
     }
 
     #[test]

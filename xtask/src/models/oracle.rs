@@ -4,6 +4,7 @@ use crate::command::{capture, command, text};
 use crate::{Outcome, paths};
 use serde::Deserialize;
 use std::path::Path;
+use std::process::Command;
 
 /// A model's inputs and expected outputs, in files.
 pub(crate) struct Reference {
@@ -46,7 +47,12 @@ pub(crate) fn compare(folder: &Path, meta: &str, name: &str) -> Outcome<f64> {
 pub(crate) fn compare_within(folder: &Path, meta: &str, name: &str, times: &str) -> Outcome<f64> {
     let script = paths::file("tests/python/compare.py");
     let args = [text(&script), text(folder), meta, name, times];
-    let comparison: Comparison = parse(&capture(&mut command(paths::python(), args))?)?;
+    comparison(&mut command(paths::python(), args))
+}
+
+/// What a script that compares has found: the error, or why the outputs are wrong.
+pub(crate) fn comparison(script: &mut Command) -> Outcome<f64> {
+    let comparison: Comparison = parse(&capture(script)?)?;
     comparison.why.map_or(Ok(comparison.error), Err)
 }
 
