@@ -179,7 +179,7 @@ fn plan_graph(
         see("winograd", Ir::Kernels(&kernels));
     }
     use_dots(&mut kernels, target);
-    simplify_codes(&mut kernels);
+    simplify_codes(&mut kernels, target);
     see("codes", Ir::Kernels(&kernels));
 
     let planned = plan_kernels(kernels, states, target, options, observe)?;

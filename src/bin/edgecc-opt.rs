@@ -117,7 +117,7 @@ fn rows() -> Vec<Row> {
     let doc = "sums products of codes by dot products of words";
     rows.push(Row { name: "dots", doc, run: Run::Kernels(use_dots) });
     let doc = "rounds numbers that become codes by an addition";
-    rows.push(Row { name: "codes", doc, run: Run::Kernels(|kernels, _| simplify_codes(kernels)) });
+    rows.push(Row { name: "codes", doc, run: Run::Kernels(simplify_codes) });
     let doc = "gives each kernel without a schedule one";
     rows.push(Row { name: "schedule", doc, run: Run::Kernels(reordering_schedule) });
     for pass in edgecc_passes::loops::PASSES {

@@ -1,0 +1,265 @@
+//! Numbers that become codes: fewer operations for the same codes.
+//!
+//! Purpose   rounds numbers that are clamped to a few bits by an addition, divides them by products,
+//!           and reads back codes that were never stored as the numbers they were made from.
+//! In → Out  Kernels → Kernels of the same results, bit for bit.
+//! Owns      the forms of such functions after the graph.
+//! Never     looks beyond one function.
+//! Tests     `mod tests` in each file.
+
+mod chain;
+mod quotient;
+
+use edgecc_ir::kernel::{Access, Kernels};
+use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
+use edgecc_ir::target::Target;
+use edgecc_ir::tensor::Scalar;
+use edgecc_ir::types::ElemType;
+use quotient::Quotient;
+
+/// 1.5·2²³: the sum with a number of less than 22 bits has the number, rounded to the nearest whole
+/// one (to even between two), in its lowest bits.
+const SHIFTER: f32 = 12_582_912.0;
+/// Codes below this leave room for a zero point in those bits.
+const MOST: f32 = 1_048_576.0;
+
+/// Rewrites the functions of every stage.
+pub fn simplify_codes(kernels: &mut Kernels, target: &Target) {
+    for kernel in kernels.kernels.values_mut().filter(|k| k.schedule.is_none()) {
+        for number in 0..kernel.stages.len() {
+            let stage = &kernel.stages[number];
+            let elem = |reads: &[Access], p: u32| Some(kernel.elem(reads.get(p as usize)?));
+            let body = chain::shortened(&stage.body, |p| elem(&stage.reads, p));
+            let extra = |p: u32| elem(&stage.epilogue_reads, p.checked_sub(1)?);
+            let epilogue = chain::shortened(&stage.epilogue, extra);
+            let stage = &mut kernel.stages[number];
+            stage.body = simplified(&body, target.fma);
+            stage.epilogue = simplified(&epilogue, target.fma);
+        }
+    }
+}
+
+/// The same function with codes rounded by addition, and quotients as products, which may be
+/// `fused` with sums.
+fn simplified(expr: &ScalarExpr, fused: bool) -> ScalarExpr {
+    let nodes = expr.nodes();
+    ScalarExpr::build(expr.params(), |b| {
+        let mut ids: Vec<NodeId> = Vec::with_capacity(nodes.len());
+        for node in nodes {
+            let made = match node {
+                ScalarNode::Cast(to, arg) if is_code(*to) => Code::of(nodes, *arg).map(|code| {
+                    let clamped = code.clamped(b, nodes, &ids, fused);
+                    code.stored(b, *to, clamped)
+                }),
+                ScalarNode::Cast(ElemType::I16, arg) => stored_code(nodes, *arg).map(|code| {
+                    let clamped = code.clamped(b, nodes, &ids, fused);
+                    code.stored(b, ElemType::I16, clamped)
+                }),
+                ScalarNode::Cast(ElemType::F32, arg) => stored_code(nodes, *arg).map(|code| {
+                    let clamped = code.clamped(b, nodes, &ids, fused);
+                    code.number(b, clamped)
+                }),
+                _ => None,
+            };
+            ids.push(made.unwrap_or_else(|| b.copy(node, &ids)));
+        }
+        ids[expr.root() as usize]
+    })
+}
+
+fn is_code(elem: ElemType) -> bool {
+    elem.is_int() && elem.bytes() == 1
+}
+
+/// The code that is read back, in its range, with what is added to it in its zero point.
+fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
+    match &nodes[id as usize] {
+        ScalarNode::Cast(to, arg) if is_code(*to) => {
+            Code::of(nodes, *arg).filter(|code| code.fits(*to))
+        }
+        ScalarNode::Cast(ElemType::I32, arg) => stored_code(nodes, *arg),
+        ScalarNode::Call(func @ (ScalarFn::Add | ScalarFn::Sub), args) => {
+            let ScalarNode::Const(literal) = nodes[args[1] as usize] else { return None };
+            let wide = matches!(nodes[args[0] as usize], ScalarNode::Cast(ElemType::I32, _));
+            let by = if *func == ScalarFn::Add { literal.as_i64() } else { -literal.as_i64() };
+            let fits = wide && by.abs() < MOST as i64;
+            stored_code(nodes, args[0]).filter(|_| fits).map(|code| code.moved(by as f32))
+        }
+        _ => None,
+    }
+}
+
+/// `min(max(round(x) + z, lo), hi)`, with literals.
+#[derive(Clone, Copy)]
+struct Code {
+    x: NodeId,
+    zero: f32,
+    lo: f32,
+    hi: f32,
+}
+
+impl Code {
+    /// The form of the operand of a conversion to a code, if it is that.
+    fn of(nodes: &[ScalarNode], clamped: NodeId) -> Option<Code> {
+        let (raised, hi) = with_literal(nodes, ScalarFn::Min, clamped)?;
+        let (whole, lo) = with_literal(nodes, ScalarFn::Max, raised)?;
+        let (rounded, zero) = with_literal(nodes, ScalarFn::Add, whole).unwrap_or((whole, 0.0));
+        let ScalarNode::Call(ScalarFn::Round, args) = &nodes[rounded as usize] else { return None };
+        let literals = [zero, lo, hi];
+        let whole = literals.iter().all(|l| l.fract() == 0.0 && l.abs() <= MOST);
+        (whole && lo <= hi).then(|| Code { x: args[0], zero, lo, hi })
+    }
+
+    fn fits(self, to: ElemType) -> bool {
+        let range = to.int_range().expect("an integer type");
+        range.0 as f32 <= self.lo && self.hi <= range.1 as f32
+    }
+
+    fn moved(self, by: f32) -> Code {
+        Code { zero: self.zero + by, lo: self.lo + by, hi: self.hi + by, ..self }
+    }
+
+    /// What is rounded, clamped before that, which whole bounds allow; a NaN still becomes the lower
+    /// one.
+    fn clamped(
+        self,
+        b: &mut ExprBuilder,
+        nodes: &[ScalarNode],
+        ids: &[NodeId],
+        fused: bool,
+    ) -> NodeId {
+        let bounds = [self.lo - self.zero, self.hi - self.zero];
+        let between = |b: &mut ExprBuilder, x: NodeId, bounds: [f32; 2]| {
+            let [lo, hi] = bounds.map(|bound| b.f32(bound));
+            let raised = b.call(ScalarFn::Max, &[x, lo]);
+            b.call(ScalarFn::Min, &[raised, hi])
+        };
+        let divided = with_literal(nodes, ScalarFn::Div, self.x);
+        let product = divided.and_then(|(x, s)| Some((x, s, Quotient::of(s, bounds, fused)?)));
+        match product {
+            Some((x, scale, quotient)) => {
+                let x = between(b, ids[x as usize], bounds.map(|bound| bound * scale));
+                quotient.expr(b, x)
+            }
+            None => between(b, ids[self.x as usize], bounds),
+        }
+    }
+
+    /// The code of a number that is clamped already. An odd zero point in the shifter would turn
+    /// halves the other way.
+    fn stored(self, b: &mut ExprBuilder, to: ElemType, clamped: NodeId) -> NodeId {
+        let even = if self.zero % 2.0 == 0.0 { self.zero } else { 0.0 };
+        let shifter = b.f32(SHIFTER + even);
+        let shifted = b.call(ScalarFn::Add, &[clamped, shifter]);
+        let bits = b.call(ScalarFn::Bitcast, &[shifted]);
+        let zero = b.constant(Scalar::from_i64(ElemType::I32, self.zero as i64));
+        let code = if self.zero == even { bits } else { b.call(ScalarFn::Add, &[bits, zero]) };
+        b.cast(to, code)
+    }
+
+    /// The same as a number; where it may be a negative zero, an addition makes that positive.
+    fn number(self, b: &mut ExprBuilder, clamped: NodeId) -> NodeId {
+        let rounded = b.call(ScalarFn::Round, &[clamped]);
+        let zero = b.f32(self.zero);
+        let is_number = self.zero == 0.0 && self.lo >= 0.0;
+        if is_number { rounded } else { b.call(ScalarFn::Add, &[rounded, zero]) }
+    }
+}
+
+/// The other operand of a call whose second one is a literal number, and the literal.
+fn with_literal(nodes: &[ScalarNode], func: ScalarFn, id: NodeId) -> Option<(NodeId, f32)> {
+    let ScalarNode::Call(found, args) = &nodes[id as usize] else { return None };
+    let ScalarNode::Const(literal) = &nodes[*args.get(1)? as usize] else { return None };
+    (*found == func && literal.elem() == ElemType::F32).then(|| (args[0], literal.as_f32()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::simplified;
+    use edgecc_ir::scalar::eval::eval;
+    use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
+    use edgecc_ir::tensor::Scalar;
+    use edgecc_ir::types::ElemType;
+
+    fn quantized(b: &mut ExprBuilder, to: ElemType, zero: f32, [lo, hi]: [f32; 2]) -> NodeId {
+        let [x, zero, lo, hi] = [b.param(0), b.f32(zero), b.f32(lo), b.f32(hi)];
+        let rounded = b.call(ScalarFn::Round, &[x]);
+        let moved = b.call(ScalarFn::Add, &[rounded, zero]);
+        let raised = b.call(ScalarFn::Max, &[moved, lo]);
+        let clamped = b.call(ScalarFn::Min, &[raised, hi]);
+        b.cast(to, clamped)
+    }
+
+    #[test]
+    fn every_number_becomes_the_same_code() {
+        let halves = (-2000..2000).map(|n| n as f32 / 4.0);
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, -0.0, 3e9, -3e9, 0.499_999_97];
+        let numbers: Vec<f32> = halves.chain(special).collect();
+        for (to, zero, bounds) in [
+            (ElemType::U8, 0.0, [0.0, 255.0]),
+            (ElemType::U8, 131.0, [131.0, 255.0]),
+            (ElemType::U8, 128.0, [0.0, 255.0]),
+            (ElemType::I8, -7.0, [-128.0, 127.0]),
+        ] {
+            let plain = ScalarExpr::build(1, |b| quantized(b, to, zero, bounds));
+            let cheap = simplified(&plain, false);
+            assert_ne!(cheap, plain);
+            for &x in &numbers {
+                let args = [Scalar::f32(x)];
+                assert_eq!(eval(&cheap, &args), eval(&plain, &args), "{x} {zero}");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_that_are_read_back_stay_numbers() {
+        let back = ScalarExpr::build(1, |b| {
+            let code = quantized(b, ElemType::U8, 3.0, [0.0, 255.0]);
+            b.cast(ElemType::F32, code)
+        });
+        let number = simplified(&back, false);
+        for x in [-9.0, 1.5, 2.5, 400.0, f32::NAN] {
+            let args = [Scalar::f32(x)];
+            assert_eq!(eval(&number, &args), eval(&back, &args));
+        }
+        assert_eq!(number.cost(), 4);
+    }
+
+    #[test]
+    fn codes_around_zero_are_clamped_there() {
+        let back = ScalarExpr::build(1, |b| {
+            let code = quantized(b, ElemType::U8, 138.0, [0.0, 255.0]);
+            let (wide, zero) = (b.cast(ElemType::I32, code), Scalar::from_i64(ElemType::I32, 138));
+            let zero = b.constant(zero);
+            let centred = b.call(ScalarFn::Sub, &[wide, zero]);
+            b.cast(ElemType::F32, centred)
+        });
+        let number = simplified(&back, false);
+        for x in [-900.0, -138.0, -1.5, 2.5, 116.6, 400.0, f32::NAN] {
+            let args = [Scalar::f32(x)];
+            assert_eq!(eval(&number, &args), eval(&back, &args));
+        }
+        assert_eq!(number.cost(), 4);
+    }
+
+    #[test]
+    fn quotients_become_products_with_the_same_codes() {
+        let plain = ScalarExpr::build(1, |b| {
+            let scale = b.f32(0.037_867_93);
+            let body = ScalarExpr::build(1, |b| quantized(b, ElemType::U8, 3.0, [0.0, 255.0]));
+            b.inline(&body, |b, _| {
+                let x = b.param(0);
+                b.call(ScalarFn::Div, &[x, scale])
+            })
+        });
+        let cheap = simplified(&plain, true);
+        assert!(!cheap.nodes().iter().any(|n| matches!(n, ScalarNode::Call(ScalarFn::Div, _))));
+        let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e38, -3e38, -0.0, 1e-44];
+        for x in (-20_000..20_000).map(|n| n as f32 * 0.000_631).chain(special) {
+            let args = [Scalar::f32(x)];
+            assert_eq!(eval(&cheap, &args), eval(&plain, &args), "{x}");
+        }
+    }
+}
