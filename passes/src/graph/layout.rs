@@ -252,14 +252,14 @@ struct Regrouped {
 }
 
 /// The order nearest to that of `x` in which each run of dimensions that the reshape splits or joins
-/// is together: a run is placed by its first dimension with elements to move, else after its
-/// predecessor. `None` for empty tensors.
+/// is together: a run is placed by its largest dimension, the last of such, or after its predecessor
+/// where it has no elements to move. `None` for empty tensors.
 fn regroup(x: &Shape, perm: &[u32], to: &Shape) -> Option<Regrouped> {
     let from = perm::shape(perm, x);
     let mut place = 0;
     let keyed = groups(&from, to)?.into_iter().map(|group| {
-        let moving = group.0.iter().copied().find(|&d| x[perm[d] as usize] != 1);
-        place = moving.map_or(place, |d| perm[d]);
+        let largest = group.0.iter().copied().max_by_key(|&d| from[d]);
+        place = largest.filter(|&d| from[d] != 1).map_or(place, |d| perm[d]);
         (place, group)
     });
     let mut groups: Vec<(u32, Group)> = keyed.collect();
@@ -332,5 +332,11 @@ mod tests {
     fn joining_points_and_repeats_leaves_channels_innermost() {
         let joined = regrouped(&[4, 5, 6, 2, 3], &[2, 0, 3, 1, 4], &[6, 8, 15]);
         assert_eq!(joined, (vec![0, 3, 1, 4, 2], vec![8, 15, 6], vec![2, 0, 1]));
+    }
+
+    #[test]
+    fn joining_heads_leaves_their_features_innermost() {
+        let joined = regrouped(&[12, 128, 26], &[1, 0, 2], &[128, 312]);
+        assert_eq!(joined, (vec![1, 0, 2], vec![128, 312], vec![0, 1]));
     }
 }
