@@ -258,7 +258,9 @@ impl Target {
 /// Dot products with an instruction, by architecture, widest vectors and feature.
 const DOTS: &[(Arch, u32, &str, ScalarFn)] = &[
     (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotU8),
+    (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotI16),
     (Arch::X86_64, 256, "avxvnni", ScalarFn::DotU8),
+    (Arch::X86_64, 256, "avxvnni", ScalarFn::DotI16),
     (Arch::Aarch64, 128, "dotprod", ScalarFn::DotI8),
     (Arch::Aarch64, 128, "i8mm", ScalarFn::DotU8),
 ];

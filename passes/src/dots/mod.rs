@@ -8,6 +8,7 @@
 //!
 //! Needs: interned kernels without schedules, codes that are not centred while they are summed.
 
+mod pair;
 mod site;
 
 use crate::rebind::rebind_constants;
@@ -26,6 +27,8 @@ pub fn use_dots(kernels: &mut Kernels, target: &Target) {
                     kernel.stages[number].reads[site.weights].operand,
                     site.rewrite(kernel),
                 ));
+            } else {
+                pair::rewrite(kernel, number, target);
             }
         }
     }

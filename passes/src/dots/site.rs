@@ -61,7 +61,7 @@ impl Site {
         let codes = &mut stage.reads[1 - self.weights];
         codes.unit = Unit::Word;
         if let Outside::Pad(code) = codes.outside {
-            codes.outside = Outside::Pad(self.word(code));
+            codes.outside = Outside::Pad(word(code, self.codes));
         }
         if let Some(place) = codes.index.last_mut().and_then(|i| i.affines_mut().first_mut()) {
             *place = place.clone().plus(self.axis, self.codes as i64 - 1);
@@ -79,12 +79,6 @@ impl Site {
         let extent = |axis| kernel.extent(axis) / if axis == self.axis { self.codes } else { 1 };
         let axes = moving.map(|&axis| (axis, extent(axis))).collect();
         Words { place, axes, axis: self.axis, codes: self.codes }
-    }
-
-    /// A code in all places of a word.
-    fn word(&self, code: Scalar) -> Scalar {
-        let codes = Tensor::from_fn(TensorType::new(code.elem(), &[self.codes]), |_| code);
-        codes.word(0)
     }
 }
 
@@ -113,8 +107,13 @@ impl Words {
     }
 }
 
+/// A code in all places of a word.
+pub(super) fn word(code: Scalar, codes: usize) -> Scalar {
+    Tensor::from_fn(TensorType::new(code.elem(), &[codes]), |_| code).word(0)
+}
+
 /// `(x, w) -> dot(x, w, 0)`.
-fn dot_product(dot: ScalarFn, [x, w]: [u32; 2]) -> ScalarExpr {
+pub(super) fn dot_product(dot: ScalarFn, [x, w]: [u32; 2]) -> ScalarExpr {
     ScalarExpr::build(2, |b| {
         let zero = b.constant(Scalar::from_i64(ElemType::I32, 0));
         let (x, w) = (b.param(x), b.param(w));
@@ -123,7 +122,7 @@ fn dot_product(dot: ScalarFn, [x, w]: [u32; 2]) -> ScalarExpr {
 }
 
 /// The function that multiplies these codes.
-fn instruction(codes: ElemType, weights: ElemType) -> Option<ScalarFn> {
+pub(super) fn instruction(codes: ElemType, weights: ElemType) -> Option<ScalarFn> {
     match (codes, weights) {
         (ElemType::U8, ElemType::I8) => Some(ScalarFn::DotU8),
         (ElemType::I8, ElemType::I8) => Some(ScalarFn::DotI8),
@@ -133,7 +132,7 @@ fn instruction(codes: ElemType, weights: ElemType) -> Option<ScalarFn> {
 }
 
 /// Whether a factor is `(x) -> i32(x)`.
-fn is_widened(factor: &ScalarExpr) -> bool {
+pub(super) fn is_widened(factor: &ScalarExpr) -> bool {
     matches!(factor.nodes(), [ScalarNode::Param(0), ScalarNode::Cast(ElemType::I32, 0)])
 }
 
@@ -147,7 +146,7 @@ fn is_constant(kernel: &Kernel, access: &Access) -> bool {
 }
 
 /// Whether the steps of an axis read consecutive elements of the last dimension, which is not padded.
-fn is_consecutive(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
+pub(super) fn is_consecutive(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
     let shape = &kernel.operands[access.operand].ty.shape;
     let Some((last, others)) = access.index.split_last() else { return false };
     let extent = shape[shape.rank() - 1];

@@ -12,6 +12,7 @@ pub mod canonicalize;
 pub mod centre;
 pub mod dce;
 pub mod fold_constants;
+pub mod halves;
 pub mod layout;
 mod operands;
 pub(crate) mod perm;
@@ -42,6 +43,7 @@ pub const PASSES: &[Pass<Graph>] = &[
     centre::PASS,
     signs::PASS,
     zero_points::PASS,
+    halves::PASS,
     dce::PASS,
 ];
 

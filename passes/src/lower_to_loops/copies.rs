@@ -57,7 +57,7 @@ fn declare_one<'k>(
     let mut reads = kernel.stages.iter().flat_map(|s| s.reads.iter().map(move |read| (s, read)));
     let (stage, access) = reads.find(|(_, read)| pack.reads(read)).expect("K5: one read finds it");
     let layout = pack::layout_of_copy(kernel, stage, access, pack);
-    let ty = TensorType { elem: kernel.operands[pack.operand].ty.elem, shape: layout.shape() };
+    let ty = TensorType { elem: kernel.elem(access), shape: layout.shape() };
     let param = b.param(Param { ty, access: ParamAccess::ReadWrite });
     let is_followed = |axis: &AxisId| access.index.iter().any(|i| i.follows(*axis));
     let others = kernel.parallel_axes(stage).filter(|&a| a != pack.axis);
@@ -142,7 +142,7 @@ impl PackedCopy<'_> {
         });
         let rest = self.pack.block as usize - filled;
         if rest > 0 {
-            let zero = Scalar::from_i64(self.kernel.operands[self.pack.operand].ty.elem, 0);
+            let zero = Scalar::from_i64(self.kernel.elem(self.access), 0);
             each(b, rest, |b, lane| {
                 let lane = lane.offset(filled as i64);
                 self.lane(b, env, (first, &lane), &self.reduce, &|b, _| b.constant(zero, 1));
@@ -181,10 +181,10 @@ impl PackedCopy<'_> {
         steps(b, Affine::constant((rounds * straight) as i64), extent - rounds * straight);
     }
 
-    /// The element that the read finds at a point.
+    /// What the read finds at a point.
     fn load(&self, b: &mut LoopBuilder, env: &Env) -> ValueId {
         let places = self.access.index.iter().filter_map(Index::affine);
         let index = places.map(|i| i.substitute(|a| env.at(a, &Point::default()))).collect();
-        b.load(VType::scalar(b.func().params[self.from].ty.elem), self.from, index, 1)
+        b.load(VType::scalar(self.kernel.elem(self.access)), self.from, index, 1)
     }
 }

@@ -1,0 +1,33 @@
+//! Sums of products of two values: both are read in words where they are.
+
+use super::site::{dot_product, instruction, is_consecutive, is_widened, word};
+use edgecc_ir::kernel::{AxisId, Kernel, Outside, Unit};
+use edgecc_ir::target::Target;
+
+/// Makes a stage step over words of both factors, where their codes lie next to each other.
+pub(super) fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Option<()> {
+    let stage = &kernel.stages[number];
+    let widened = stage.factors()?.iter().all(is_widened);
+    let [a, b] = [0, 1].map(|n| kernel.operands[stage.reads[n].operand].ty.elem);
+    let dot = instruction(a, b).filter(|dot| widened && target.dots.contains(dot))?;
+    let count = dot.products()?;
+    let suits = |&axis: &AxisId| {
+        let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;
+        let whole = kernel.extent(axis).is_multiple_of(count);
+        alone && whole && stage.reads.iter().all(|read| is_consecutive(kernel, read, axis))
+    };
+    let axis = kernel.reduce_axes(stage).filter(suits).last()?;
+    kernel.axes[axis].extent /= count;
+    let stage = &mut kernel.stages[number];
+    stage.body = dot_product(dot, [0, 1]);
+    for read in &mut stage.reads {
+        read.unit = Unit::Word;
+        if let Outside::Pad(code) = read.outside {
+            read.outside = Outside::Pad(word(code, count));
+        }
+        if let Some(place) = read.index.last_mut().and_then(|i| i.affines_mut().first_mut()) {
+            *place = place.clone().plus(axis, count as i64 - 1);
+        }
+    }
+    Some(())
+}
