@@ -45,6 +45,9 @@ pub(super) struct Args {
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
+    /// Print what was not optimised and why; of one pass, such as `quant` for what stays in f32
+    #[arg(long, value_name = "PASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    remarks: Option<String>,
 }
 
 /// What is written, and where.
@@ -212,9 +215,11 @@ fn summarise(args: &Args, compiled: &Set, paths: &[PathBuf], ui: &Ui) {
     if !ui.is_chatty() && !args.json {
         return;
     }
-    if ui.is_verbose() {
+    let all = ui.is_verbose().then_some("");
+    if let Some(pass) = args.remarks.as_deref().or(all) {
         let remarks = compiled.sizes.iter().flat_map(|size| &size.remarks);
-        remarks.for_each(|r| ui.note(&format!("remark: {r}\n")));
+        let wanted = remarks.filter(|remark| remark.starts_with(pass));
+        wanted.for_each(|r| ui.note(&format!("remark: {r}\n")));
     }
     if paths.iter().any(|path| path == Path::new(DASH)) {
         return;

@@ -16,6 +16,7 @@ pub mod halves;
 pub mod layout;
 mod operands;
 pub(crate) mod perm;
+pub mod quant;
 pub(crate) mod rebuild;
 pub mod signs;
 pub(crate) mod simplify;
@@ -45,6 +46,7 @@ pub const PASSES: &[Pass<Graph>] = &[
     zero_points::PASS,
     halves::PASS,
     dce::PASS,
+    quant::PASS,
 ];
 
 impl Level for Graph {
