@@ -10,6 +10,7 @@
 //! Tests     `mod tests` in each file run compiled code on the host; `tests/codegen` at the top
 //!           level.
 
+mod aarch64;
 mod address;
 mod bounds;
 mod clif;
@@ -22,7 +23,6 @@ mod isa;
 pub mod link;
 pub mod metadata;
 mod module;
-mod pairs;
 #[cfg(test)]
 mod testing;
 mod weights;

@@ -3,11 +3,11 @@
 //! `.text` holds the kernels and the entry, `.rodata` the weights and the descriptor. All symbols
 //! but the entry and the descriptor are local.
 
+use crate::aarch64::shorten;
 use crate::entry::parallel::{self, Helpers};
 use crate::error::{Code, internal};
 use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
-use crate::pairs::pair_accesses;
 use crate::weights::{self, WeightLayout};
 use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa, wide};
 use cranelift_codegen::Context;
@@ -330,7 +330,7 @@ impl ModuleBuilder {
             .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &self.context.func, id))
             .collect();
         if matches!(isa.triple().architecture, Architecture::Aarch64(_)) && relocs.is_empty() {
-            bytes = pair_accesses(bytes);
+            bytes = shorten(bytes);
         }
         self.module
             .define_function_bytes(id, u64::from(alignment), &bytes, &relocs)

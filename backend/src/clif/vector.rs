@@ -5,6 +5,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I8X16, Type};
 use cranelift_codegen::ir::{ConstantData, InstBuilder, Value};
 use edgecc_ir::loops::{VType, ValueId};
+use edgecc_ir::target::Arch;
 use edgecc_ir::types::ElemType;
 
 /// A value and its IR type.
@@ -96,7 +97,9 @@ impl Translator<'_> {
     pub(super) fn low_halves(&mut self, vector: Value) -> Value {
         let width = self.clif_type(vector).lane_type().bytes() as u8;
         let half = width / 2;
-        let bytes: Vec<u8> = (0..16).map(|at| at / half * width % 16 + at % half).collect();
+        // AArch64 takes the even parts of two registers at once, x86-64 bytes of one.
+        let wraps = if self.target.arch == Arch::X86_64 { 16 } else { 32 };
+        let bytes: Vec<u8> = (0..16).map(|at| at / half * width % wraps + at % half).collect();
         let shuffled = self.shuffle(vector, &bytes);
         self.reinterpret(types::int_vector(8 * u32::from(half)), shuffled)
     }

@@ -29,9 +29,9 @@ pub(super) fn check_pass(
 
 /// All parameters after a run on varied small numbers.
 fn outputs(func: &LoopFn) -> Vec<Tensor> {
-    let value = |n: usize| Scalar::f32((n * 7 % 23) as f32 - 11.0);
-    let mut buffers: Vec<Tensor> =
-        func.params.values().map(|p| Tensor::from_fn(p.ty.clone(), value)).collect();
+    let value = |elem, n: usize| Scalar::from_i64(elem, (n * 7 % 23) as i64 - 11);
+    let filled = |p: &Param| Tensor::from_fn(p.ty.clone(), |n| value(p.ty.elem, n));
+    let mut buffers: Vec<Tensor> = func.params.values().map(filled).collect();
     run_fn(func, &mut buffers);
     buffers
 }

@@ -78,12 +78,14 @@ impl<'k> Product<'k> {
         let step = |&a: &AxisId| facts::stride(kernel, roles.activations, a);
         let apart = innermost.first().and_then(step).map_or(1, i64::unsigned_abs) as usize;
         let elem = kernel.operands[roles.activations.operand].ty.elem;
+        let codes = self.stage.body.product().and_then(|(of, _)| of.products());
         Work {
             rows: extents(innermost),
             columns: kernel.extent(self.vector),
             steps: facts::reduce_points(kernel, self.stage),
             repeats: extents(others),
             row_bytes: apart * elem.bytes(),
+            codes: codes.map_or(1, |codes| codes as u32),
         }
     }
 

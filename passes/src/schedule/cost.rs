@@ -27,12 +27,14 @@ pub(crate) struct Work {
     pub(crate) repeats: usize,
     /// Bytes from what one row reads to what the next one does.
     pub(crate) row_bytes: usize,
+    /// Codes that each row's factor holds.
+    pub(crate) codes: u32,
 }
 
 impl Work {
     /// A product of matrices of `rows × steps` and `steps × columns`.
     pub(crate) fn of([rows, columns, steps]: [usize; 3]) -> Work {
-        Work { rows, columns, steps, repeats: 1, row_bytes: 4 * steps }
+        Work { rows, columns, steps, repeats: 1, row_bytes: 4 * steps, codes: 1 }
     }
 }
 
@@ -86,9 +88,15 @@ impl Tile {
 
     /// Whether the tile and its operands fit the registers. Vectors of 128 bits have a broadcast per
     /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
-    /// a step come in pairs. Wider vectors share one register for the broadcasts.
-    fn fits(self, target: &Target) -> bool {
-        let vectors = if target.fma_by_lane { 0 } else { self.vectors };
+    /// a step come in pairs. There a word of codes is copied to all lanes, once for each pair, and
+    /// takes a register until the copy is found to be needless. Wider vectors share one register for
+    /// the broadcasts.
+    fn fits(self, work: Work, target: &Target) -> bool {
+        let copies = u32::from(target.fma_by_lane && work.codes > 1);
+        if copies > 0 && self.vectors > 1 && !self.vectors.is_multiple_of(2) {
+            return false;
+        }
+        let vectors = if target.fma_by_lane { copies } else { self.vectors };
         let operands = self.rows * self.vectors + vectors;
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
@@ -188,7 +196,7 @@ fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
             rows.map(move |rows| Tile { rows, vectors, lanes })
         })
     });
-    tiles.filter(|t| t.fits(target)).map(move |t| (t.total(work, target), t))
+    tiles.filter(move |t| t.fits(work, target)).map(move |t| (t.total(work, target), t))
 }
 
 #[cfg(test)]
@@ -213,6 +221,15 @@ mod tests {
         }
         let tile = tile(3136, 64, 64, &Target::default_for(Arch::Aarch64));
         assert!(tile.rows * tile.vectors >= 16 && tile.vectors > 1, "{tile:?}");
+    }
+
+    #[test]
+    fn words_by_lane_leave_a_register_for_their_copies() {
+        let target = target("neoverse-n1");
+        let work = Work { codes: 4, ..Work::of([49, 960, 40]) };
+        let tile = best_tile(work, &target).expect("a tile");
+        assert!(tile.vectors.is_multiple_of(2), "{tile:?}");
+        assert!(tile.rows * (tile.vectors + 1) + 3 <= target.vector_regs, "{tile:?}");
     }
 
     #[test]

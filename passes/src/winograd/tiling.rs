@@ -168,7 +168,7 @@ fn direct_cycles(kernel: &Kernel, site: &Site, target: &Target) -> f64 {
     let images: usize = site.batch.iter().map(|&a| kernel.extent(a)).product();
     let steps = TAPS * TAPS * from;
     let repeats = images * rows;
-    let work = Work { rows: columns, columns: to, steps, repeats, row_bytes: 4 * from };
+    let work = Work { rows: columns, columns: to, steps, repeats, row_bytes: 4 * from, codes: 1 };
     let weights = 4 * steps * to;
     let streamed = stream_cycles(weights, weights, target);
     overlapped(repeats as f64 * best_cycles(work, target), streamed)

@@ -1,76 +1,19 @@
-//! AArch64 machine code → the same with fewer instructions: two vector loads or stores of
-//! neighbouring places become one of a pair, which Cranelift does not select.
+//! Two vector loads or stores of neighbouring places as one of a pair.
 //!
 //! The second load of a pair moves up to the first one, the first store down to the second one, past
-//! vector arithmetic that does not touch its register and nothing else. Code that contains what is
-//! not known here stays as it is. Encodings: Arm Architecture Reference Manual for A-profile,
-//! C4.1.
+//! vector arithmetic that does not touch its register and nothing else.
 
+use super::effect::is_arithmetic;
+use super::program::Program;
 use std::collections::BTreeSet;
 
-/// Bytes of an instruction and of a vector.
-const WORD: usize = 4;
+/// Bytes of a vector.
 const VECTOR: i64 = 16;
 /// Instructions between the members of a pair, at most.
 const REACH: usize = 6;
-const NOP: u32 = 0xd503_201f;
-
-/// The shorter code of a function without relocations.
-pub(crate) fn pair_accesses(code: Vec<u8>) -> Vec<u8> {
-    let words: Vec<u32> = code
-        .chunks_exact(WORD)
-        .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
-        .collect();
-    match Program::of(&words).map(Program::paired) {
-        Some(words) => words.into_iter().flat_map(u32::to_le_bytes).collect(),
-        None => code,
-    }
-}
-
-/// A place that an instruction refers to: where the distance in words is, and its size.
-#[derive(Clone, Copy)]
-struct Field {
-    low: u32,
-    bits: u32,
-}
-
-/// A function: instructions, then data.
-struct Program {
-    words: Vec<u32>,
-    /// The first word of data.
-    data: usize,
-    /// Words that other words refer to.
-    targets: BTreeSet<usize>,
-}
 
 impl Program {
-    fn of(words: &[u32]) -> Option<Program> {
-        let mut program =
-            Program { words: words.to_vec(), data: words.len(), targets: BTreeSet::new() };
-        if words.len() >= 1 << (LITERAL.bits - 2) {
-            return None;
-        }
-        let mut at = 0;
-        while at < program.data {
-            if is_unknown(words[at]) {
-                return None;
-            }
-            if let Some(field) = reference(words[at]) {
-                let target = field.target(words[at], at).filter(|&t| t < words.len())?;
-                if is_literal_load(words[at]) {
-                    program.data = program.data.min(target);
-                }
-                program.targets.insert(target);
-            }
-            at += 1;
-        }
-        // No jump leads over data, so that nothing behind them is code.
-        let jumps = (0..program.data).filter(|&at| !is_literal_load(words[at]));
-        let mut ends = jumps.filter_map(|at| reference(words[at])?.target(words[at], at));
-        ends.all(|target| target < program.data).then_some(program)
-    }
-
-    fn paired(mut self) -> Vec<u32> {
+    pub(super) fn paired(mut self) -> Vec<u32> {
         let mut removed: BTreeSet<usize> = BTreeSet::new();
         for at in 0..self.data {
             let found = Access::of(self.words[at]).filter(|_| !removed.contains(&at));
@@ -111,83 +54,6 @@ impl Program {
         }
         None
     }
-
-    /// The program without some words, and with its distances adjusted.
-    fn without(&self, removed: &BTreeSet<usize>) -> Vec<u32> {
-        // Data keeps its alignment.
-        let lost = removed.len() / VECTOR_WORDS * VECTOR_WORDS;
-        let padding = removed.len() - lost;
-        let place = |old: usize| match old < self.data {
-            true => old - removed.range(..old).count(),
-            false => old - lost,
-        };
-        let mut out: Vec<u32> = Vec::with_capacity(self.words.len() - lost);
-        for (at, &word) in self.words.iter().enumerate() {
-            if at == self.data {
-                out.extend(std::iter::repeat_n(NOP, padding));
-            }
-            if at >= self.data {
-                out.push(word);
-            } else if !removed.contains(&at) {
-                out.push(match reference(word) {
-                    None => word,
-                    Some(field) => {
-                        let target = field.target(word, at).expect("checked when it was read");
-                        field.with(word, place(target) as i64 - place(at) as i64)
-                    }
-                });
-            }
-        }
-        out
-    }
-}
-
-/// The place of a loaded literal.
-const LITERAL: Field = Field { low: 5, bits: 19 };
-const VECTOR_WORDS: usize = VECTOR as usize / WORD;
-
-impl Field {
-    fn mask(self) -> u32 {
-        ((1 << self.bits) - 1) << self.low
-    }
-
-    fn target(self, word: u32, at: usize) -> Option<usize> {
-        let raw = (word & self.mask()) >> self.low;
-        let distance = (raw << (32 - self.bits)) as i32 >> (32 - self.bits);
-        usize::try_from(at as i64 + i64::from(distance)).ok()
-    }
-
-    /// The word with another distance, which is never longer than the old one.
-    fn with(self, word: u32, distance: i64) -> u32 {
-        (word & !self.mask()) | (((distance as u32) << self.low) & self.mask())
-    }
-}
-
-/// Where a word refers to another one: jumps, tests, loads of literals.
-fn reference(word: u32) -> Option<Field> {
-    let field = |low, bits| Some(Field { low, bits });
-    if word & 0xfc00_0000 == 0x1400_0000 {
-        return field(0, 26);
-    }
-    if word & 0xff00_0010 == 0x5400_0000 || word & 0x7e00_0000 == 0x3400_0000 {
-        return field(5, 19);
-    }
-    if word & 0x7e00_0000 == 0x3600_0000 {
-        return field(5, 14);
-    }
-    is_literal_load(word).then_some(LITERAL)
-}
-
-fn is_literal_load(word: u32) -> bool {
-    word & 0x3b00_0000 == 0x1800_0000
-}
-
-/// Calls, computed jumps and computed addresses: what they refer to is not known here.
-fn is_unknown(word: u32) -> bool {
-    let calls = word & 0xfc00_0000 == 0x9400_0000;
-    let jumps = word & 0xfe00_0000 == 0xd600_0000 && word & 0xffff_fc1f != 0xd65f_0000;
-    let addresses = word & 0x1f00_0000 == 0x1000_0000;
-    calls || jumps || addresses
 }
 
 const LOAD_BIT: u32 = 1 << 22;
@@ -231,14 +97,6 @@ impl Access {
     }
 }
 
-/// Vector arithmetic of up to three registers that touches nothing else: three operands of the same
-/// type, and multiplication by an element.
-fn is_arithmetic(word: u32) -> bool {
-    let same = word & 0x9f20_0400 == 0x0e20_0400;
-    let multiply_add_by_element = word & 0xffc0_f400 == 0x4f80_1000;
-    same || multiply_add_by_element
-}
-
 /// Whether a load (that moves up) or a store (that moves down) of a register may pass an
 /// instruction, which is arithmetic or a load.
 fn leaves(word: u32, register: u32, is_load: bool) -> bool {
@@ -252,7 +110,9 @@ fn leaves(word: u32, register: u32, is_load: bool) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Access, NOP, pair_accesses};
+    use super::super::program::NOP;
+    use super::super::shortened;
+    use super::Access;
 
     const RET: u32 = 0xd65f_03c0;
 
@@ -274,12 +134,6 @@ mod tests {
         word | (offset / 16) << 15 | high << 10 | low
     }
 
-    fn paired(words: &[u32]) -> Vec<u32> {
-        let bytes = pair_accesses(words.iter().flat_map(|w| w.to_le_bytes()).collect());
-        let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four bytes"));
-        bytes.chunks_exact(4).map(word).collect()
-    }
-
     const LDP: u32 = 0xad40_0000;
     const STP: u32 = 0xad00_0000;
 
@@ -297,9 +151,9 @@ mod tests {
     fn loads_move_up_and_stores_move_down() {
         let code = [load(1, 32), multiply_add(4, 5, 1), load(2, 48), multiply_add(6, 5, 2), RET];
         let expected = [pair(LDP, 1, 2, 32), multiply_add(4, 5, 1), multiply_add(6, 5, 2), RET];
-        assert_eq!(paired(&code), expected);
+        assert_eq!(shortened(&code), expected);
         let code = [store(1, 48), multiply_add(4, 5, 1), store(2, 32), RET];
-        assert_eq!(paired(&code), [multiply_add(4, 5, 1), pair(STP, 2, 1, 32), RET]);
+        assert_eq!(shortened(&code), [multiply_add(4, 5, 1), pair(STP, 2, 1, 32), RET]);
     }
 
     #[test]
@@ -313,7 +167,7 @@ mod tests {
             [load(1, 0), NOP, load(1, 16), RET],
             [load(1, 1024), NOP, load(2, 1040), RET],
         ] {
-            assert_eq!(paired(&code), code, "{code:x?}");
+            assert_eq!(shortened(&code), code, "{code:x?}");
         }
     }
 
@@ -325,12 +179,12 @@ mod tests {
         let code = [NOP, load(1, 0), load(2, 16), cbnz(-2), literal(4), RET, NOP, NOP, 7, 7, 7, 7];
         let expected =
             [NOP, pair(LDP, 1, 2, 0), cbnz(-1), literal(5), RET, NOP, NOP, NOP, 7, 7, 7, 7];
-        assert_eq!(paired(&code), expected);
+        assert_eq!(shortened(&code), expected);
     }
 
     #[test]
     fn a_jump_into_a_pair_keeps_it_apart() {
         let code = [load(1, 0), load(2, 16), 0xb5ff_ffe3, RET]; // cbnz x3, back by one
-        assert_eq!(paired(&code), code);
+        assert_eq!(shortened(&code), code);
     }
 }
