@@ -1,6 +1,6 @@
 //! # Room: edgecc-frontend
 //!
-//! Purpose   reads ONNX models.
+//! Purpose   reads ONNX models, and rewrites them to be quantised (`quantize`).
 //! In → Out  (&[u8], &ImportOptions) → Imported { graph, … }, or every problem found.
 //! Owns      ONNX: protobuf, opsets, operators, attributes; `docs/ops.md`.
 //! Never     optimises; knows targets; opens files; returns a partly typed graph.
@@ -20,6 +20,7 @@ mod ops;
 mod order;
 mod proto;
 mod prune;
+pub mod quantize;
 mod shapes;
 mod tensor;
 mod wire;

@@ -1,4 +1,4 @@
-//! Protobuf in, plain data out: the only file that sees the generated ONNX types.
+//! Protobuf in, plain data out: the only file of the importer that sees the generated ONNX types.
 
 use crate::code::Code;
 use crate::model::{
@@ -121,7 +121,7 @@ fn guess_kind(a: &AttributeProto) -> AttributeType {
     }
 }
 
-fn convert_tensor(mut t: TensorProto) -> TensorData {
+pub(crate) fn convert_tensor(mut t: TensorProto) -> TensorData {
     TensorData {
         name: std::mem::take(&mut t.name),
         dims: std::mem::take(&mut t.dims),

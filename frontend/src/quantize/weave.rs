@@ -1,0 +1,351 @@
+//! Writes a model in which layers compute with quantised values: always, never, or as an input of
+//! the model says.
+
+use super::edit::{self, Value, beside, node, with};
+use super::layers::{Layer, Operand};
+use super::model::{Uses, remove_dead};
+use super::roles::{Role, operands, role};
+use super::{Affine, LayerCodes, Plan, add_outputs};
+use edgecc_ir::tensor::Tensor;
+use edgecc_ir::types::{ElemType, TensorType};
+use onnx_protobuf::{GraphProto, NodeProto, ValueInfoProto};
+use std::collections::BTreeSet;
+
+/// How a layer computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// With codes.
+    Codes,
+    /// As in the model.
+    Float,
+    /// Both, and an input chooses.
+    Both,
+}
+
+/// The boolean input that makes a layer compute in `f32`.
+#[must_use]
+pub fn switch(layer: &str) -> String {
+    beside(layer, "float")
+}
+
+/// Whether an input is such a switch.
+#[must_use]
+pub fn is_switch(input: &str) -> bool {
+    input.ends_with(&switch(""))
+}
+
+/// The result of a layer in `f32`, in a model with both.
+#[must_use]
+pub fn float_result(layer: &str) -> String {
+    beside(layer, "float_result")
+}
+
+/// The result of a layer on codes, in a model with both.
+#[must_use]
+pub fn code_result(layer: &str) -> String {
+    beside(layer, "code_result")
+}
+
+/// A graph under construction.
+struct Weave<'a> {
+    old: &'a GraphProto,
+    uses: &'a Uses,
+    plan: &'a Plan,
+    nodes: Vec<NodeProto>,
+    graph: GraphProto,
+    /// Values and stored tensors that are already made.
+    made: BTreeSet<String>,
+}
+
+/// The graph with each layer in its mode, and with further outputs.
+pub(super) fn weave(
+    old: &GraphProto,
+    layers: &[Layer],
+    plan: &Plan,
+    modes: &[Mode],
+    outputs: &[String],
+) -> GraphProto {
+    let uses = Uses::of(old);
+    let graph = GraphProto { node: Vec::new(), ..old.clone() };
+    let made = BTreeSet::new();
+    let mut weave = Weave { old, uses: &uses, plan, nodes: Vec::new(), graph, made };
+    for (at, node) in old.node.iter().enumerate() {
+        let layer = layers.iter().position(|l| l.product == at || l.sum == Some(at));
+        match layer {
+            Some(n) if layers[n].sum.is_none_or(|sum| sum == at) => {
+                weave.layer(&layers[n], modes[n], n);
+            }
+            Some(_) => {}
+            None => weave.nodes.push(node.clone()),
+        }
+    }
+    weave.graph.node = weave.nodes;
+    add_outputs(&mut weave.graph, outputs);
+    remove_dead(&mut weave.graph);
+    weave.graph
+}
+
+impl Weave<'_> {
+    fn layer(&mut self, layer: &Layer, mode: Mode, index: usize) {
+        match mode {
+            Mode::Float => self.float_layer(layer, &layer.output),
+            Mode::Codes => self.code_layer(layer, &layer.output, index),
+            Mode::Both => {
+                let (float, code) = (float_result(&layer.name), code_result(&layer.name));
+                self.float_layer(layer, &float);
+                self.code_layer(layer, &code, index);
+                let switch = switch(&layer.name);
+                self.graph.input.push(flag(&switch));
+                let name = beside(&layer.name, "choice");
+                self.nodes.push(node("Where", &name, &[&switch, &float, &code], &layer.output));
+            }
+        }
+    }
+
+    /// The layer's own nodes with their result under another name.
+    fn float_layer(&mut self, layer: &Layer, output: &str) {
+        let mut product = self.old.node[layer.product].clone();
+        let mut sum = layer.sum.map(|at| self.old.node[at].clone());
+        let last = sum.as_mut().unwrap_or(&mut product);
+        output.clone_into(&mut last.output[0]);
+        let products = beside(&layer.name, "float_products");
+        if let Some(sum) = &mut sum {
+            let inner = std::mem::replace(&mut product.output[0], products.clone());
+            sum.input
+                .iter_mut()
+                .filter(|name| **name == inner)
+                .for_each(|name| name.clone_from(&products));
+        }
+        self.nodes.push(product);
+        self.nodes.extend(sum);
+    }
+
+    fn code_layer(&mut self, layer: &Layer, output: &str, index: usize) {
+        let input = self.view(&layer.input);
+        let mut product = self.old.node[layer.product].clone();
+        product.input[0] = input;
+        let codes = match &layer.operand {
+            Operand::Value(other) => {
+                product.input[1] = self.view(other);
+                None
+            }
+            Operand::Weights(_) => self.plan.layers.get(index).and_then(Option::as_ref),
+        };
+        output.clone_into(&mut product.output[0]);
+        let Some(codes) = codes else { return self.nodes.push(product) };
+        product.input[1] = self.weights(layer, codes);
+        if product.op_type != "MatMul" {
+            self.code_bias(layer, codes, &mut product);
+            return self.nodes.push(product);
+        }
+        self.biased_product(layer, codes, product, output);
+    }
+
+    /// A product with the bias behind it, if there is one.
+    fn biased_product(
+        &mut self,
+        layer: &Layer,
+        codes: &LayerCodes,
+        mut product: NodeProto,
+        output: &str,
+    ) {
+        if layer.sum.is_none() && codes.bias.iter().all(|&b| b == 0.0) {
+            return self.nodes.push(product);
+        }
+        let products = beside(&layer.name, "products");
+        product.output[0].clone_from(&products);
+        let bias =
+            self.stored(&layer.name, "bias", &Tensor::from_f32s(&[codes.bias.len()], &codes.bias));
+        self.nodes.push(product);
+        self.nodes.push(node("Add", &beside(&layer.name, "sum"), &[&products, &bias], output));
+    }
+
+    /// The bias as codes with the scale of the products.
+    fn code_bias(&mut self, layer: &Layer, codes: &LayerCodes, product: &mut NodeProto) {
+        let has_bias = product.input.get(2).is_some_and(|name| !name.is_empty());
+        if !has_bias && codes.bias.iter().all(|&b| b == 0.0) {
+            return;
+        }
+        let unit = self.plan.affine(&layer.input).scale;
+        let scales: Vec<f32> = codes.scales.iter().map(|s| s * unit).collect();
+        let code = |(&b, &s): (&f32, &f32)| (f64::from(b) / f64::from(s)).round_ties_even() as i32;
+        let values: Vec<u8> =
+            codes.bias.iter().zip(&scales).flat_map(|(b, s)| code((b, s)).to_le_bytes()).collect();
+        let ty = TensorType::new(ElemType::I32, &[codes.bias.len()]);
+        let stored = self.stored(&layer.name, "bias_codes", &Tensor::from_bytes(ty, values));
+        let scale =
+            self.stored(&layer.name, "bias_scale", &Tensor::from_f32s(&[scales.len()], &scales));
+        let result = beside(&layer.name, "bias");
+        let dequantize = node("DequantizeLinear", &result, &[&stored, &scale], &result);
+        self.nodes.push(with(dequantize, "axis", Value::Int(0)));
+        product.input.truncate(2);
+        product.input.push(result);
+    }
+
+    /// The weights, from codes.
+    fn weights(&mut self, layer: &Layer, codes: &LayerCodes) -> String {
+        let channels = codes.scales.len();
+        let zeros = edit::codes(
+            &beside(&layer.name, "weight_zero"),
+            ElemType::I8,
+            &[channels],
+            &vec![0; channels],
+        );
+        let stored = edit::codes(
+            &beside(&layer.name, "weight_codes"),
+            ElemType::I8,
+            &codes.dims,
+            &codes.codes,
+        );
+        let scale = self.stored(
+            &layer.name,
+            "weight_scale",
+            &Tensor::from_f32s(&[channels], &codes.scales),
+        );
+        let result = beside(&layer.name, "weights");
+        let operands = [stored.name.as_str(), &scale, &zeros.name];
+        let dequantize = node("DequantizeLinear", &result, &operands, &result);
+        self.nodes.push(with(dequantize, "axis", Value::Int(codes.axis as i64)));
+        self.graph.initializer.extend([stored, zeros]);
+        result
+    }
+
+    fn stored(&mut self, owner: &str, what: &str, value: &Tensor) -> String {
+        let name = beside(owner, what);
+        if self.made.insert(name.clone()) {
+            self.graph.initializer.push(edit::stored(&name, value));
+        }
+        name
+    }
+
+    /// A value as it is after quantisation; its name.
+    fn view(&mut self, value: &str) -> String {
+        let result = beside(value, "view");
+        if !self.made.insert(result.clone()) {
+            return result;
+        }
+        let inner = self.inside(value);
+        let affine = *self.plan.affine(value);
+        let leader = self.plan.leader(value).to_owned();
+        let scale = self.stored(&leader, "scale", &Tensor::from_f32s(&[], &[affine.scale]));
+        let zero = self.stored(&leader, "zero", &zero(&affine));
+        let codes = beside(value, "codes");
+        self.nodes.push(node("QuantizeLinear", &codes, &[&inner, &scale, &zero], &codes));
+        self.nodes.push(node("DequantizeLinear", &result, &[&codes, &scale, &zero], &result));
+        result
+    }
+
+    /// What is quantised to make a value: the value itself, or the node before it on quantised
+    /// operands.
+    fn inside(&mut self, value: &str) -> String {
+        let old = self.old;
+        let Some(&at) = self.uses.producer.get(value) else { return value.to_owned() };
+        let producer = &old.node[at];
+        let role = role(old, producer);
+        let count = operands(role, producer);
+        let given = &producer.input[..count];
+        let inputs: Vec<String> = match role {
+            Role::Other => return value.to_owned(),
+            Role::Moves(_) | Role::Computes(_) => {
+                given.iter().map(|name| self.view(name)).collect()
+            }
+            Role::Bounds => given.iter().map(|name| self.inside(name)).collect(),
+        };
+        if inputs[..] == *given {
+            return value.to_owned();
+        }
+        self.repeat(producer, &inputs);
+        beside(value, "inside")
+    }
+
+    /// The same node with other operands and other names.
+    fn repeat(&mut self, old: &NodeProto, inputs: &[String]) {
+        let output =
+            |name: &String| if name.is_empty() { String::new() } else { beside(name, "inside") };
+        let mut copy = old.clone();
+        copy.name = beside(&old.name, "inside");
+        copy.output = old.output.iter().map(output).collect();
+        copy.input[..inputs.len()].clone_from_slice(inputs);
+        if self.made.insert(copy.output[0].clone()) {
+            self.nodes.push(copy);
+        }
+    }
+}
+
+/// The code of zero.
+fn zero(affine: &Affine) -> Tensor {
+    let bytes = vec![affine.zero as u8];
+    Tensor::from_bytes(TensorType::new(affine.elem, &[]), bytes)
+}
+
+/// A boolean input of one element.
+fn flag(name: &str) -> ValueInfoProto {
+    edit::typed(name, &TensorType::new(ElemType::Bool, &[1]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FloatModel;
+    use super::super::edit::node;
+    use super::super::testing::{graph, model, ops, plan, prepared, taps};
+    use edgecc_ir::tensor::Tensor;
+
+    /// Two convolutions with a bound and a pool between them.
+    fn chain() -> FloatModel {
+        let nodes = vec![
+            node("Conv", "first", &["x", "v"], "a"),
+            node("Relu", "relu", &["a"], "b"),
+            node("GlobalMaxPool", "pool", &["b"], "c"),
+            node("Conv", "second", &["c", "w"], "y"),
+        ];
+        prepared(&model(&[1, 2, 4, 4], &[("v", taps(3, 2)), ("w", taps(1, 3))], nodes))
+    }
+
+    #[test]
+    fn codes_pass_through_what_moves_them() {
+        let model = chain();
+        let graph = graph(&model.quantised(&plan(&model), |_| true));
+        let pair = "QuantizeLinear DequantizeLinear";
+        assert_eq!(
+            ops(&graph),
+            format!(
+                "{pair} DequantizeLinear Conv Relu {pair} GlobalMaxPool {pair} DequantizeLinear Conv"
+            )
+        );
+    }
+
+    #[test]
+    fn a_layer_in_float_reads_values_that_are_not_quantised() {
+        let model = chain();
+        let graph = graph(&model.quantised(&plan(&model), |n| n == 0));
+        let expected =
+            "QuantizeLinear DequantizeLinear DequantizeLinear Conv Relu GlobalMaxPool Conv";
+        assert_eq!(ops(&graph), expected);
+    }
+
+    #[test]
+    fn a_sum_of_two_values_is_quantised_and_one_with_a_constant_is_not() {
+        let stored = [("w", taps(2, 2)), ("c", Tensor::from_f32s(&[1], &[0.5]))];
+        let add = |other: &str| {
+            let nodes = vec![
+                node("Sigmoid", "s", &["x"], "s"),
+                node("Add", "add", &["s", other], "a"),
+                node("Conv", "conv", &["a", "w"], "y"),
+            ];
+            let model = prepared(&model(&[1, 2, 4, 4], &stored, nodes));
+            graph(&model.quantised(&plan(&model), |_| true))
+        };
+        assert!(ops(&add("x")).starts_with("Sigmoid QuantizeLinear DequantizeLinear Quant"));
+        assert!(ops(&add("c")).starts_with("Sigmoid Add QuantizeLinear DequantizeLinear Deq"));
+    }
+
+    #[test]
+    fn both_ways_are_chosen_by_an_input() {
+        let model = chain();
+        let outputs = [super::code_result("first"), super::float_result("first")];
+        let graph = graph(&model.switchable(&plan(&model), |_| true, &outputs));
+        assert_eq!(graph.input.len(), 3);
+        assert_eq!(graph.output.len(), 3);
+        assert_eq!(graph.node.iter().filter(|n| n.op_type == "Where").count(), 2);
+    }
+}
