@@ -19,6 +19,7 @@ pub mod loops;
 pub mod lower_to_loops;
 pub mod manager;
 pub mod plan;
+pub mod quantize;
 mod rebind;
 pub mod recognise;
 pub mod schedule;
