@@ -37,6 +37,12 @@ codes! {
     BadArrays "bad-arrays" Usage
         "The arrays for the model's inputs or outputs do not fit the model: a name, an element \
          type or a shape differs. `edgecc inspect model.onnx` lists what the model takes.";
+    NothingToQuantize "nothing-to-quantize" Unsupported
+        "A model is quantised in its convolutions and its products of matrices in `f32`, and it has \
+         none, or all of them are to stay as they are.";
+    UnknownLayer "unknown-layer" Usage
+        "`--keep` takes the names of nodes that can be quantised: convolutions and products of \
+         matrices. `edgecc quantize --report FILE.json` lists them.";
     OverBudget "over-budget" Usage
         "The result is larger than `--max-arena` or `--max-code` allows. Nothing was written.";
     UnknownCode "unknown-code" Usage

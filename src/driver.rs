@@ -9,6 +9,7 @@ use crate::report::layer;
 use crate::states;
 use crate::target;
 use edgecc_backend::{EmitOptions, header, metadata};
+use edgecc_frontend::quantize::{FloatModel, prepare};
 use edgecc_frontend::{ImportOptions, Imported};
 use edgecc_ir::diag::{Diagnostic, Severity, Violation};
 use edgecc_ir::graph::Graph;
@@ -282,6 +283,25 @@ pub(crate) fn model_name(source: &Source<'_>, options: &Options) -> Result<Strin
 
 /// Reads the model under the name and shapes of the options.
 fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
+    with_import(source, options, |import| edgecc_frontend::import(source.bytes, import))
+}
+
+/// Reads the model in the form that quantisation starts from.
+///
+/// # Errors
+/// As `compile`.
+pub(crate) fn prepare_quantisation(
+    source: &Source<'_>,
+    options: &Options,
+) -> Result<FloatModel, Failure> {
+    with_import(source, options, |import| prepare(source.bytes, import))
+}
+
+fn with_import<T>(
+    source: &Source<'_>,
+    options: &Options,
+    read: impl FnOnce(&ImportOptions<'_>) -> Result<T, Vec<Diagnostic>>,
+) -> Result<T, Failure> {
     let name = model_name(source, options)?;
     let external: &edgecc_frontend::ExternalReader<'_> = match source.folder {
         None => &edgecc_frontend::no_external_data,
@@ -295,7 +315,7 @@ fn import(source: &Source<'_>, options: &Options) -> Result<Imported, Failure> {
         states: options.states.keys().cloned().collect(),
         external,
     };
-    Ok(edgecc_frontend::import(source.bytes, &import)?)
+    Ok(read(&import)?)
 }
 
 /// How far schedules may change results.

@@ -16,6 +16,7 @@ mod external;
 mod failure;
 pub mod host;
 pub mod options;
+pub mod quantize;
 pub mod report;
 pub mod sizes;
 mod states;

@@ -4,9 +4,9 @@ use super::args::{self, Effort, Machine, Model, size};
 use super::exit::Exit;
 use super::files::{DASH, Writer, check_writable};
 use super::ui::Ui;
-use super::{Outcome, dot, host};
+use super::{Outcome, dot, host, quantize};
 use clap::ValueEnum;
-use edgecc::driver::Ir;
+use edgecc::driver::{Ir, Source};
 use edgecc::options::identifier;
 use edgecc::sizes::{self, Set};
 use edgecc::{Code, Diagnostic, Failure};
@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
     "  edgecc model.onnx --dim seq=32,64,128        one object for three sizes\n",
     "  edgecc model.onnx --const rate=16000 --const mean=[0.5,0.5,0.5]\n",
     "  edgecc model.onnx --state h=h_next --state c=c_next\n",
+    "  edgecc model.onnx --quantize int8 --data calibration.npz\n",
     "  edgecc model.onnx --max-arena 64K --max-code 100K -o model.o",
 ))]
 pub(super) struct Args {
@@ -36,6 +37,8 @@ pub(super) struct Args {
     output: Output,
     #[command(flatten)]
     effort: Effort,
+    #[command(flatten)]
+    codes: quantize::Given,
     /// Fail when the workspace is larger
     #[arg(long, value_name = "SIZE", value_parser = size, help_heading = "Budgets")]
     max_arena: Option<u64>,
@@ -103,7 +106,12 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     };
     let compiled =
         host::observed(&args.model, &args.effort, ui, &mut keep_last, &mut |source, observe| {
-            sizes::build(source, &options, observe)
+            match args.codes.apply(source, &options, ui)? {
+                None => sizes::build(source, &options, observe),
+                Some(model) => {
+                    sizes::build(&Source { bytes: &model, ..*source }, &options, observe)
+                }
+            }
         })?;
     ui.diagnostics(&compiled.warnings);
     check_budgets(args, &compiled)?;

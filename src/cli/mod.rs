@@ -15,6 +15,7 @@ mod inspect;
 mod observe;
 mod ops;
 mod plot;
+mod quantize;
 mod random;
 mod run;
 mod steps;
@@ -36,6 +37,7 @@ Examples:
   edgecc run model.onnx --inputs in.npz --outputs out.npz
   edgecc bench model.onnx --runs 100
   edgecc tune model.onnx --cpu native -o model.schedules
+  edgecc quantize model.onnx --data calibration.npz -o model.int8.onnx
 
 EDGECC_FLAGS holds further options for compile, run, verify, bench and tune; those of the command line
 win.
@@ -62,6 +64,7 @@ enum Command {
     Verify(verify::Args),
     Bench(bench::Args),
     Tune(tune::Args),
+    Quantize(quantize::Args),
     Inspect(inspect::Args),
     Explain(explain::Args),
     Targets(targets::Args),
@@ -94,6 +97,7 @@ fn dispatch(command: &Command, ui: &Ui) -> Outcome {
         Command::Verify(args) => verify::run(args, ui),
         Command::Bench(args) => bench::run(args, ui),
         Command::Tune(args) => tune::run(args, ui),
+        Command::Quantize(args) => quantize::run(args, ui),
         Command::Inspect(args) => inspect::run(args, ui),
         Command::Explain(args) => explain::run(args, ui),
         Command::Targets(args) => targets::run(args, ui),

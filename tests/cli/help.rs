@@ -6,8 +6,8 @@ use super::{Folder, stdout};
 fn every_subcommand_has_help() {
     let folder = Folder::new("help");
     for command in [
-        "edgecc", "compile", "run", "verify", "bench", "tune", "inspect", "explain", "targets",
-        "ops",
+        "edgecc", "compile", "run", "verify", "bench", "tune", "quantize", "inspect", "explain",
+        "targets", "ops",
     ] {
         let args: &[&str] = if command == "edgecc" { &["--help"] } else { &[command, "--help"] };
         insta::assert_snapshot!(command, stdout(&folder.0, args));

@@ -1,6 +1,7 @@
 //! The command line as a script sees it: exit codes, files, machine-readable output.
 
 mod help;
+mod quantize;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,57 @@
+//! A report as text.
+
+use edgecc::quantize::{LayerReport, Report};
+use edgecc::report::count;
+
+/// Layers that are listed.
+const LISTED: usize = 12;
+
+/// The result, and the layers that cost most.
+pub(super) fn text(report: &Report) -> String {
+    let float = report.layers.iter().filter(|layer| layer.float).count();
+    let head = format!(
+        "{} layers quantised, {float} in f32; {} examples, ranges by {}\n",
+        report.layers.len() - float,
+        report.examples,
+        report.ranges
+    );
+    let labels = "own error  inherited      total       gain";
+    let title = format!("{labels}  {:>10}  layer\n", "MACs");
+    let rows: String = report.layers.iter().take(LISTED).map(row).collect();
+    head + &quality(report) + &title + &rows + &rest(report.layers.len())
+}
+
+fn quality(report: &Report) -> String {
+    let distance = format!("outputs differ by {}", percent(report.quality.distance));
+    match report.quality.accuracy {
+        None => distance + "\n",
+        Some([float, now]) => {
+            format!("{distance}; accuracy {} of {} in f32\n", percent(now), percent(float))
+        }
+    }
+}
+
+fn row(layer: &LayerReport) -> String {
+    let errors = [layer.errors.own, layer.errors.inherited, layer.errors.total, layer.gain];
+    let cells: Vec<String> = errors.iter().map(|&e| format!("{:>9}", percent(e))).collect();
+    let kept = if layer.float { " (f32)" } else { "" };
+    format!(
+        "{}  {:>10}  {} ({}){kept}\n",
+        cells.join("  "),
+        count(layer.macs),
+        layer.name,
+        layer.op
+    )
+}
+
+fn rest(layers: usize) -> String {
+    match layers.saturating_sub(LISTED) {
+        0 => String::new(),
+        more => format!("and {more} more\n"),
+    }
+}
+
+/// A share as text.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2} %", 100.0 * share)
+}

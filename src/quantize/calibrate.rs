@@ -1,0 +1,264 @@
+//! Runs a model on examples: how large values are, what layers' inputs are like.
+
+use super::assess::Data;
+use super::runner::{Program, floats};
+use super::{Progress, Settings, ValueCodes, patches};
+use crate::code::Code;
+use crate::failure::Failure;
+use crate::options::Options;
+use edgecc_frontend::quantize::{FloatModel, Layer, Reach, Weights};
+use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::suggest;
+use edgecc_ir::tensor::Tensor;
+use edgecc_ir::types::{ElemType, TensorType};
+use edgecc_passes::quantize::equalize::{factors, remaining_error};
+use edgecc_passes::quantize::gram::Gram;
+use edgecc_passes::quantize::histogram::Histogram;
+use edgecc_passes::quantize::range::{Codes, Grid, Method, choose};
+use edgecc_passes::quantize::select::Candidate;
+use std::collections::BTreeMap;
+
+/// What was seen.
+pub(super) struct Calibration {
+    /// The layers that can be quantised.
+    pub(super) layers: Vec<usize>,
+    /// Each value that is quantised, and the representative of those that share its scale.
+    pub(super) leaders: BTreeMap<String, String>,
+    /// By representative.
+    pub(super) histograms: BTreeMap<String, Histogram>,
+    /// The types of values.
+    pub(super) types: BTreeMap<String, TensorType>,
+    /// The model's outputs in `f32`, for each example.
+    pub(super) outputs: Vec<Vec<Tensor>>,
+    /// The largest magnitude in each channel of layers' inputs.
+    peaks: BTreeMap<String, Vec<f32>>,
+    codes: Codes,
+    program: Program,
+}
+
+/// Channels are scaled where at most this part of the error of codes is left.
+const WORTHWHILE: f64 = 0.25;
+
+impl Calibration {
+    pub(super) fn run(
+        model: &FloatModel,
+        options: &Options,
+        settings: &Settings,
+        data: &Data,
+        progress: &mut Progress<'_>,
+    ) -> Result<Calibration, Failure> {
+        check_names(model, settings)?;
+        progress("compiling the model in f32");
+        let mut names: Vec<String> = model.views(|_| true).into_keys().collect();
+        names.extend(model.layers.iter().map(|layer| layer.output.clone()));
+        let program = Program::new(&model.with_outputs(&names), options)?;
+        let ports = program.outputs().iter();
+        let types: BTreeMap<String, TensorType> =
+            ports.map(|port| (port.name.clone(), port.ty.clone())).collect();
+        let layers = usable(model, settings, &types);
+        if layers.is_empty() {
+            return Err(Code::NothingToQuantize.error("no layer can be quantised").into());
+        }
+        let leaders = model.views(|n| layers.contains(&n));
+        let mut calibration = Calibration {
+            layers,
+            leaders,
+            histograms: BTreeMap::new(),
+            types,
+            outputs: Vec::new(),
+            peaks: empty_peaks(model),
+            codes: codes(settings.codes),
+            program,
+        };
+        calibration.see(model, data, progress)?;
+        Ok(calibration)
+    }
+
+    /// Counts the elements of all values.
+    fn see(
+        &mut self,
+        model: &FloatModel,
+        data: &Data,
+        progress: &mut Progress<'_>,
+    ) -> Result<(), Failure> {
+        let mut session = self.program.session();
+        for (n, example) in data.examples.iter().enumerate() {
+            progress(&format!("example {} of {}", n + 1, data.examples.len()));
+            let mut values = session.run(example, |_| false)?;
+            for (port, value) in self.program.outputs().iter().zip(&values) {
+                let Some(leader) = self.leaders.get(&port.name) else { continue };
+                let elements = floats(value);
+                self.histograms.entry(leader.clone()).or_default().add(&elements);
+                let reader = model.layers.iter().find(|layer| layer.input == port.name);
+                if let (Some(layer), Some(peaks)) = (reader, self.peaks.get_mut(&port.name)) {
+                    raise(peaks, layer, &value.ty.shape, &elements);
+                }
+            }
+            values.truncate(model.output_count());
+            self.outputs.push(values);
+        }
+        Ok(())
+    }
+
+    /// Factors for the channels of layers' inputs where that lowers the error of codes.
+    pub(super) fn factors(&self, model: &FloatModel) -> BTreeMap<String, Vec<f32>> {
+        let worthwhile = |(value, peaks): (&String, &Vec<f32>)| {
+            let readers = || model.layers.iter().filter(|layer| layer.input == *value);
+            let all: Option<Vec<&Weights>> = readers().map(Layer::weights).collect();
+            let is_usable = readers()
+                .all(|layer| self.layers.iter().any(|&n| model.layers[n].name == layer.name));
+            let weights = all.filter(|_| is_usable && model.is_scalable(value))?;
+            let (largest, squares) = columns(&weights, peaks.len())?;
+            let factors = factors(peaks, &largest);
+            let is_better = remaining_error(peaks, &squares, &factors) < WORTHWHILE;
+            is_better.then(|| (value.clone(), factors))
+        };
+        self.peaks.iter().filter_map(worthwhile).collect()
+    }
+
+    /// The grid of each group of values.
+    pub(super) fn grids(&self, method: Method) -> BTreeMap<String, Grid> {
+        let grid =
+            |(name, seen): (&String, &Histogram)| (name.clone(), choose(seen, method, self.codes));
+        self.histograms.iter().map(grid).collect()
+    }
+
+    /// What the inputs of layers with weights are like when they have these grids.
+    pub(super) fn grams(
+        &self,
+        model: &FloatModel,
+        grids: &BTreeMap<String, Grid>,
+        data: &Data,
+    ) -> Result<BTreeMap<usize, Gram>, Failure> {
+        let mut grams = BTreeMap::new();
+        for &n in &self.layers {
+            if let Some(gram) = empty_gram(&model.layers[n]) {
+                grams.insert(n, gram);
+            }
+        }
+        let mut session = self.program.session();
+        for (seed, example) in data.examples.iter().enumerate() {
+            let values = session.run(example, |_| false)?;
+            for (&n, gram) in &mut grams {
+                let layer = &model.layers[n];
+                let at = self.program.outputs().iter().position(|port| port.name == layer.input);
+                let value = &values[at.expect("every quantised value is shown")];
+                let grid = &grids[&self.leaders[&layer.input]];
+                let wanted = Gram::wanted(gram.len(), layer.weights().map_or(1, |w| w.groups));
+                let count = (wanted / data.examples.len()).max(1);
+                collect(layer, value, grid, (count, seed as u64), gram);
+            }
+        }
+        grams.values_mut().for_each(Gram::flush);
+        Ok(grams)
+    }
+
+    /// The candidates of a choice of layers, with what each gains.
+    pub(super) fn candidates(&self, model: &FloatModel, gains: &[f64]) -> Vec<Candidate> {
+        let candidate = |(&n, &gain): (&usize, &f64)| Candidate {
+            gain,
+            cost: self.macs(&model.layers[n]) as f64,
+        };
+        self.layers.iter().zip(gains).map(candidate).collect()
+    }
+
+    /// Multiply-adds of a layer.
+    pub(super) fn macs(&self, layer: &Layer) -> u64 {
+        let size = |name: &str| self.types.get(name).map_or(0, |ty| ty.shape.numel() as u64);
+        let terms = match layer.weights() {
+            Some(w) => (w.values.numel() / w.bias.len().max(1)) as u64,
+            None => {
+                self.types.get(&layer.input).and_then(|ty| ty.shape.last().copied()).unwrap_or(1)
+                    as u64
+            }
+        };
+        size(&layer.output) * terms
+    }
+}
+
+/// Fails for names of layers that the model does not have.
+fn check_names(model: &FloatModel, settings: &Settings) -> Result<(), Failure> {
+    let known = || model.layers.iter().map(|layer| layer.name.as_str());
+    let unknown = settings.keep.iter().filter(|name| !known().any(|k| k == *name));
+    let problem = |name: &String| {
+        let message = format!("the model has no layer {name:?}");
+        Code::UnknownLayer.error(message).help(suggest::help("layers", name, known()))
+    };
+    let problems: Vec<Diagnostic> = unknown.map(problem).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+/// A place for each channel of a layer's input.
+fn empty_peaks(model: &FloatModel) -> BTreeMap<String, Vec<f32>> {
+    let peaks = |layer: &Layer| {
+        let channels = layer.weights()?.input_channels();
+        Some((layer.input.clone(), vec![0.0; channels]))
+    };
+    model.layers.iter().filter_map(peaks).collect()
+}
+
+/// Raises the largest magnitude of each channel.
+fn raise(peaks: &mut [f32], layer: &Layer, dims: &[usize], elements: &[f32]) {
+    let axis = layer.channel_axis(dims.len());
+    if dims.get(axis) != Some(&peaks.len()) {
+        return;
+    }
+    let inner: usize = dims[axis + 1..].iter().product();
+    for (n, run) in elements.chunks_exact(inner.max(1)).enumerate() {
+        let peak = &mut peaks[n % dims[axis]];
+        *peak = run.iter().fold(*peak, |peak, x| peak.max(x.abs()));
+    }
+}
+
+/// The largest magnitude and the sum of squares of weights for each channel of the input; nothing
+/// when layers see it differently.
+fn columns(weights: &[&Weights], channels: usize) -> Option<(Vec<f32>, Vec<f64>)> {
+    let (mut largest, mut squares) = (vec![0.0_f32; channels], vec![0.0; channels]);
+    for weights in weights {
+        if weights.input_channels() != channels {
+            return None;
+        }
+        for (at, value) in floats(&weights.values).into_iter().enumerate() {
+            let channel = weights.input_channel(at);
+            largest[channel] = largest[channel].max(value.abs());
+            squares[channel] += f64::from(value).powi(2);
+        }
+    }
+    Some((largest, squares))
+}
+
+/// The layers that compute in `f32` and are not to stay so.
+fn usable(
+    model: &FloatModel,
+    settings: &Settings,
+    types: &BTreeMap<String, TensorType>,
+) -> Vec<usize> {
+    let is_float = |name: &str| types.get(name).is_some_and(|ty| ty.elem == ElemType::F32);
+    let usable =
+        |layer: &Layer| layer.values().all(is_float) && !settings.keep.contains(&layer.name);
+    (0..model.layers.len()).filter(|&n| usable(&model.layers[n])).collect()
+}
+
+fn codes(codes: ValueCodes) -> Codes {
+    match codes {
+        ValueCodes::U8 => Codes { lo: 0, hi: 255, symmetric: false },
+        ValueCodes::I8 => Codes { lo: -128, hi: 127, symmetric: false },
+        ValueCodes::Symmetric => Codes { lo: -128, hi: 127, symmetric: true },
+    }
+}
+
+fn empty_gram(layer: &Layer) -> Option<Gram> {
+    let weights = layer.weights()?;
+    let len = weights.values.numel() / weights.bias.len().max(1);
+    (layer.reach != Reach::Other).then(|| Gram::new(len, weights.groups))
+}
+
+/// Adds examples of a layer's input.
+fn collect(layer: &Layer, value: &Tensor, grid: &Grid, choice: (usize, u64), gram: &mut Gram) {
+    let mut coded = Vec::new();
+    patches::visit(layer, &value.ty.shape, &floats(value), choice, |patch| {
+        coded.clear();
+        coded.extend(patch.iter().map(|&x| grid.snap(x)));
+        gram.add(patch, &coded);
+    });
+}
