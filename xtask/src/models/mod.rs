@@ -68,7 +68,8 @@ fn chosen(args: &Args) -> Outcome<Vec<Model>> {
     if models.is_empty() { Err("no models to check".to_owned()) } else { Ok(models) }
 }
 
-fn pinned() -> Outcome<Vec<Model>> {
+/// The models that this project fetches.
+pub(crate) fn pinned() -> Outcome<Vec<Model>> {
     let model = |pinned: &crate::setup::Pinned| {
         let args = pinned.args.iter().map(|&a| a.to_owned()).collect();
         Ok(Model { name: pinned.name.to_owned(), path: pinned.path()?, args })

@@ -6,7 +6,7 @@ pub(crate) mod archive;
 mod package;
 mod python;
 
-pub(crate) use package::{CIFAR, MODELS, Pinned};
+pub(crate) use package::{CIFAR, MNIST, MODELS, Pinned};
 pub(crate) use python::PEERS;
 
 use crate::Outcome;

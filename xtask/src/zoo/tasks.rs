@@ -62,15 +62,20 @@ fn perform(edgecc: &Path, task: &Task, models: &[&Model]) -> Outcome<String> {
     capture(&mut python)
 }
 
-fn shared_object(edgecc: &Path, model: &Model, folder: &Path) -> Outcome<PathBuf> {
+/// A model as a shared object under the name `model`.
+pub(super) fn shared_object(edgecc: &Path, model: &Model, folder: &Path) -> Outcome<PathBuf> {
     let path = folder.join(&model.name).with_extension("so");
-    let is_shared = |pair: &&[String]| SHARED.contains(&pair[0].as_str());
-    let args: Vec<&String> = model.args.chunks(2).filter(is_shared).flatten().collect();
     quiet(
         command(edgecc, ["--name", "model", "--emit"])
             .arg(format!("so={}", path.display()))
-            .args(args)
+            .args(shared_args(model))
             .arg(&model.path),
     )?;
     Ok(path)
+}
+
+/// The compiler's arguments among those of a model.
+pub(super) fn shared_args(model: &Model) -> impl Iterator<Item = &String> {
+    let is_shared = |pair: &&[String]| SHARED.contains(&pair[0].as_str());
+    model.args.chunks(2).filter(is_shared).flatten()
 }
