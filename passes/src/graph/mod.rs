@@ -33,20 +33,20 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// Canonical forms come first since every later pass matches them only. Bodies come after folding,
 /// which finds the constants that move into them. Layout and saturation leave constant expressions
 /// behind (permuted weights, scaled filters) for the second folding; the first one leaves quantised
-/// constants alone, as saturation looks at their codes.
+/// constants alone, as saturation looks at their codes, and remarks do.
 pub const PASSES: &[Pass<Graph>] = &[
     canonicalize::PASS,
     fold_constants::EXCEPT_CODES,
     bodies::PASS,
     layout::PASS,
     eqsat::PASS,
+    quant::PASS,
     fold_constants::PASS,
     centre::PASS,
     signs::PASS,
     zero_points::PASS,
     halves::PASS,
     dce::PASS,
-    quant::PASS,
 ];
 
 impl Level for Graph {

@@ -53,9 +53,7 @@ fn origin(graph: &Graph, id: OpId) -> String {
         }
         Op::Const(_) => "is a constant".to_owned(),
         Op::Input(_) => "is an input".to_owned(),
-        Op::Dequantize(_) => {
-            "is dequantised, but not by one scale for each channel of the result".to_owned()
-        }
+        Op::Dequantize(_) => "is dequantised".to_owned(),
         op => format!("is a `{}` of {}", op.tag().mnemonic(), at(graph, id)),
     }
 }
