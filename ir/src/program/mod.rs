@@ -220,6 +220,31 @@ pub fn map_steps<F, G, C>(
     steps.iter().map(&mut one).collect()
 }
 
+/// The same steps with several calls for each; calls in parts stay.
+#[must_use]
+pub fn expand_calls<F>(
+    steps: Vec<Step<F>>,
+    calls: &mut impl FnMut(Call<F>) -> Vec<Call<F>>,
+) -> Vec<Step<F>> {
+    let mut expanded = Vec::new();
+    for step in steps {
+        match step {
+            Step::Call(call) => expanded.extend(calls(call).into_iter().map(Step::Call)),
+            Step::Parallel(parallel) => expanded.push(Step::Parallel(parallel)),
+            Step::Repeat(repeat) => {
+                let body = expand_calls(repeat.body, calls);
+                expanded.push(Step::Repeat(Repeat { body, ..repeat }));
+            }
+            Step::If(Branch { test, then, otherwise }) => {
+                let then = expand_calls(then, calls);
+                let otherwise = expand_calls(otherwise, calls);
+                expanded.push(Step::If(Branch { test, then, otherwise }));
+            }
+        }
+    }
+    expanded
+}
+
 /// The values of the counters while a program runs.
 #[derive(Clone, Debug, Default)]
 pub struct Counters(SecondaryMap<CounterId, i64>);

@@ -1,41 +1,68 @@
 //! Sums of products of codes, several products at once: as dot products of words.
 //!
 //! Purpose   lets a sum's steps be the words of four codes that one instruction multiplies and adds.
-//! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words.
-//! Owns      which sums are computed so, and the order of the weights' codes in words.
+//! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words, and copies of
+//!           codes where they lie.
+//! Owns      which sums are computed so, the order of the weights' codes in words, and the room for
+//!           words around codes.
 //! Never     asks what a kernel is called; changes kernels that have schedules.
 //! Tests     `mod tests`.
 //!
 //! Needs: interned kernels without schedules, codes that are not centred while they are summed.
 
 mod pair;
+mod room;
+mod single;
 mod site;
 
 use crate::rebind::rebind_constants;
 use cranelift_entity::{EntityRef, SecondaryMap};
-use edgecc_ir::kernel::{KernelId, Kernels, OperandId};
+use edgecc_ir::kernel::{Kernel, KernelId, Kernels, OperandId};
 use edgecc_ir::target::Target;
-use site::Words;
+use edgecc_ir::tensor::Tensor;
+use site::{Site, Words};
 
 /// Rewrites each sum for which the target has an instruction.
 pub fn use_dots(kernels: &mut Kernels, target: &Target) {
-    let mut words: SecondaryMap<KernelId, Vec<(OperandId, Words)>> = SecondaryMap::new();
+    room::make_room(kernels, target);
+    let mut stored: SecondaryMap<KernelId, Vec<(OperandId, Stored)>> = SecondaryMap::new();
     for (id, kernel) in kernels.kernels.iter_mut().filter(|(_, k)| k.schedule.is_none()) {
         for number in 0..kernel.stages.len() {
-            if let Some(site) = site::Site::of(kernel, number, target) {
-                words[id].push((
-                    kernel.stages[number].reads[site.weights].operand,
-                    site.rewrite(kernel),
-                ));
-            } else {
-                pair::rewrite(kernel, number, target);
-            }
+            stored[id].extend(rewrite(kernel, number, target));
         }
     }
     rebind_constants(kernels, |kernel, operand, tensor| {
-        let found = words[kernel].iter().find(|(id, _)| id.index() == operand);
-        found.map(|(_, words)| words.of(tensor))
+        let found = stored[kernel].iter().find(|(id, _)| id.index() == operand);
+        found.map(|(_, stored)| stored.of(tensor))
     });
+}
+
+/// How weights are stored.
+#[derive(Clone, Debug)]
+enum Stored {
+    Words(Words),
+    Halves,
+}
+
+impl Stored {
+    fn of(&self, tensor: &Tensor) -> Tensor {
+        match self {
+            Stored::Words(words) => words.of(tensor),
+            Stored::Halves => single::halves(tensor),
+        }
+    }
+}
+
+/// Makes a stage use the target's instruction; says how its weights are to be stored for that.
+fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Option<(OperandId, Stored)> {
+    if let Some(site) = Site::of(kernel, number, target) {
+        let weights = kernel.stages[number].reads[site.weights].operand;
+        return Some((weights, Stored::Words(site.rewrite(kernel))));
+    }
+    if pair::rewrite(kernel, number, target).is_some() {
+        return None;
+    }
+    Some((single::rewrite(kernel, number, target)?, Stored::Halves))
 }
 
 #[cfg(test)]
@@ -51,7 +78,7 @@ mod tests {
     use edgecc_ir::graph::Graph;
     use edgecc_ir::graph::build::GraphBuilder;
     use edgecc_ir::graph::eval::eval;
-    use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Op, Window, Zeros};
+    use edgecc_ir::graph::ops::{Conv, Layout, MatMul, Op, Transpose, Window, Zeros};
     use edgecc_ir::kernel::verify::verify;
     use edgecc_ir::kernel::{self, Unit};
     use edgecc_ir::loops::{self, interp};
@@ -84,20 +111,23 @@ mod tests {
 
     /// The stages that read words on some target, whose results all levels agree on.
     fn check(op: impl Into<Op>, x: Tensor, weights: Tensor) -> usize {
-        let graph = contraction(op, &x, weights);
-        let inputs = [x];
-        let expected = eval(&graph, &inputs);
+        check_graph(&contraction(op, &x, weights), &[x])
+    }
+
+    /// The same for a graph.
+    fn check_graph(graph: &Graph, inputs: &[Tensor]) -> usize {
+        let expected = eval(graph, inputs);
         let mut most = 0;
         for target in targets() {
             let mut moved = graph.clone();
             let options =
                 PassOptions { strict_float: false, opt_level: 2, verify: VerifyPolicy::Never };
             (zero_points::PASS.run)(&mut moved, &PassCx::new(&target, &options));
-            assert_eq!(eval(&moved, &inputs), expected, "{}", target.cpu);
+            assert_eq!(eval(&moved, inputs), expected, "{}", target.cpu);
             let mut kernels = form_kernels(&moved);
             use_dots(&mut kernels, &target);
             assert_eq!(verify(&kernels), Ok(()), "{}", target.cpu);
-            assert_eq!(kernel::eval::eval(&kernels, &inputs), expected, "{}", target.cpu);
+            assert_eq!(kernel::eval::eval(&kernels, inputs), expected, "{}", target.cpu);
             let stages = kernels.kernels.values().flat_map(|k| &k.stages);
             let words = stages.filter(|s| s.reads.iter().any(|r| r.unit == Unit::Word));
             most = most.max(words.count());
@@ -105,7 +135,7 @@ mod tests {
             divide(&mut kernels, &target, Division { parts: 3, grain: 1 });
             let lowered = lower(&kernels, &target);
             assert_eq!(loops::verify::verify(&lowered, None), Ok(()), "{}", target.cpu);
-            assert_eq!(interp::run(&lowered, &inputs), expected, "{}", target.cpu);
+            assert_eq!(interp::run(&lowered, inputs), expected, "{}", target.cpu);
         }
         most
     }
@@ -127,8 +157,29 @@ mod tests {
     }
 
     #[test]
-    fn sums_without_whole_words_stay() {
-        assert_eq!(conv([1, 5, 5, 6], [16, 6, 1, 1], 0, 9), 0);
+    fn sums_without_whole_words_read_words_of_a_copy() {
+        assert_eq!(conv([1, 9, 9, 3], [16, 3, 3, 3], 1, 9), 1);
+        assert_eq!(conv([1, 5, 5, 6], [33, 6, 1, 1], 0, 9), 1);
+    }
+
+    #[test]
+    fn rows_of_few_channels_read_words_along_the_row() {
+        let (image, weights) = (codes(ElemType::U8, &[1, 3, 8, 10]), [32, 3, 3, 3]);
+        let window = Window { strides: vec![2, 2], pads_begin: vec![1; 2], ..Window::unit(2) };
+        let conv = Conv::plain(window, 1, Layout::ChannelsLast);
+        let mut b = GraphBuilder::new("m");
+        let x = b.input("x", image.ty.clone());
+        let pixels = b.add(Transpose { perm: vec![0, 2, 3, 1] }, &[x]).expect("a permutation");
+        let weights = b.constant(codes(ElemType::I8, &weights));
+        let conv = Conv { zeros: Zeros { x: 77, w: 0 }, ..conv };
+        let y = b.add(conv, &[pixels, weights]).expect("a convolution");
+        b.output("y", y);
+        assert_eq!(check_graph(&b.finish(), &[image]), 1);
+    }
+
+    #[test]
+    fn sums_of_few_columns_read_no_words() {
+        assert_eq!(conv([1, 5, 5, 6], [4, 6, 1, 1], 0, 9), 0);
         assert_eq!(conv([1, 6, 6, 16], [16, 1, 3, 3], 1, 0), 0);
     }
 

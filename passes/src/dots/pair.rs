@@ -1,6 +1,6 @@
 //! Sums of products of two values: both are read in words where they are.
 
-use super::site::{dot_product, instruction, is_consecutive, is_widened, word};
+use super::site::{dot_product, has_room, instruction, is_consecutive, is_widened, word};
 use edgecc_ir::kernel::{AxisId, Kernel, Outside, Unit};
 use edgecc_ir::target::Target;
 
@@ -14,7 +14,9 @@ pub(super) fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Op
     let suits = |&axis: &AxisId| {
         let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;
         let whole = kernel.extent(axis).is_multiple_of(count);
-        alone && whole && stage.reads.iter().all(|read| is_consecutive(kernel, read, axis))
+        let mut reads = stage.reads.iter();
+        let joins = |r| is_consecutive(r, axis) && has_room(kernel, r, axis, count);
+        alone && whole && reads.all(joins)
     };
     let axis = kernel.reduce_axes(stage).filter(suits).last()?;
     kernel.axes[axis].extent /= count;

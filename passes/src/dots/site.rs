@@ -9,6 +9,7 @@ use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
+use std::cmp::Reverse;
 
 /// A sum of products of two codes, one of them constant, whose steps along an axis make words.
 pub(super) struct Site {
@@ -17,10 +18,13 @@ pub(super) struct Site {
     pub(super) weights: usize,
     dot: ScalarFn,
     /// The reduce axis along which the other codes are consecutive.
-    axis: AxisId,
+    pub(super) axis: AxisId,
     /// Codes of a word.
-    codes: usize,
+    pub(super) codes: usize,
 }
+
+/// Columns of weights that make a vector of sums of one word of codes.
+const COLUMNS: usize = 8;
 
 /// Where each code of a constant is among its words.
 #[derive(Clone, Debug)]
@@ -29,32 +33,72 @@ pub(super) struct Words {
     place: Affine<AxisId>,
     /// The axes that it moves with, and their extents in words.
     axes: Vec<(AxisId, usize)>,
+    /// The axis whose steps make words, and its extent in codes; the last word is filled with zeros.
     axis: AxisId,
+    extent: usize,
     codes: usize,
 }
 
 impl Site {
+    /// A sum whose codes can be read as words where they are.
     pub(super) fn of(kernel: &Kernel, number: usize, target: &Target) -> Option<Site> {
+        Site::along(kernel, number, target, |codes, axis, count| {
+            let whole = kernel.extent(axis).is_multiple_of(count);
+            (whole || has_columns(kernel, number, codes)) && has_room(kernel, codes, axis, count)
+        })
+    }
+
+    /// A sum whose codes can be read as words of a copy that has room for them.
+    pub(super) fn of_copy(kernel: &Kernel, number: usize, target: &Target) -> Option<Site> {
+        Site::along(kernel, number, target, |codes, _, _| {
+            kernel.operands[codes.operand].role == Role::Read
+                && is_read_once(kernel, codes)
+                && has_columns(kernel, number, codes)
+        })
+    }
+
+    /// The read whose elements become words.
+    pub(super) fn read<'k>(&self, kernel: &'k Kernel) -> &'k Access {
+        &kernel.stages[self.stage].reads[1 - self.weights]
+    }
+
+    /// The reads of the stage, in words.
+    pub(super) fn steps(&self, kernel: &Kernel) -> usize {
+        let stage = &kernel.stages[self.stage];
+        let extent = |&axis: &AxisId| match axis == self.axis {
+            true => kernel.extent(axis).div_ceil(self.codes),
+            false => kernel.extent(axis),
+        };
+        stage.axes.iter().map(extent).product()
+    }
+
+    /// The sum whose axis `fits` for these codes, with the fewest steps.
+    fn along(
+        kernel: &Kernel,
+        number: usize,
+        target: &Target,
+        fits: impl Fn(&Access, AxisId, usize) -> bool,
+    ) -> Option<Site> {
         let stage = &kernel.stages[number];
-        let widened = stage.factors()?.iter().all(is_widened);
-        let weights = (0..2).find(|&n| widened && is_constant(kernel, &stage.reads[n]))?;
-        let codes = &stage.reads[1 - weights];
+        let (weights, codes) = codes_and_weights(kernel, stage)?;
         let [a, b] = [codes, &stage.reads[weights]].map(|r| kernel.operands[r.operand].ty.elem);
         let dot = instruction(a, b).filter(|dot| target.dots.contains(dot))?;
         let count = dot.products()?;
-        let mut axes: Vec<AxisId> = kernel.reduce_axes(stage).collect();
-        axes.retain(|&axis| {
+        let axes = kernel.reduce_axes(stage).filter(|&axis| {
             let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;
-            let whole = kernel.extent(axis).is_multiple_of(count);
-            alone && whole && is_consecutive(kernel, codes, axis)
+            alone && is_consecutive(codes, axis) && fits(codes, axis, count)
         });
-        Some(Site { stage: number, weights, dot, axis: axes.pop()?, codes: count })
+        let site = |axis| Site { stage: number, weights, dot, axis, codes: count };
+        axes.filter(|&axis| kernel.extent(axis) > 1)
+            .map(site)
+            .max_by_key(|site| Reverse(site.steps(kernel)))
     }
 
     /// Makes the stage's steps words; says how the constant is to be stored for that.
     pub(super) fn rewrite(&self, kernel: &mut Kernel) -> Words {
         let words = self.words(kernel);
-        kernel.axes[self.axis].extent /= self.codes;
+        let extent = &mut kernel.axes[self.axis].extent;
+        *extent = extent.div_ceil(self.codes);
         let stage = &mut kernel.stages[self.stage];
         let params = [1 - self.weights, self.weights].map(|n| n as u32);
         stage.body = dot_product(self.dot, params);
@@ -76,9 +120,10 @@ impl Site {
         let stage = &kernel.stages[self.stage];
         let place = position(kernel, &stage.reads[self.weights]).expect("nothing is looked up");
         let moving = stage.axes.iter().filter(|&&a| a == self.axis || place.coefficient(a) != 0);
-        let extent = |axis| kernel.extent(axis) / if axis == self.axis { self.codes } else { 1 };
-        let axes = moving.map(|&axis| (axis, extent(axis))).collect();
-        Words { place, axes, axis: self.axis, codes: self.codes }
+        let step = |axis| if axis == self.axis { self.codes } else { 1 };
+        let axes = moving.map(|&a| (a, kernel.extent(a).div_ceil(step(a)))).collect();
+        let extent = kernel.extent(self.axis);
+        Words { place, axes, axis: self.axis, extent, codes: self.codes }
     }
 }
 
@@ -94,13 +139,17 @@ impl Words {
         let (ty, mut bytes) = (self.ty(), Vec::new());
         for_each_index(&ty.shape, |index| {
             let step = |axis| if axis == self.axis { self.codes } else { 1 };
-            let terms = self.axes.iter().zip(index);
-            let first = terms.fold(self.place.constant, |at, (&(axis, _), &i)| {
-                at + self.place.coefficient(axis) * (i * step(axis)) as i64
-            });
-            for code in 0..self.codes as i64 {
-                let at = (first + code * self.place.coefficient(self.axis)) as usize * size;
-                bytes.extend_from_slice(&tensor.bytes()[at..at + size]);
+            let points = || self.axes.iter().zip(index).map(|(&(a, _), &i)| (a, i * step(a)));
+            let first = self.place.eval(|axis| known(points(), axis) as i64);
+            let number = known(points(), self.axis);
+            for code in 0..self.codes {
+                let at = (first + code as i64 * self.place.coefficient(self.axis)) as usize;
+                let is_code = number + code < self.extent;
+                bytes.extend(if is_code {
+                    &tensor.bytes()[at * size..][..size]
+                } else {
+                    &[0; 2][..size]
+                });
             }
         });
         Tensor::from_bytes(ty, bytes)
@@ -110,6 +159,21 @@ impl Words {
 /// A code in all places of a word.
 pub(super) fn word(code: Scalar, codes: usize) -> Scalar {
     Tensor::from_fn(TensorType::new(code.elem(), &[codes]), |_| code).word(0)
+}
+
+/// The point of an axis among those of several.
+fn known(mut points: impl Iterator<Item = (AxisId, usize)>, axis: AxisId) -> usize {
+    points.find(|point| point.0 == axis).map_or(0, |point| point.1)
+}
+
+/// Which read of a sum of products of widened codes is constant, and the other one.
+pub(super) fn codes_and_weights<'k>(
+    kernel: &Kernel,
+    stage: &'k Stage,
+) -> Option<(usize, &'k Access)> {
+    let widened = stage.factors()?.iter().all(is_widened);
+    let weights = (0..2).find(|&n| widened && is_constant(kernel, &stage.reads[n]))?;
+    Some((weights, &stage.reads[1 - weights]))
 }
 
 /// `(x, w) -> dot(x, w, 0)`.
@@ -138,19 +202,52 @@ pub(super) fn is_widened(factor: &ScalarExpr) -> bool {
 
 /// Whether a read is of a constant that nothing else reads, at places known now.
 fn is_constant(kernel: &Kernel, access: &Access) -> bool {
-    let reads = |s: &Stage| s.all_reads().filter(|r| r.operand == access.operand).count();
     kernel.operands[access.operand].role == Role::Const
-        && access.lookups().next().is_none()
         && access.outside == Outside::Never
-        && kernel.stages.iter().map(reads).sum::<usize>() == 1
+        && is_read_once(kernel, access)
 }
 
-/// Whether the steps of an axis read consecutive elements of the last dimension, which is not padded.
-pub(super) fn is_consecutive(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
-    let shape = &kernel.operands[access.operand].ty.shape;
+/// Whether nothing else reads the operand of an access, and its places are known now.
+fn is_read_once(kernel: &Kernel, access: &Access) -> bool {
+    let reads = kernel.stages.iter().flat_map(Stage::all_reads);
+    let mut lookups = kernel.stages.iter().flat_map(Stage::lookups);
+    access.lookups().next().is_none()
+        && reads.filter(|r| r.operand == access.operand).count() == 1
+        && lookups.all(|l| l.operand != access.operand)
+}
+
+/// Whether the steps of an axis read consecutive elements of the last dimension.
+pub(super) fn is_consecutive(access: &Access, axis: AxisId) -> bool {
     let Some((last, others)) = access.index.split_last() else { return false };
-    let extent = shape[shape.rank() - 1];
-    let range = last.interval(extent, |a| Interval::below(kernel.extent(a)));
     let moves = last.affine().is_some_and(|place| place.coefficient(axis) == 1);
-    moves && range.within(extent) && others.iter().all(|i| i.step(axis) == Some(0))
+    moves && others.iter().all(|i| i.step(axis) == Some(0))
+}
+
+/// Whether whole words of an axis lie in the last dimension.
+pub(super) fn has_room(kernel: &Kernel, access: &Access, axis: AxisId, codes: usize) -> bool {
+    let last = access.index.len() - 1;
+    let extent = kernel.operands[access.operand].ty.shape[last];
+    span(kernel, access, last, (axis, codes)).within(extent)
+}
+
+/// The places of a dimension that are read when the steps of an axis make whole words.
+pub(super) fn span(
+    kernel: &Kernel,
+    access: &Access,
+    dim: usize,
+    (axis, codes): (AxisId, usize),
+) -> Interval {
+    let extent = kernel.operands[access.operand].ty.shape[dim];
+    access.index[dim].interval(extent, |a| {
+        let points = kernel.extent(a);
+        Interval::below(if a == axis { points.next_multiple_of(codes) } else { points })
+    })
+}
+
+/// Whether sums that lie next to each other, enough for a vector, are of the same codes.
+fn has_columns(kernel: &Kernel, number: usize, codes: &Access) -> bool {
+    let stage = &kernel.stages[number];
+    let Some(written) = position(kernel, &stage.write) else { return false };
+    let is_column = |&a: &AxisId| written.coefficient(a) == 1 && codes.axes().all(|used| used != a);
+    kernel.parallel_axes(stage).filter(is_column).any(|a| kernel.extent(a) >= COLUMNS)
 }

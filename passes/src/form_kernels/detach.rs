@@ -9,7 +9,7 @@ use super::piece::Piece;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::build::{KernelBuilder, access_axes};
 use edgecc_ir::kernel::{AxisKind, Buffer, Home, Kernel, KernelId, Kernels, Operand, Role};
-use edgecc_ir::program::{Branch, Call, Place, Repeat, Step};
+use edgecc_ir::program::{Call, Place, expand_calls};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::types::TensorType;
 use indexmap::IndexMap;
@@ -18,7 +18,7 @@ use indexmap::IndexMap;
 pub(crate) fn detach(kernels: &mut Kernels, is_wanted: impl Fn(&Kernel) -> bool) {
     let steps = std::mem::take(&mut kernels.program.steps);
     let mut detach = Detach { kernels, is_wanted, known: IndexMap::new(), rests: IndexMap::new() };
-    let steps = detach.block(steps);
+    let steps = expand_calls(steps, &mut |call| detach.call(call));
     let rests = std::mem::take(&mut detach.rests);
     kernels.program.steps = steps;
     for (id, rest) in rests {
@@ -36,25 +36,6 @@ struct Detach<'k, W> {
 }
 
 impl<W: Fn(&Kernel) -> bool> Detach<'_, W> {
-    fn block(&mut self, steps: Vec<Step<KernelId>>) -> Vec<Step<KernelId>> {
-        let mut block = Vec::new();
-        for step in steps {
-            match step {
-                Step::Call(call) => block.extend(self.call(call).into_iter().map(Step::Call)),
-                Step::Parallel(parallel) => block.push(Step::Parallel(parallel)),
-                Step::Repeat(repeat) => {
-                    let body = self.block(repeat.body);
-                    block.push(Step::Repeat(Repeat { body, ..repeat }));
-                }
-                Step::If(Branch { test, then, otherwise }) => {
-                    let (then, otherwise) = (self.block(then), self.block(otherwise));
-                    block.push(Step::If(Branch { test, then, otherwise }));
-                }
-            }
-        }
-        block
-    }
-
     /// The calls of the detached stages, then that of the rest.
     fn call(&mut self, call: Call<KernelId>) -> Vec<Call<KernelId>> {
         let kernel = self.kernels.kernels[call.callee].clone();

@@ -91,14 +91,15 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     b.finish()
 }
 
-/// Multiply-adds of one call: points of the sums of products.
+/// Multiply-adds of one call: products at the points of sums. A factor that is widened to a word is
+/// one factor, whatever the words of the other one hold.
 #[must_use]
 pub fn macs(kernel: &Kernel) -> u64 {
     let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
     let each = |s: &Stage| {
-        s.factors()?;
+        let whole = s.factors()?.iter().all(|factor| factor.is_identity());
         let (func, _) = s.body.product()?;
-        Some(points(s) * func.products().unwrap_or(1) as u64)
+        Some(points(s) * func.products().filter(|_| whole).unwrap_or(1) as u64)
     };
     kernel.stages.iter().filter_map(each).sum()
 }

@@ -12,7 +12,7 @@
 use super::cost::{self, Tile, Work};
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Stage};
+use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Stage, Unit};
 use edgecc_ir::target::Target;
 use std::collections::BTreeSet;
 
@@ -115,7 +115,9 @@ impl<'k> Product<'k> {
 /// result, which costs more the shorter the sum is.
 fn is_worth_a_copy(kernel: &Kernel, stage: &Stage, roles: &Roles<'_>, vector: AxisId) -> bool {
     let weights = roles.weights;
-    let known = weights.outside == Outside::Never && weights.lookups().next().is_none();
+    let known = weights.outside == Outside::Never
+        && weights.unit == Unit::Element
+        && weights.lookups().next().is_none();
     let scattered = !matches!(facts::stride(kernel, weights, vector), Some(0 | 1));
     let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
     let steps = facts::reduce_points(kernel, stage).min(LONG_SUM);
