@@ -5,7 +5,7 @@ use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 
-use super::Code;
+use super::{Code, is_code};
 
 /// A node whose values are codes.
 struct Known {
@@ -50,8 +50,7 @@ impl Known {
             ScalarNode::Cast(to, arg) => (*to, Code::of(nodes, *arg)),
             ScalarNode::Const(_) | ScalarNode::Call(..) => return None,
         };
-        let is_code = elem.is_int() && elem.bytes() == 1;
-        let (lo, hi) = elem.int_range().filter(|_| is_code)?;
+        let (lo, hi) = elem.int_range().filter(|_| is_code(elem))?;
         let (least, most) = clamped.map_or((lo, hi), |c| (c.lo as i64, c.hi as i64));
         Some(Known { id, elem, lo: lo.max(least), hi: hi.min(most) })
     }

@@ -92,8 +92,9 @@ fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
 
 /// `min(max(round(x) + z, lo), hi)`, with literals.
 #[derive(Clone, Copy)]
-struct Code {
-    x: NodeId,
+pub(crate) struct Code {
+    /// What is rounded.
+    pub(crate) x: NodeId,
     zero: f32,
     lo: f32,
     hi: f32,
@@ -101,7 +102,7 @@ struct Code {
 
 impl Code {
     /// The form of the operand of a conversion to a code, if it is that.
-    fn of(nodes: &[ScalarNode], clamped: NodeId) -> Option<Code> {
+    pub(crate) fn of(nodes: &[ScalarNode], clamped: NodeId) -> Option<Code> {
         let (raised, hi) = with_literal(nodes, ScalarFn::Min, clamped)?;
         let (whole, lo) = with_literal(nodes, ScalarFn::Max, raised)?;
         let (rounded, zero) = with_literal(nodes, ScalarFn::Add, whole).unwrap_or((whole, 0.0));
@@ -111,13 +112,24 @@ impl Code {
         (whole && lo <= hi).then(|| Code { x: args[0], zero, lo, hi })
     }
 
-    fn fits(self, to: ElemType) -> bool {
+    /// Whether all results are codes of a type.
+    pub(crate) fn fits(self, to: ElemType) -> bool {
         let range = to.int_range().expect("an integer type");
         range.0 as f32 <= self.lo && self.hi <= range.1 as f32
     }
 
-    fn moved(self, by: f32) -> Code {
+    /// The form whose results are larger by a whole number.
+    pub(crate) fn moved(self, by: f32) -> Code {
         Code { zero: self.zero + by, lo: self.lo + by, hi: self.hi + by, ..self }
+    }
+
+    /// The form as it is stated, of this operand.
+    pub(crate) fn stated(self, b: &mut ExprBuilder, x: NodeId) -> NodeId {
+        let [zero, lo, hi] = [self.zero, self.lo, self.hi].map(|literal| b.f32(literal));
+        let rounded = b.call(ScalarFn::Round, &[x]);
+        let moved = b.call(ScalarFn::Add, &[rounded, zero]);
+        let raised = b.call(ScalarFn::Max, &[moved, lo]);
+        b.call(ScalarFn::Min, &[raised, hi])
     }
 
     /// What is rounded, clamped before that, which whole bounds allow; a NaN still becomes the lower

@@ -1,7 +1,7 @@
 //! Sums of products of two values: both are read in words where they are.
 
-use super::site::{dot_product, has_room, instruction, is_consecutive, is_widened, word};
-use edgecc_ir::kernel::{AxisId, Kernel, Outside, Unit};
+use super::site::{dot_product, has_room, instruction, is_consecutive, is_widened, read_words};
+use edgecc_ir::kernel::{AxisId, Kernel};
 use edgecc_ir::target::Target;
 
 /// Makes a stage step over words of both factors, where their codes lie next to each other.
@@ -22,14 +22,6 @@ pub(super) fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Op
     kernel.axes[axis].extent /= count;
     let stage = &mut kernel.stages[number];
     stage.body = dot_product(dot, [0, 1]);
-    for read in &mut stage.reads {
-        read.unit = Unit::Word;
-        if let Outside::Pad(code) = read.outside {
-            read.outside = Outside::Pad(word(code, count));
-        }
-        if let Some(place) = read.index.last_mut().and_then(|i| i.affines_mut().first_mut()) {
-            *place = place.clone().plus(axis, count as i64 - 1);
-        }
-    }
+    stage.reads.iter_mut().for_each(|read| read_words(read, axis, count));
     Some(())
 }

@@ -103,13 +103,7 @@ impl Site {
         let params = [1 - self.weights, self.weights].map(|n| n as u32);
         stage.body = dot_product(self.dot, params);
         let codes = &mut stage.reads[1 - self.weights];
-        codes.unit = Unit::Word;
-        if let Outside::Pad(code) = codes.outside {
-            codes.outside = Outside::Pad(word(code, self.codes));
-        }
-        if let Some(place) = codes.index.last_mut().and_then(|i| i.affines_mut().first_mut()) {
-            *place = place.clone().plus(self.axis, self.codes as i64 - 1);
-        }
+        read_words(codes, self.axis, self.codes);
         let weights = &mut stage.reads[self.weights];
         weights.index = words.axes.iter().map(|&(axis, _)| Affine::var(axis).into()).collect();
         kernel.operands[weights.operand].ty = words.ty();
@@ -156,8 +150,19 @@ impl Words {
     }
 }
 
+/// Makes a read of consecutive codes along an axis one of words.
+pub(super) fn read_words(read: &mut Access, axis: AxisId, codes: usize) {
+    read.unit = Unit::Word;
+    if let Outside::Pad(code) = read.outside {
+        read.outside = Outside::Pad(word(code, codes));
+    }
+    if let Some(place) = read.index.last_mut().and_then(|i| i.affines_mut().first_mut()) {
+        *place = place.clone().plus(axis, codes as i64 - 1);
+    }
+}
+
 /// A code in all places of a word.
-pub(super) fn word(code: Scalar, codes: usize) -> Scalar {
+fn word(code: Scalar, codes: usize) -> Scalar {
     Tensor::from_fn(TensorType::new(code.elem(), &[codes]), |_| code).word(0)
 }
 

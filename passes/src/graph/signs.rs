@@ -4,6 +4,7 @@
 
 use super::canonicalize::canonical;
 use super::rebuild::{Rebuild, rebuild};
+use crate::codes::Code;
 use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{Conv, Dequantize, Map, MatMul, Op, Pad, Quantize, Requantize, Zeros};
 use edgecc_ir::graph::{Graph, OpData, OpId};
@@ -109,60 +110,23 @@ impl Shift {
 
     /// A function that gives codes of the other sign: with other bounds where it clamps numbers.
     fn giving(self, expr: &ScalarExpr) -> ScalarExpr {
-        ScalarExpr::build(expr.params(), |b| {
-            let nodes = expr.nodes();
-            let ScalarNode::Cast(_, clamped) = nodes[expr.root() as usize] else {
+        let code = match expr.nodes()[expr.root() as usize] {
+            ScalarNode::Cast(_, clamped) => Code::of(expr.nodes(), clamped),
+            _ => None,
+        };
+        let code = code.filter(|code| code.fits(self.from)).map(|code| code.moved(self.by as f32));
+        ScalarExpr::build(expr.params(), |b| match code {
+            Some(code) => {
+                let x = b.inline(&expr.subexpression(code.x), ExprBuilder::param);
+                let clamped = code.stated(b, x);
+                b.cast(self.to, clamped)
+            }
+            None => {
                 let code = b.inline(expr, ExprBuilder::param);
-                return self.code(b, code);
-            };
-            let inner = expr.subexpression(clamped);
-            match self.clamped(b, &inner) {
-                Some(shifted) => b.cast(self.to, shifted),
-                None => {
-                    let code = b.inline(expr, ExprBuilder::param);
-                    self.code(b, code)
-                }
+                self.code(b, code)
             }
         })
     }
-
-    /// `min(max(x, lo), hi)` of numbers, within the codes, all moved to the other sign.
-    fn clamped(self, b: &mut ExprBuilder, expr: &ScalarExpr) -> Option<NodeId> {
-        let call = |func: ScalarFn, id: NodeId| match &expr.nodes()[id as usize] {
-            ScalarNode::Call(found, args) if *found == func => match expr.nodes()[args[1] as usize]
-            {
-                ScalarNode::Const(bound) if bound.elem() == ElemType::F32 => {
-                    Some((args[0], bound.as_f32()))
-                }
-                _ => None,
-            },
-            _ => None,
-        };
-        let (raised, hi) = call(ScalarFn::Min, expr.root())?;
-        let (number, lo) = call(ScalarFn::Max, raised)?;
-        let range = self.from.int_range().expect("codes");
-        let fits = range.0 as f32 <= lo && hi <= range.1 as f32;
-        let whole = match call(ScalarFn::Add, number) {
-            Some((rounded, zero)) if zero.fract() == 0.0 && is_rounded(expr, rounded) => {
-                (rounded, zero)
-            }
-            _ if is_rounded(expr, number) => (number, 0.0),
-            _ => return None,
-        };
-        if !fits {
-            return None;
-        }
-        let by = self.by as f32;
-        let rounded = b.inline(&expr.subexpression(whole.0), ExprBuilder::param);
-        let [zero, lo, hi] = [whole.1 + by, lo + by, hi + by].map(|literal| b.f32(literal));
-        let moved = b.call(ScalarFn::Add, &[rounded, zero]);
-        let raised = b.call(ScalarFn::Max, &[moved, lo]);
-        Some(b.call(ScalarFn::Min, &[raised, hi]))
-    }
-}
-
-fn is_rounded(expr: &ScalarExpr, id: NodeId) -> bool {
-    matches!(&expr.nodes()[id as usize], ScalarNode::Call(ScalarFn::Round, _))
 }
 
 /// Values that exist with the other sign.

@@ -1,13 +1,12 @@
 //! Dot products of words.
 
 use super::{Arg, Selector, length};
-use crate::wide::code::Draft;
 use crate::wide::inst::{Len, Rm};
 use crate::wide::row::Op;
 use edgecc_ir::loops::VType;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::types::ElemType;
-use regalloc2::{RegClass, VReg};
+use regalloc2::VReg;
 
 impl Selector<'_> {
     /// `c` plus the products of the parts of `a` and `b`. Of bytes, the second operand of the
@@ -23,7 +22,7 @@ impl Selector<'_> {
                 let word = self.take_arg(arg);
                 self.unary(Op::Movd, Len::X, Rm::Reg(word))
             });
-            let sum = self.dot_into(op, Len::X, words[2], words[0], Rm::Reg(words[1]));
+            let sum = self.three(op, Len::X, words[2], words[0], Rm::Reg(words[1]));
             let low = self.int_of_lane(Op::MovdStore, sum);
             return self.normal(low, ElemType::I32);
         }
@@ -31,12 +30,6 @@ impl Selector<'_> {
         let sum = self.take_arg(c);
         let a = self.take_arg(a);
         let b = self.take_rm(b, op, len);
-        self.dot_into(op, len, sum, a, b)
-    }
-
-    fn dot_into(&mut self, op: Op, len: Len, sum: VReg, a: VReg, b: Rm<VReg>) -> VReg {
-        let to = self.code.vreg(RegClass::Float);
-        self.code.add(&Draft::new(op, len).tied(to, sum).vvvv(a).rm(b));
-        to
+        self.three(op, len, sum, a, b)
     }
 }

@@ -129,7 +129,15 @@ impl Selector<'_> {
         self.three(op, len, tied, factor, c)
     }
 
-    fn three(&mut self, op: Op, len: Len, tied: VReg, second: VReg, third: Rm<VReg>) -> VReg {
+    /// An instruction that overwrites its first operand.
+    pub(super) fn three(
+        &mut self,
+        op: Op,
+        len: Len,
+        tied: VReg,
+        second: VReg,
+        third: Rm<VReg>,
+    ) -> VReg {
         let to = self.code.vreg(RegClass::Float);
         self.code.add(&Draft::new(op, len).tied(to, tied).vvvv(second).rm(third));
         to
