@@ -97,6 +97,30 @@ const X86_ZEN4: &[&str] = &[
     "ssse3",
 ];
 
+const X86_ZEN5: &[&str] = &[
+    "avx",
+    "avx2",
+    "avx512bf16",
+    "avx512bw",
+    "avx512cd",
+    "avx512dq",
+    "avx512f",
+    "avx512vbmi",
+    "avx512vl",
+    "avx512vnni",
+    "avxvnni",
+    "bmi1",
+    "bmi2",
+    "f16c",
+    "fma",
+    "lzcnt",
+    "movbe",
+    "popcnt",
+    "sse4.1",
+    "sse4.2",
+    "ssse3",
+];
+
 /// Every CPU that `--cpu` accepts; the first of an architecture is its default.
 pub const CPUS: &[Cpu] = &[
     Cpu {
@@ -134,6 +158,15 @@ pub const CPUS: &[Cpu] = &[
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "Zen 4: AVX-512 over units of 256 bits",
+    },
+    Cpu {
+        name: "znver5",
+        arch: Arch::X86_64,
+        features: X86_ZEN5,
+        fma_per_4_cycles: 8,
+        l1_bytes: 48 << 10,
+        l2_bytes: 1 << 20,
+        doc: "Zen 5: AVX-512 over units of 512 bits",
     },
     Cpu {
         name: "generic",

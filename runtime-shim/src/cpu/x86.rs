@@ -8,6 +8,7 @@ use crate::feature::{
     X86_BMI1, X86_BMI2, X86_F16C, X86_FMA, X86_LZCNT, X86_MOVBE, X86_POPCNT, X86_SSE3, X86_SSE41,
     X86_SSE42, X86_SSSE3,
 };
+use core::ops::RangeInclusive;
 
 /// The words that say something about features.
 #[derive(Clone, Copy, Default)]
@@ -60,8 +61,17 @@ const ROWS: &[Row] = &[
     (X86_LZCNT, |w| w.extended_ecx, 5, NO_STATE),
 ];
 
-/// Cores whose AVX-512 instructions take two turns: vendor, family, feature and name.
-const CORES: &[(&[u8; 12], u32, u64, &str)] = &[(b"AuthenticAMD", 0x19, X86_AVX512F, "znver4")];
+/// A core: vendor, family, its models, a feature and the core's name.
+type Core = (&'static [u8; 12], u32, RangeInclusive<u32>, u64, &'static str);
+
+/// Cores whose AVX-512 instructions take one turn or two, which no feature tells: of Zen 5 the small
+/// models (Strix Point, Krackan Point) have units of 256 bits, as all of Zen 4.
+const CORES: &[Core] = &[
+    (b"AuthenticAMD", 0x19, 0..=0xff, X86_AVX512F, "znver4"),
+    (b"AuthenticAMD", 0x1a, 0x20..=0x3f, X86_AVX512F, "znver4"),
+    (b"AuthenticAMD", 0x1a, 0x60..=0x6f, X86_AVX512F, "znver4"),
+    (b"AuthenticAMD", 0x1a, 0..=0xff, X86_AVX512F, "znver5"),
+];
 
 /// The name of this machine's core where its speed is unlike that of others with its features.
 #[cfg(target_arch = "x86_64")]
@@ -75,16 +85,22 @@ pub(super) fn core() -> Option<&'static str> {
     core_of(&vendor, __cpuid_count(1, 0).eax, detect())
 }
 
-/// `version` is word `eax` of leaf 1: AMD and Intel add the extended family to 15.
+/// The first row that holds; `version` is word `eax` of leaf 1.
 fn core_of(vendor: &[u8; 12], version: u32, features: u64) -> Option<&'static str> {
-    let family = match (version >> 8 & 0xf, version >> 20 & 0xff) {
-        (0xf, extended) => 0xf + extended,
-        (family, _) => family,
+    let (family, model) = family_and_model(version);
+    let is_this = |row: &&Core| {
+        (row.0, row.1) == (vendor, family) && row.2.contains(&model) && features & row.3 != 0
     };
-    let is_this = |row: &&(&[u8; 12], u32, u64, &str)| {
-        row.0 == vendor && row.1 == family && features & row.2 != 0
-    };
-    CORES.iter().find(is_this).map(|row| row.3)
+    CORES.iter().find(is_this).map(|row| row.4)
+}
+
+/// From family 15 on the extended family is added, and the extended model stands before the model.
+fn family_and_model(version: u32) -> (u32, u32) {
+    let (family, model) = (version >> 8 & 0xf, version >> 4 & 0xf);
+    match family {
+        0xf => (0xf + (version >> 20 & 0xff), (version >> 16 & 0xf) << 4 | model),
+        _ => (family, model),
+    }
 }
 
 /// The features of this machine.
@@ -177,6 +193,8 @@ mod tests {
         let amd = |version, features| core_of(b"AuthenticAMD", version, features);
         assert_eq!(amd(0x00a1_0f11, X86_AVX512F), Some("znver4"));
         assert_eq!(amd(0x00a0_0f11, X86_AVX2), None);
+        assert_eq!(amd(0x00b0_0f21, X86_AVX512F), Some("znver5"));
+        assert_eq!(amd(0x00b2_0f40, X86_AVX512F), Some("znver4"));
         assert_eq!(core_of(b"GenuineIntel", 0x000c_06f2, X86_AVX512F), None);
     }
 }
