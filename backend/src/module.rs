@@ -29,7 +29,6 @@ use edgecc_rt::descriptor::{ModelInfo, TensorInfo, encode};
 use edgecc_rt::feature;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use target_lexicon::Architecture;
 
 type Result<T> = std::result::Result<T, Vec<Diagnostic>>;
 
@@ -150,6 +149,7 @@ struct Object {
 
 /// An object under construction.
 struct ModuleBuilder {
+    target: Target,
     module: ObjectModule,
     glue_isa: OwnedTargetIsa,
     kernel_isa: OwnedTargetIsa,
@@ -203,6 +203,7 @@ impl ModuleBuilder {
         let weights =
             module.declare_data(&symbol, Linkage::Import, false, false).map_err(internal)?;
         Ok(ModuleBuilder {
+            target: target.clone(),
             module,
             glue_isa: glue,
             kernel_isa: isa::build(target, Effort::Verbatim)?,
@@ -329,8 +330,8 @@ impl ModuleBuilder {
             .iter()
             .map(|reloc| ModuleReloc::from_mach_reloc(reloc, &self.context.func, id))
             .collect();
-        if matches!(isa.triple().architecture, Architecture::Aarch64(_)) && relocs.is_empty() {
-            bytes = shorten(bytes);
+        if self.target.arch == Arch::Aarch64 && relocs.is_empty() {
+            bytes = shorten(bytes, &self.target);
         }
         self.module
             .define_function_bytes(id, u64::from(alignment), &bytes, &relocs)

@@ -26,6 +26,9 @@ pub struct Target {
     pub vector_regs: u32,
     /// Multiply-adds of full vectors that the core starts in four cycles.
     pub fma_per_4_cycles: u32,
+    /// Vector arithmetic that should be between a load and its use, where the core runs
+    /// instructions in order; 0 where it does not.
+    pub load_ahead: u32,
     /// Whether multiply-add rounds once in hardware.
     pub fma: bool,
     /// Sums of products of the integers in words that have an instruction, the best first.
@@ -51,6 +54,8 @@ pub struct Cpu {
     pub features: &'static [&'static str],
     /// Multiply-adds of its widest vectors that start in four cycles.
     pub fma_per_4_cycles: u32,
+    /// Vector arithmetic that should be between a load and its use; 0 where the core reorders.
+    pub load_ahead: u32,
     /// First-level data cache in bytes.
     pub l1_bytes: usize,
     /// Second-level cache in bytes.
@@ -128,6 +133,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::X86_64,
         features: X86_V3,
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "AVX2 and FMA: Haswell, Zen and newer",
@@ -137,6 +143,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::X86_64,
         features: X86_V2,
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 256 << 10,
         doc: "SSE4.2: Nehalem, Silvermont and newer",
@@ -146,6 +153,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::X86_64,
         features: X86_V4,
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "AVX-512: Skylake-X, Zen 4 and newer",
@@ -155,6 +163,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::X86_64,
         features: X86_ZEN4,
         fma_per_4_cycles: 4,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "Zen 4: AVX-512 over units of 256 bits",
@@ -164,6 +173,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::X86_64,
         features: X86_ZEN5,
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 48 << 10,
         l2_bytes: 1 << 20,
         doc: "Zen 5: AVX-512 over units of 512 bits",
@@ -173,6 +183,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::Aarch64,
         features: &["neon"],
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "any Armv8.0-A",
@@ -182,15 +193,27 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::Aarch64,
         features: &["neon"],
         fma_per_4_cycles: 2,
+        load_ahead: 8,
         l1_bytes: 32 << 10,
         l2_bytes: 512 << 10,
         doc: "Raspberry Pi 3, Zero 2",
+    },
+    Cpu {
+        name: "cortex-a55",
+        arch: Arch::Aarch64,
+        features: &["dotprod", "fp16", "neon"],
+        fma_per_4_cycles: 8,
+        load_ahead: 8,
+        l1_bytes: 32 << 10,
+        l2_bytes: 256 << 10,
+        doc: "small cores of phones and boards since 2018",
     },
     Cpu {
         name: "cortex-a72",
         arch: Arch::Aarch64,
         features: &["neon"],
         fma_per_4_cycles: 4,
+        load_ahead: 0,
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "Raspberry Pi 4",
@@ -200,6 +223,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::Aarch64,
         features: &["dotprod", "fp16", "neon"],
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 64 << 10,
         l2_bytes: 512 << 10,
         doc: "Raspberry Pi 5",
@@ -209,6 +233,7 @@ pub const CPUS: &[Cpu] = &[
         arch: Arch::Aarch64,
         features: &["dotprod", "fp16", "neon"],
         fma_per_4_cycles: 8,
+        load_ahead: 0,
         l1_bytes: 64 << 10,
         l2_bytes: 1 << 20,
         doc: "Arm servers",
@@ -242,6 +267,7 @@ impl Target {
             vector_bits,
             vector_regs: if aarch64 || vector_bits == 512 { 32 } else { 16 },
             fma_per_4_cycles: cpu.fma_per_4_cycles,
+            load_ahead: cpu.load_ahead,
             fma: aarch64 || has("fma"),
             dots: dots(cpu.arch, vector_bits, has),
             fma_by_lane: aarch64,
@@ -273,6 +299,12 @@ impl Target {
     pub fn fma_per_cycle(&self, bits: u32) -> f64 {
         let units = f64::from(self.fma_per_4_cycles) / 4.0;
         (units * f64::from(self.vector_bits.div_ceil(bits))).min(units.max(MOST_UNITS))
+    }
+
+    /// Whether one instruction loads two vectors sooner than two do: not on cores that run in order.
+    #[must_use]
+    pub fn loads_pairs(&self) -> bool {
+        self.arch == Arch::Aarch64 && self.load_ahead == 0
     }
 
     /// Whether code with vectors of `bits` can ask for memory ahead of its use.

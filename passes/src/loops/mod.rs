@@ -4,8 +4,11 @@
 //! expanded functions.
 
 mod expand;
+pub mod interleave;
 pub mod lane_broadcast;
 pub mod legalize;
+pub mod load_ahead;
+mod pressure;
 pub mod simplify;
 #[cfg(test)]
 mod testing;
@@ -41,6 +44,16 @@ pub const PASSES: &[LoopPass] = &[
         name: "simplify",
         doc: "hoists invariant values, shares equal ones and removes dead ones",
         run: |func, target| (simplify::simplify(func, target), Vec::new()),
+    },
+    LoopPass {
+        name: "load-ahead",
+        doc: "loads some arithmetic ahead of the use where a core runs instructions in order",
+        run: |func, target| (load_ahead::load_ahead(func, target), Vec::new()),
+    },
+    LoopPass {
+        name: "interleave",
+        doc: "lets independent arithmetic pass what waits where a core runs instructions in order",
+        run: |func, target| (interleave::interleave(func, target), Vec::new()),
     },
 ];
 

@@ -219,7 +219,7 @@ fn accumulate(
 ) -> Vec<ValueId> {
     let mut next = sums;
     let order = order(cx, steps.len(), points);
-    let together = if cx.target.fma_by_lane { 2 } else { 1 };
+    let together = if cx.target.loads_pairs() { 2 } else { 1 };
     for pair in order.chunks(together) {
         let mut inside: Vec<(usize, usize)> = pair.to_vec();
         inside.retain(|&(step, nth)| !is_outside(b, cx, &steps[step], &points[nth]));
@@ -236,17 +236,19 @@ fn accumulate(
 
 /// The order in which the points of a tile are computed, each with its step. Where multiply-adds
 /// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
-/// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them; the
-/// points that use a pair are neighbours, so that only two of these vectors have to be there.
+/// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them, or one
+/// by one where pairs do not pay; the points that use them are neighbours, so that only two of these
+/// vectors have to be there.
 fn order(cx: &Cx<'_>, steps: usize, points: &[Point]) -> Vec<(usize, usize)> {
     let product = (0..steps).flat_map(|step| (0..points.len()).map(move |nth| (step, nth)));
     let mut all: Vec<(usize, usize)> = product.collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
         let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
         let vectors = (0..points.len()).map(vector).max().map_or(1, |last| last + 1);
+        let together = if cx.target.loads_pairs() { 2 } else { 1 };
         all.sort_by_key(|&(step, nth)| match vectors {
             1 => (step, nth),
-            _ => ((step * vectors + vector(nth)) / 2, nth / vectors),
+            _ => ((step * vectors + vector(nth)) / together, nth / vectors),
         });
     }
     all

@@ -1,8 +1,9 @@
 //! A small model of a core: cycles of one step of a register tile.
 //!
-//! Two loads per cycle, five instructions per cycle, a multiply-add takes four cycles until its
-//! result can be added to; how many multiply-adds start per cycle is the target's. True within a
-//! third for current x86-64 cores and for Cortex-A76; smaller cores rank tiles alike.
+//! Two loads per cycle, five instructions per cycle, or one and two on a core that runs them in order;
+//! a multiply-add takes four cycles until its result can be added to; how many multiply-adds start
+//! per cycle is the target's. True within a third for current x86-64 cores, Cortex-A76 and Cortex-A55;
+//! other cores rank tiles alike.
 
 use edgecc_ir::target::Target;
 
@@ -39,8 +40,11 @@ impl Work {
 }
 
 const LATENCY: f64 = 4.0;
+/// Instructions and loads that start in a cycle.
 const ISSUE: f64 = 5.0;
 const LOADS: f64 = 2.0;
+const ISSUE_IN_ORDER: f64 = 2.0;
+const LOADS_IN_ORDER: f64 = 1.0;
 /// What a load costs even when it runs beside the multiply-adds: the smaller the core, the more.
 const LOAD: f64 = 0.1;
 /// Cycles to enter a tile, and to finish and store one accumulator.
@@ -88,7 +92,7 @@ impl Tile {
 
     /// Whether the tile and its operands fit the registers. Vectors of 128 bits have a broadcast per
     /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
-    /// a step come in pairs. There a word of codes is copied to all lanes, once for each pair, and
+    /// a step come in pairs, or one by one, of which one arrives ahead. There a word of codes is copied to all lanes, once for each pair, and
     /// takes a register until the copy is found to be needless. Wider vectors share one register for
     /// the broadcasts.
     fn fits(self, work: Work, target: &Target) -> bool {
@@ -97,7 +101,8 @@ impl Tile {
             return false;
         }
         let vectors = if target.fma_by_lane { copies } else { self.vectors };
-        let operands = self.rows * self.vectors + vectors;
+        let arriving = u32::from(target.load_ahead > 0);
+        let operands = self.rows * self.vectors + vectors + arriving;
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
             0..=128 => operands + self.rows + 2 <= registers,
@@ -107,12 +112,16 @@ impl Tile {
 
     /// Cycles of one reduction step; the vectors come at `rate` bytes per cycle.
     fn step(self, rate: f64, target: &Target) -> f64 {
+        let [issue, most_loads] = match target.load_ahead {
+            0 => [ISSUE, LOADS],
+            _ => [ISSUE_IN_ORDER, LOADS_IN_ORDER],
+        };
         let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
         let per_cycle = target.fma_per_cycle(32 * self.lanes);
-        let loads = row_loads + f64::from(self.vectors) * (LOADS / per_cycle.min(LOADS));
-        let issue = (self.accumulators() + row_loads + f64::from(self.vectors) + 1.0) / ISSUE;
+        let loads = row_loads + f64::from(self.vectors) * (most_loads / per_cycle.min(most_loads));
+        let started = self.accumulators() + row_loads + f64::from(self.vectors) + 1.0;
         let stream = f64::from(4 * self.vectors * self.lanes) / rate;
-        let bounds = [self.accumulators() / per_cycle, loads / LOADS, issue, stream];
+        let bounds = [self.accumulators() / per_cycle, loads / most_loads, started / issue, stream];
         bounds.into_iter().fold(LATENCY, f64::max) + LOAD * loads
     }
 

@@ -20,6 +20,8 @@ const FEW: usize = 16;
 const VECTORS: u32 = 4;
 /// Registers for what the epilogue needs.
 const EPILOGUE: usize = 3;
+/// Registers for inputs that a core which runs in order loads ahead.
+const ARRIVING: usize = 3;
 /// The most outputs of a tile whose weights stay in registers.
 const LONGEST: usize = 9;
 /// Instructions of a tile beside its loads and multiply-adds.
@@ -56,7 +58,8 @@ fn resident(
     let is_weight = |r: &&Access| facts::is_const(kernel, r) && facts::follows(kernel, r, vector);
     let weights = taps * stage.reads.iter().filter(is_weight).count();
     let slide = Slide::of(kernel, stage, row, tap)?;
-    let held = weights + slide.overlap() + EPILOGUE;
+    let arriving = if target.load_ahead > 0 { ARRIVING } else { 0 };
+    let held = weights + slide.overlap() + EPILOGUE + arriving;
     let longest = (target.vector_regs as usize).checked_sub(held)? / 2;
     if taps > FEW || longest < 2 {
         return None;

@@ -4,16 +4,17 @@
 mod cse;
 mod dead;
 mod hoist;
-mod pressure;
 
+use super::pressure;
 use edgecc_ir::loops::{LoopFn, Stmt};
 use edgecc_ir::target::Target;
 use std::collections::BTreeSet;
 
 /// Where operands may be memory, invariant values may take one in so many registers.
 const HOISTED_SHARE: usize = 4;
-/// Registers that nothing invariant takes.
+/// Registers that nothing invariant takes, and those for what is loaded ahead where that is done.
 const SPARE: usize = 1;
+const SPARE_AHEAD: usize = 3;
 
 /// The simplified function; its values are numbered in the order of their definitions.
 #[must_use]
@@ -36,12 +37,13 @@ pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
 /// Moves values out of the innermost loops, then out of those around them, while registers are free.
 fn hoist_everywhere(func: &mut LoopFn, target: &Target) {
     let heights = func.body.iter().map(hoist::height).max().unwrap_or(0);
+    let spare = SPARE + if target.load_ahead > 0 { SPARE_AHEAD } else { 0 };
     for height in 1..=heights {
         let free = |func: &LoopFn, stmt: &Stmt| {
             let moving = hoist::invariants(func, stmt);
             let one = std::slice::from_ref(stmt);
             let others = pressure::peak(func, one, &moving, &mut BTreeSet::new());
-            (target.vector_regs as usize).saturating_sub(others + SPARE)
+            (target.vector_regs as usize).saturating_sub(others + spare)
         };
         hoist::hoist(func, |f, s| if hoist::height(s) == height { free(f, s) } else { 0 });
         cse::share_equal_values(func, target);

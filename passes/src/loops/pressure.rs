@@ -1,6 +1,6 @@
 //! How many vector registers a block needs, estimated from the lifetimes of its values.
 
-use edgecc_ir::loops::walk::{each_stmt, operands};
+use edgecc_ir::loops::walk::{each_stmt, inner_block, operands};
 use edgecc_ir::loops::{Block, Carried, LoopFn, Stmt, ValueId};
 use std::collections::BTreeSet;
 
@@ -12,46 +12,53 @@ pub(super) fn peak(
     ignored: &BTreeSet<ValueId>,
     live: &mut BTreeSet<ValueId>,
 ) -> usize {
-    let counts = |v: &ValueId| occupies_vector(func, *v) && !ignored.contains(v);
+    let counts = |v| (occupies_vector(func, v) && !ignored.contains(&v)).then_some(v);
     let mut most = live.len();
     for stmt in block.iter().rev() {
-        let inner = match stmt {
-            Stmt::Let { value, expr } => {
-                live.remove(value);
-                live.extend(operands(expr).into_iter().filter(counts));
-                0
-            }
-            Stmt::Store { value, .. } | Stmt::Index { value, .. } => {
-                live.extend(Some(*value).filter(counts));
-                0
-            }
-            Stmt::Prefetch { .. } => 0,
-            Stmt::For { carried, body, .. } => {
-                carried.iter().for_each(|c| _ = live.remove(&c.result));
-                // What the body uses of the outside lives through all iterations.
-                live.extend(from_outside(carried, body).into_iter().filter(counts));
-                let next = carried.iter().map(|c| c.next).filter(counts);
-                let mut inside = live.iter().copied().chain(next).collect();
-                let inner = peak(func, body, ignored, &mut inside);
-                live.extend(carried.iter().map(|c| c.init).filter(counts));
-                inner
-            }
-            Stmt::If { then, results, .. } => {
-                results.iter().for_each(|r| _ = live.remove(&r.result));
-                live.extend(results.iter().map(|r| r.otherwise).filter(counts));
-                let mut inside = live.clone();
-                inside.extend(results.iter().map(|r| r.then).filter(counts));
-                let inner = peak(func, then, ignored, &mut inside);
-                live.extend(inside);
-                inner
-            }
-        };
+        let mut inside = step(stmt, live, &counts);
+        let inner = inner_block(stmt).map_or(0, |block| peak(func, block, ignored, &mut inside));
         most = most.max(inner).max(live.len());
     }
     most
 }
 
-/// The values that a loop's body uses and neither defines nor carries.
+/// Turns the values that live behind a statement into those that live before it. Returns those that
+/// live at the end of its block. `holder` gives the value whose register holds another one.
+pub(super) fn step(
+    stmt: &Stmt,
+    live: &mut BTreeSet<ValueId>,
+    holder: &impl Fn(ValueId) -> Option<ValueId>,
+) -> BTreeSet<ValueId> {
+    let held = |values: BTreeSet<ValueId>| values.into_iter().filter_map(holder);
+    match stmt {
+        Stmt::Let { value, expr } => {
+            live.remove(value);
+            live.extend(operands(expr).into_iter().filter_map(holder));
+        }
+        Stmt::Store { value, .. } | Stmt::Index { value, .. } => live.extend(holder(*value)),
+        Stmt::Prefetch { .. } => {}
+        Stmt::For { carried, body, .. } => {
+            carried.iter().for_each(|c| _ = live.remove(&c.result));
+            // What the body uses of the outside lives through all iterations.
+            live.extend(held(from_outside(carried, body)));
+            let next = carried.iter().filter_map(|c| holder(c.next));
+            let inside = live.iter().copied().chain(next).collect();
+            live.extend(carried.iter().filter_map(|c| holder(c.init)));
+            return inside;
+        }
+        Stmt::If { then, results, .. } => {
+            results.iter().for_each(|r| _ = live.remove(&r.result));
+            live.extend(results.iter().filter_map(|r| holder(r.otherwise)));
+            let results = results.iter().filter_map(|r| holder(r.then));
+            let inside = live.iter().copied().chain(results).collect();
+            live.extend(held(from_outside(&[], then)));
+            return inside;
+        }
+    }
+    BTreeSet::new()
+}
+
+/// The values that a block uses and neither defines nor carries.
 fn from_outside(carried: &[Carried], body: &Block) -> BTreeSet<ValueId> {
     let mut used: BTreeSet<ValueId> = carried.iter().map(|c| c.next).collect();
     let mut defined: BTreeSet<ValueId> = carried.iter().map(|c| c.inner).collect();
@@ -76,7 +83,7 @@ fn from_outside(carried: &[Carried], body: &Block) -> BTreeSet<ValueId> {
 }
 
 /// Whether a value lives in a vector register: vectors, and floats.
-fn occupies_vector(func: &LoopFn, value: ValueId) -> bool {
+pub(super) fn occupies_vector(func: &LoopFn, value: ValueId) -> bool {
     let ty = func.values[value];
     ty.lanes > 1 || ty.elem.is_float()
 }
