@@ -1,6 +1,7 @@
-//! Large epilogues of tiles that exist in several forms, because borders are apart: the sums go to
-//! memory of the function's own, and a loop over the rows of the tile finishes them. The code of the
-//! epilogue is then there once for a row instead of once for each result.
+//! Large epilogues of tiles that exist in several forms, because borders or what is left of an axis
+//! are apart: the sums go to memory of the function's own, and a loop over the rows of the tile
+//! finishes them. The code of the epilogue is then there once for a row instead of once for each
+//! result.
 
 use super::nest::{self, Env, Point, points};
 use super::read::Cache;
@@ -68,11 +69,15 @@ pub(super) fn finish_rows(
 /// Whether a loop is shorter than what all forms of the tile would need.
 fn is_large(kernel: &Kernel, stage: &Stage, schedule: &Schedule) -> bool {
     let sums_floats = stage.reduce.as_ref().is_some_and(|r| r.init.elem() == ElemType::F32);
-    let is_peeled = |axis| schedule.peel.contains(&axis) && schedule.tile_of(axis) > 1;
+    let has_forms = |axis| {
+        let tile = schedule.tile_of(axis);
+        let whole = kernel.extent(axis).is_multiple_of(tile as usize);
+        tile > 1 && (schedule.peel.contains(&axis) || !whole)
+    };
     let vectors = u64::from(vectors(kernel, stage, schedule));
     sums_floats
         && !rows::is_value(&kernel.operands[stage.write.operand])
-        && row_axes(kernel, stage, schedule).any(is_peeled)
+        && row_axes(kernel, stage, schedule).any(has_forms)
         && vectors * instructions(&stage.epilogue) >= LARGE
 }
 
