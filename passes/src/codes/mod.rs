@@ -48,9 +48,16 @@ fn simplified(expr: &ScalarExpr, fused: bool) -> ScalarExpr {
         let mut ids: Vec<NodeId> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let made = match node {
-                ScalarNode::Cast(to, arg) if is_code(*to) => Code::of(nodes, *arg).map(|code| {
+                ScalarNode::Cast(to, arg) if is_code(*to) => {
+                    let again = || stored_code(nodes, *arg).filter(|code| code.fits(*to));
+                    Code::of(nodes, *arg).or_else(again).map(|code| {
+                        let clamped = code.clamped(b, nodes, &ids, fused);
+                        code.stored(b, *to, clamped)
+                    })
+                }
+                ScalarNode::Call(..) => bounded_code(nodes, node).map(|(elem, code)| {
                     let clamped = code.clamped(b, nodes, &ids, fused);
-                    code.stored(b, *to, clamped)
+                    code.stored(b, elem, clamped)
                 }),
                 ScalarNode::Cast(ElemType::I16, arg) => stored_code(nodes, *arg).map(|code| {
                     let clamped = code.clamped(b, nodes, &ids, fused);
@@ -86,8 +93,24 @@ fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
             let fits = wide && by.abs() < MOST as i64;
             stored_code(nodes, args[0]).filter(|_| fits).map(|code| code.moved(by as f32))
         }
-        _ => None,
+        node => bounded_code(nodes, node).map(|(_, code)| code),
     }
+}
+
+/// The code, and its type, of a node that bounds one by a literal: a clamp of codes.
+fn bounded_code(nodes: &[ScalarNode], node: &ScalarNode) -> Option<(ElemType, Code)> {
+    let ScalarNode::Call(func, args) = node else { return None };
+    let ScalarNode::Const(literal) = nodes[*args.get(1)? as usize] else { return None };
+    if !is_code(literal.elem()) {
+        return None;
+    }
+    let (code, bound) = (stored_code(nodes, args[0])?, literal.as_i64() as f32);
+    let bounded = match func {
+        ScalarFn::Max => Code { lo: code.lo.max(bound), ..code },
+        ScalarFn::Min => Code { hi: code.hi.min(bound), ..code },
+        _ => return None,
+    };
+    (bounded.lo <= bounded.hi).then_some((literal.elem(), bounded))
 }
 
 /// `min(max(round(x) + z, lo), hi)`, with literals.
@@ -254,6 +277,31 @@ mod tests {
             assert_eq!(eval(&number, &args), eval(&back, &args));
         }
         assert_eq!(number.cost(), 4);
+    }
+
+    #[test]
+    fn clamps_of_codes_bound_what_is_rounded() {
+        let clamped = |b: &mut ExprBuilder| {
+            let code = quantized(b, ElemType::I8, -7.0, [-128.0, 127.0]);
+            let [lo, hi] = [0, 100].map(|n| b.constant(Scalar::from_i64(ElemType::I8, n)));
+            let raised = b.call(ScalarFn::Max, &[code, lo]);
+            b.call(ScalarFn::Min, &[raised, hi])
+        };
+        let moved = ScalarExpr::build(1, |b| {
+            let code = clamped(b);
+            let (wide, by) = (b.cast(ElemType::I32, code), Scalar::from_i64(ElemType::I32, 128));
+            let by = b.constant(by);
+            let sum = b.call(ScalarFn::Add, &[wide, by]);
+            b.cast(ElemType::U8, sum)
+        });
+        for (plain, cost) in [(ScalarExpr::build(1, clamped), 6), (moved, 6)] {
+            let cheap = simplified(&plain, false);
+            for x in [-900.0, -138.0, 7.5, 8.5, 2.5, 106.5, 107.5, 400.0, f32::NAN] {
+                let args = [Scalar::f32(x)];
+                assert_eq!(eval(&cheap, &args), eval(&plain, &args), "{x}");
+            }
+            assert_eq!(cheap.cost(), cost, "{cheap:?}");
+        }
     }
 
     #[test]
