@@ -1,7 +1,7 @@
 //! Copies of codes with room for whole words.
 //!
-//! Where consecutive steps of a sum make no whole words, or some are in pads, a kernel of its own
-//! first copies the codes and their pads: each once, while many sums read them.
+//! Where consecutive steps of a sum make no whole words, or some are in pads that are not zero, a
+//! kernel of its own first copies the codes and their pads: each once, while many sums read them.
 
 use super::site::{Site, span};
 use cranelift_entity::{EntityRef, SecondaryMap};
@@ -20,6 +20,8 @@ use std::mem::take;
 
 /// Steps of sums that pay for the copy of a code.
 const STEPS: usize = 8;
+/// What a step with a test takes, in steps without: pads that count are tested word by word.
+const TESTED: usize = 2;
 
 /// A kernel that copies what another one reads as one of its arguments.
 #[derive(Clone)]
@@ -45,7 +47,7 @@ pub(super) fn make_room(kernels: &mut Kernels, target: &Target) {
 
 /// Makes a stage read its codes from a copy, if that pays.
 fn copied(kernel: &mut Kernel, number: usize, target: &Target) -> Option<Copying> {
-    let in_place = Site::of(kernel, number, target).map_or(usize::MAX, |site| site.steps(kernel));
+    let in_place = Site::of(kernel, number, target).map_or(usize::MAX, |site| cost(&site, kernel));
     let site = Site::of_copy(kernel, number, target)?;
     let codes = site.read(kernel).clone();
     let of_words = (site.axis, site.codes);
@@ -68,6 +70,12 @@ fn copied(kernel: &mut Kernel, number: usize, target: &Target) -> Option<Copying
         place.constant -= span.lo;
     }
     Some(Copying { argument: codes.operand.index(), kernel: copy })
+}
+
+/// Steps of a sum that reads its codes where they are.
+fn cost(site: &Site, kernel: &Kernel) -> usize {
+    let counts = matches!(site.read(kernel).outside, Outside::Pad(pad) if pad.is_true());
+    site.steps(kernel) * if counts { TESTED } else { 1 }
 }
 
 /// Copies these places of an operand; what is added for whole words is multiplied by zeros.
