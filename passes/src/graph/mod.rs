@@ -20,6 +20,7 @@ pub mod quant;
 pub(crate) mod rebuild;
 pub mod signs;
 pub(crate) mod simplify;
+pub mod singles;
 pub mod zero_points;
 
 use crate::eqsat;
@@ -36,6 +37,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 /// constants alone, as saturation looks at their codes, and remarks do.
 pub const PASSES: &[Pass<Graph>] = &[
     canonicalize::PASS,
+    singles::PASS,
     fold_constants::EXCEPT_CODES,
     bodies::PASS,
     layout::PASS,

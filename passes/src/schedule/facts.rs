@@ -57,19 +57,21 @@ pub(super) fn fits_lanes(kernel: &Kernel, stage: &Stage) -> bool {
     is_wide(&stage.body, &body) && is_wide(&stage.epilogue, &epilogue)
 }
 
-/// Whether an expression computes in 32 bits; narrower integers are converted or compared only.
+/// Whether an expression computes in 32 bits; narrower integers are converted or compared only, and
+/// `f16` is converted only.
 fn is_wide(expr: &ScalarExpr, params: &[ElemType]) -> bool {
     let elems = expr.infer_all(params).unwrap_or_default();
     let is_wide = |e: ElemType| matches!(e, ElemType::F32 | ElemType::I32 | ElemType::U32);
     let nodes = expr.nodes().iter().zip(&elems).all(|(node, &elem)| match node {
         ScalarNode::Param(_) if elem == ElemType::Bool => false,
         _ if is_wide(elem) || elem == ElemType::Bool => true,
+        ScalarNode::Param(_) | ScalarNode::Cast(..) if elem == ElemType::F16 => true,
         ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Cast(..) => is_code(elem),
         ScalarNode::Call(func, _) => {
             is_code(elem) && matches!(func, ScalarFn::Min | ScalarFn::Max | ScalarFn::Select)
         }
     });
-    nodes && elems.last().is_some_and(|&e| is_wide(e) || is_code(e))
+    nodes && elems.last().is_some_and(|&e| is_wide(e) || is_code(e) || e == ElemType::F16)
 }
 
 /// What the factors read when the stage sums products of functions of two reads.
