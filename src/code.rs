@@ -37,6 +37,10 @@ codes! {
     BadArrays "bad-arrays" Usage
         "The arrays for the model's inputs or outputs do not fit the model: a name, an element \
          type or a shape differs. `edgecc inspect model.onnx` lists what the model takes.";
+    RoundedWeights "rounded-weights" Usage
+        "`edgecc verify` compares every level with the model as imported, whose weights `--weights \
+         f16` rounds. Verify without it; the outputs of `edgecc run` with and without it show what \
+         rounding costs.";
     NothingToQuantize "nothing-to-quantize" Unsupported
         "A model is quantised in its convolutions and its products of matrices in `f32`, and it has \
          none, or all of them are to stay as they are.";

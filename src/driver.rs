@@ -3,7 +3,7 @@
 use crate::code::Code;
 use crate::external;
 use crate::failure::Failure;
-use crate::options::{FloatMode, Options, identifier, is_identifier};
+use crate::options::{FloatMode, Options, WeightFormat, identifier, is_identifier};
 use crate::report::Report;
 use crate::report::layer;
 use crate::states;
@@ -22,6 +22,7 @@ use edgecc_passes::codes::simplify_codes;
 use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
 use edgecc_passes::form_kernels::form_kernels;
+use edgecc_passes::half_weights::use_halves;
 use edgecc_passes::manager::{Moment, PassCx, PassOptions, VerifyPolicy, run_passes};
 use edgecc_passes::plan;
 use edgecc_passes::schedule::parts::divide;
@@ -182,6 +183,11 @@ fn plan_graph(
     use_dots(&mut kernels, target);
     simplify_codes(&mut kernels, target);
     see("codes", Ir::Kernels(&kernels));
+
+    if options.weights == WeightFormat::F16 {
+        use_halves(&mut kernels);
+        see("half-weights", Ir::Kernels(&kernels));
+    }
 
     let planned = plan_kernels(kernels, states, target, options, observe)?;
     Ok(Planned { remarks, ..planned })

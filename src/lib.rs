@@ -28,7 +28,7 @@ pub use edgecc_ir::diag::{Diagnostic, Kind, Severity};
 pub use edgecc_passes::schedule::parts::Division;
 pub use edgecc_passes::schedule::records::Records;
 pub use failure::Failure;
-pub use options::{FloatMode, OptLevel, Options, TargetSpec, Verify};
+pub use options::{FloatMode, OptLevel, Options, TargetSpec, Verify, WeightFormat};
 pub use report::Report;
 
 use driver::Source;

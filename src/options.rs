@@ -38,6 +38,8 @@ pub struct Options {
     pub opt_level: OptLevel,
     /// What float rewrites may change.
     pub float_mode: FloatMode,
+    /// How constant factors of sums are stored.
+    pub weights: WeightFormat,
     /// When the IR is checked.
     pub verify: Verify,
 }
@@ -77,6 +79,17 @@ pub enum FloatMode {
     Strict,
 }
 
+/// How constant factors of sums (the weights of layers) are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightFormat {
+    /// As they are computed with.
+    #[default]
+    Model,
+    /// Those in `f32` in 16 bits, each rounded to the nearest number there, and read back where they
+    /// are multiplied. Convolutions keep their own weights, without transforms.
+    F16,
+}
+
 /// When the IR is checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verify {
@@ -91,7 +104,8 @@ impl Options {
     /// Whether convolutions may take transformed weights, which are larger, and round otherwise.
     #[must_use]
     pub fn transforms_convolutions(&self) -> bool {
-        let larger = !matches!(self.opt_level, OptLevel::O0 | OptLevel::Os);
+        let larger = !matches!(self.opt_level, OptLevel::O0 | OptLevel::Os)
+            && self.weights == WeightFormat::Model;
         larger && self.float_mode == FloatMode::Relaxed
     }
 }
@@ -102,6 +116,12 @@ impl Verify {
     pub fn is_on(self) -> bool {
         self == Verify::Each || cfg!(debug_assertions)
     }
+}
+
+impl WeightFormat {
+    /// Every format with its name on the command line.
+    pub const ALL: &[(&str, WeightFormat)] =
+        &[("model", WeightFormat::Model), ("f16", WeightFormat::F16)];
 }
 
 impl OptLevel {
@@ -168,7 +188,7 @@ pub fn is_identifier(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{FloatMode, OptLevel, Options, identifier, is_identifier};
+    use super::{FloatMode, OptLevel, Options, WeightFormat, identifier, is_identifier};
 
     #[test]
     fn small_weights_and_strict_floats_keep_convolutions_as_they_are() {
@@ -178,6 +198,8 @@ mod tests {
         assert!(transforms(OptLevel::O2, FloatMode::Relaxed));
         assert!(!transforms(OptLevel::Os, FloatMode::Relaxed));
         assert!(!transforms(OptLevel::O3, FloatMode::Strict));
+        let halves = Options { weights: WeightFormat::F16, ..Options::default() };
+        assert!(!halves.transforms_convolutions());
     }
 
     #[test]

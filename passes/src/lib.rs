@@ -14,6 +14,7 @@ pub mod dots;
 pub mod eqsat;
 pub mod form_kernels;
 pub mod graph;
+pub mod half_weights;
 mod library;
 pub mod loops;
 pub mod lower_to_loops;

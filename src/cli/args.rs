@@ -4,6 +4,7 @@ use super::{arrays, files};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use edgecc::{
     Constant, Division, Failure, FloatMode, OptLevel, Options, Records, TargetSpec, Verify,
+    WeightFormat,
 };
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,9 @@ pub(super) struct Effort {
     /// Forbid rewrites that change the bits of float results
     #[arg(long)]
     strict_float: bool,
+    /// Format of weights in f32: as in the model, or f16, which takes half the memory and rounds them
+    #[arg(long, value_name = "FORMAT", default_value = "model", value_parser = weight_format())]
+    weights: WeightFormat,
     /// Most parts of a kernel, for threads to share; 1 leaves all kernels whole
     #[arg(long, value_name = "N", default_value_t = Division::default().parts, value_parser = parts())]
     parts: u32,
@@ -108,6 +112,7 @@ pub(super) fn options(
         opt_level: effort.opt_level,
         float_mode: if effort.strict_float { FloatMode::Strict } else { FloatMode::Relaxed },
         verify: if effort.verify_each { Verify::Each } else { Verify::Default },
+        weights: effort.weights,
     })
 }
 
@@ -155,6 +160,13 @@ impl Cpu {
 /// At least one part, and no more than any machine has threads for.
 fn parts() -> impl TypedValueParser<Value = u32> {
     clap::value_parser!(u32).range(1..=1024)
+}
+
+fn weight_format() -> impl TypedValueParser<Value = WeightFormat> {
+    PossibleValuesParser::new(WeightFormat::ALL.iter().map(|(name, _)| *name)).map(|name| {
+        let row = WeightFormat::ALL.iter().find(|(n, _)| *n == name);
+        row.expect("the parser accepts only names of the table").1
+    })
 }
 
 fn level() -> impl TypedValueParser<Value = OptLevel> {

@@ -6,9 +6,9 @@ use super::host::{self, HostArgs};
 use super::steps::steps;
 use super::ui::Ui;
 use super::{Outcome, random};
-use edgecc::Failure;
 use edgecc::driver::{Compiled, Ir};
 use edgecc::host::Host;
+use edgecc::{Code, Failure, WeightFormat};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::Kernels;
 use edgecc_ir::tensor::{Scalar, Tensor};
@@ -92,6 +92,10 @@ struct Mismatch {
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
+    if args.host.options()?.weights != WeightFormat::Model {
+        let message = "weights that are rounded cannot be verified";
+        return Err(Code::RoundedWeights.error(message).help("leave out --weights").into());
+    }
     let inputs = args.inputs.as_deref().map(arrays::read).transpose()?;
     let expected = args.expected.as_deref().map(arrays::read).transpose()?;
     let has_expected = expected.is_some();
