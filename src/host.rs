@@ -75,9 +75,9 @@ impl Host {
         let outputs = self.interface.outputs.iter();
         Ok(Buffers {
             inputs: arguments,
-            outputs: outputs.map(|p| Aligned::new(&vec![0; p.ty.bytes()])).collect(),
+            outputs: outputs.map(|p| Aligned::zeros(p.ty.bytes())).collect(),
             state: Aligned::new(&state),
-            workspace: Aligned::new(&vec![0; model.info().arena_bytes() as usize]),
+            workspace: Aligned::zeros(model.info().arena_bytes() as usize),
         })
     }
 
@@ -153,10 +153,15 @@ impl Aligned {
     const ALIGN: usize = 64;
 
     fn new(bytes: &[u8]) -> Aligned {
-        let mut storage = vec![0; bytes.len() + Aligned::ALIGN];
+        let mut aligned = Aligned::zeros(bytes.len());
+        aligned.bytes_mut().copy_from_slice(bytes);
+        aligned
+    }
+
+    fn zeros(len: usize) -> Aligned {
+        let storage = vec![0; len + Aligned::ALIGN];
         let start = storage.as_ptr().align_offset(Aligned::ALIGN);
-        storage[start..start + bytes.len()].copy_from_slice(bytes);
-        Aligned { storage, start, len: bytes.len() }
+        Aligned { storage, start, len }
     }
 
     fn bytes(&self) -> &[u8] {
