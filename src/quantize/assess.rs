@@ -1,12 +1,12 @@
 //! How much quality a quantised model loses, and which layers lose it.
 
-use super::Progress;
-use super::calibrate::Calibration;
 use super::runner::{Arrays, Program, floats};
+use super::tally::{Tally, difference, signal};
+use super::{Case, Progress};
 use crate::failure::Failure;
-use crate::options::Options;
-use edgecc_frontend::quantize::{FloatModel, Plan, code_result, float_result, switch};
-use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_frontend::quantize::{Flow, Plan, Reach, switch};
+use edgecc_ir::tensor::Tensor;
+use edgecc_passes::quantize::select::select;
 use serde::Serialize;
 
 /// Examples of a model's inputs.
@@ -41,15 +41,19 @@ pub struct Errors {
 /// Examples on which layers and ways to choose ranges are compared.
 pub(super) const TRIED: usize = 32;
 
-/// Runs for all layers together, each of which is tried in `f32` alone.
-const RUNS: usize = 768;
+/// Examples on which the errors of layers are measured.
+const MEASURED: usize = 16;
 
-/// A model that computes each layer in both ways.
+/// How often layers are chosen again for a smaller loss.
+const ROUNDS: usize = 5;
+
+/// Runs for all layers together, each of which is quantised alone.
+const RUNS: usize = 512;
+
+/// A model in which each layer computes in either way.
 pub(super) struct Probe<'a> {
-    model: &'a FloatModel,
+    case: Case<'a>,
     plan: &'a Plan,
-    calibration: &'a Calibration,
-    data: &'a Data,
     program: Program,
 }
 
@@ -62,87 +66,147 @@ impl Quality {
 }
 
 /// The quality of a model with the same inputs and outputs, on the first `count` examples.
-pub(super) fn evaluate(
-    bytes: &[u8],
-    options: &Options,
-    (data, count): (&Data, usize),
-    calibration: &Calibration,
-) -> Result<Quality, Failure> {
-    let program = Program::new(bytes, options)?;
-    let outputs = run_all(&program, data, count, |_| false)?;
-    Ok(quality(&calibration.outputs, &outputs, data.labels.as_deref()))
+pub(super) fn evaluate(bytes: &[u8], case: &Case<'_>, count: usize) -> Result<Quality, Failure> {
+    let program = Program::new(bytes, case.options)?;
+    quality(&program, case, count, f64::INFINITY, |_| false)
 }
 
-fn run_all(
+/// The quality on the first `count` examples; a bound as soon as the loss is above a budget.
+fn quality(
     program: &Program,
-    data: &Data,
+    case: &Case<'_>,
     count: usize,
+    budget: f64,
     switch: impl Fn(&str) -> bool,
-) -> Result<Vec<Vec<Tensor>>, Failure> {
+) -> Result<Quality, Failure> {
+    let count = count.min(case.data.examples.len());
+    let truth = &case.calibration.outputs[..count];
+    let mut tally = Tally::new(truth, case.data.labels.as_deref());
     let mut session = program.session();
-    data.examples.iter().take(count).map(|example| session.run(example, &switch)).collect()
+    for example in &case.data.examples[..count] {
+        tally.add(&session.run(example, &switch)?);
+        if tally.quality().loss() > budget {
+            break;
+        }
+    }
+    Ok(tally.quality())
 }
 
 impl<'a> Probe<'a> {
-    pub(super) fn new(
-        model: &'a FloatModel,
-        options: &Options,
-        plan: &'a Plan,
-        calibration: &'a Calibration,
-        data: &'a Data,
-    ) -> Result<Probe<'a>, Failure> {
-        let bytes = model.switchable(plan, |n| calibration.layers.contains(&n), &[]);
-        let program = Program::new(&bytes, options)?;
-        Ok(Probe { model, plan, calibration, data, program })
+    pub(super) fn new(case: Case<'a>, plan: &'a Plan) -> Result<Probe<'a>, Failure> {
+        let bytes = case.model.switchable(plan, |n| case.is_layer(n));
+        let program = Program::new(&bytes, case.options)?;
+        Ok(Probe { case, plan, program })
     }
 
-    /// The loss when some of the layers that can be quantised are not.
-    pub(super) fn loss(&self, float: &[usize]) -> Result<f64, Failure> {
-        Ok(self.quality(float, self.data.examples.len())?.loss())
+    /// The layers that stay in `f32`, the model, and its quality: with a budget, one that is kept.
+    /// The model of both ways that layers are chosen with rounds otherwise here and there, and sees
+    /// fewer examples; what it may lose is lowered until the model itself keeps the budget.
+    pub(super) fn chosen(
+        &self,
+        alone: &[f64],
+        progress: &mut Progress<'_>,
+    ) -> Result<(Vec<usize>, Vec<u8>, Quality), Failure> {
+        let Some(budget) = self.case.settings.max_drop else { return self.with_float(&[]) };
+        let rows = self.case.calibration.candidates(self.case.model, alone);
+        let mut target = budget;
+        for round in 1..=ROUNDS {
+            progress(&format!("choosing layers, round {round}"));
+            let loss =
+                |kept: &[usize]| self.quality(kept, TRIED, target).map(|quality| quality.loss());
+            let chosen = select(&rows, target, loss)?;
+            let result = self.with_float(&chosen)?;
+            if result.2.loss() <= budget {
+                return Ok(result);
+            }
+            target *= 0.9 * budget / result.2.loss();
+        }
+        self.with_float(&(0..rows.len()).collect::<Vec<_>>())
     }
 
-    fn quality(&self, float: &[usize], count: usize) -> Result<Quality, Failure> {
-        let name = |&n: &usize| switch(&self.model.layers[self.calibration.layers[n]].name);
+    /// The model in which some of the layers that can be quantised are not.
+    fn with_float(&self, kept: &[usize]) -> Result<(Vec<usize>, Vec<u8>, Quality), Failure> {
+        let case = &self.case;
+        let float: Vec<usize> = kept.iter().map(|&n| case.calibration.layers[n]).collect();
+        let is_quantised = |n: usize| case.is_layer(n) && !float.contains(&n);
+        let bytes = case.model.quantised(self.plan, is_quantised);
+        let quality = evaluate(&bytes, case, case.data.examples.len())?;
+        Ok((float, bytes, quality))
+    }
+
+    fn quality(&self, float: &[usize], count: usize, budget: f64) -> Result<Quality, Failure> {
+        let layers = &self.case.calibration.layers;
+        let name = |&n: &usize| switch(&self.case.model.layers[layers[n]].name);
         let names: Vec<String> = float.iter().map(name).collect();
-        let outputs = run_all(&self.program, self.data, count, |s| names.iter().any(|n| n == s))?;
-        Ok(quality(&self.calibration.outputs, &outputs, self.data.labels.as_deref()))
+        quality(&self.program, &self.case, count, budget, |s| names.iter().any(|n| n == s))
     }
 
-    /// For each layer, by how much the distance of outputs falls when it alone is in `f32`.
-    pub(super) fn gains(&self, progress: &mut Progress<'_>) -> Result<Vec<f64>, Failure> {
-        let layers = self.calibration.layers.len();
-        let count = (RUNS / layers).clamp(4, TRIED).min(self.data.examples.len());
-        let all = self.quality(&[], count)?.distance;
-        let gain = |n: usize| {
+    /// For each layer, the distance of outputs when it alone is quantised.
+    pub(super) fn alone(&self, progress: &mut Progress<'_>) -> Result<Vec<f64>, Failure> {
+        let layers = self.case.calibration.layers.len();
+        let count = (RUNS / layers).clamp(4, TRIED);
+        let alone = |n: usize| {
             progress(&format!("layer {} of {layers}", n + 1));
-            Ok(all - self.quality(&[n], count)?.distance)
+            let others: Vec<usize> = (0..layers).filter(|&other| other != n).collect();
+            Ok(self.quality(&others, count, f64::INFINITY)?.distance)
         };
-        (0..layers).map(gain).collect()
+        (0..layers).map(alone).collect()
     }
 
     /// The errors of each layer.
-    pub(super) fn errors(
-        &self,
-        options: &Options,
-        progress: &mut Progress<'_>,
-    ) -> Result<Vec<Errors>, Failure> {
-        let layers = self.calibration.layers.iter().map(|&n| &self.model.layers[n].name);
-        let names: Vec<String> =
-            layers.flat_map(|name| [float_result(name), code_result(name)]).collect();
-        let bytes =
-            self.model.switchable(self.plan, |n| self.calibration.layers.contains(&n), &names);
-        let program = Program::new(&bytes, options)?;
-        let first = program.outputs().len() - names.len();
-        let (mut float, mut coded) = (program.session(), program.session());
-        let mut sums = vec![Sums::default(); names.len() / 2];
-        for (n, example) in self.data.examples.iter().take(TRIED).enumerate() {
+    pub(super) fn errors(&self, progress: &mut Progress<'_>) -> Result<Vec<Errors>, Failure> {
+        let float = self.case.in_both_ways(self.plan, Flow::Float)?;
+        let coded = self.case.in_both_ways(self.plan, Flow::Codes)?;
+        let (mut float, mut coded) = (float.session(), coded.session());
+        let mut sums = vec![Sums::default(); self.case.calibration.layers.len()];
+        for (n, example) in self.case.data.examples.iter().take(MEASURED).enumerate() {
             progress(&format!("measuring layers, example {}", n + 1));
-            let (float, coded) = (float.run(example, |_| true)?, coded.run(example, |_| false)?);
-            let pairs = float[first..].chunks_exact(2).zip(coded[first..].chunks_exact(2));
+            let (float, coded) = (float.run(example, |_| false)?, coded.run(example, |_| false)?);
+            let pairs = pairs(&float, sums.len()).zip(pairs(&coded, sums.len()));
             sums.iter_mut().zip(pairs).for_each(|(sums, (f, c))| sums.add(f, c));
         }
         Ok(sums.iter().map(Sums::errors).collect())
     }
+}
+
+/// For each layer the square of what its results differ by when it alone is quantised, as a part
+/// of their square: the mean over rows of layers whose results are rows, otherwise over examples.
+pub(super) fn own_errors(case: &Case<'_>, plan: &Plan) -> Result<Vec<f64>, Failure> {
+    let program = case.in_both_ways(plan, Flow::Float)?;
+    let mut session = program.session();
+    let layers = &case.calibration.layers;
+    let mut errors = vec![0.0; layers.len()];
+    for example in case.data.examples.iter().take(MEASURED) {
+        let outputs = session.run(example, |_| false)?;
+        let pairs = pairs(&outputs, layers.len()).zip(layers);
+        for (error, (pair, &n)) in errors.iter_mut().zip(pairs) {
+            let row = match case.model.layers[n].reach {
+                Reach::Row => pair[0].ty.shape.last().copied().unwrap_or(1),
+                _ => pair[0].numel(),
+            };
+            *error += error_of_rows(&floats(&pair[0]), &floats(&pair[1]), row.max(1));
+        }
+    }
+    Ok(errors)
+}
+
+/// The mean over rows of the square of what they differ by, as a part of their square. Rows that
+/// are much smaller than others count as if they were a tenth of them.
+fn error_of_rows(float: &[f32], found: &[f32], row: usize) -> f64 {
+    let square = |x: f32| f64::from(x) * f64::from(x);
+    let rows = (float.len() / row).max(1) as f64;
+    let floor = 0.01 * float.iter().map(|&x| square(x)).sum::<f64>() / rows;
+    let error = |(a, b): (&[f32], &[f32])| {
+        let error: f64 = a.iter().zip(b).map(|(a, b)| square(a - b)).sum();
+        let signal: f64 = a.iter().map(|&x| square(x)).sum();
+        error / signal.max(floor).max(f64::MIN_POSITIVE)
+    };
+    float.chunks_exact(row).zip(found.chunks_exact(row)).map(error).sum::<f64>() / rows
+}
+
+/// The results of each layer in `f32` and on codes, the last of a model's outputs.
+fn pairs(outputs: &[Tensor], layers: usize) -> impl Iterator<Item = &[Tensor]> {
+    outputs[outputs.len() - 2 * layers..].chunks_exact(2)
 }
 
 /// Sums of squares over a layer's results.
@@ -158,14 +222,10 @@ impl Sums {
     /// Each pair is the layer's result in `f32` and on codes, with all layers in `f32` and with all
     /// quantised.
     fn add(&mut self, float: &[Tensor], coded: &[Tensor]) {
-        let truth = floats(&float[0]);
-        let difference = |other: &Tensor| -> f64 {
-            truth.iter().zip(floats(other)).map(|(&a, b)| f64::from(a - b).powi(2)).sum()
-        };
-        self.signal += truth.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>();
-        self.own += difference(&float[1]);
-        self.inherited += difference(&coded[0]);
-        self.total += difference(&coded[1]);
+        self.signal += signal(&float[0]);
+        self.own += difference(&float[0], &float[1]);
+        self.inherited += difference(&float[0], &coded[0]);
+        self.total += difference(&float[0], &coded[1]);
     }
 
     fn errors(&self) -> Errors {
@@ -174,42 +234,13 @@ impl Sums {
     }
 }
 
-/// Compares the outputs of some examples with those in `f32`.
-fn quality(float: &[Vec<Tensor>], found: &[Vec<Tensor>], labels: Option<&[i64]>) -> Quality {
-    let outputs = found.first().map_or(0, Vec::len);
-    let distances = (0..outputs).map(|n| distance(float, found, n));
-    let distance = distances.sum::<f64>() / outputs.max(1) as f64;
-    let right = |outputs: &[Vec<Tensor>], labels: &[i64]| {
-        let pairs = outputs.iter().take(found.len()).zip(labels);
-        pairs.filter(|(outputs, label)| largest(&outputs[0]) == **label).count() as f64
-            / found.len().max(1) as f64
-    };
-    let accuracy = labels.map(|labels| [right(float, labels), right(found, labels)]);
-    Quality { distance, accuracy }
-}
-
-/// How far one output is from that in `f32`, over all examples; for integers the share of elements
-/// that differ.
-fn distance(float: &[Vec<Tensor>], found: &[Vec<Tensor>], output: usize) -> f64 {
-    let (mut error, mut signal) = (0.0, 0.0);
-    for (float, found) in float.iter().zip(found) {
-        let (float, found) = (&float[output], &found[output]);
-        for (a, b) in float.iter().zip(found.iter()) {
-            let (e, s) = match float.ty.elem.is_float() {
-                true => ((a.as_f64() - b.as_f64()).powi(2), a.as_f64().powi(2)),
-                false => (f64::from(u8::from(a != b)), 1.0),
-            };
-            error += e;
-            signal += s;
-        }
+impl Case<'_> {
+    /// Whether a layer can be quantised.
+    pub(super) fn is_layer(&self, n: usize) -> bool {
+        self.calibration.layers.contains(&n)
     }
-    if error == 0.0 { 0.0 } else { (error / signal.max(f64::MIN_POSITIVE)).sqrt() }
-}
 
-/// The place of the largest element.
-fn largest(tensor: &Tensor) -> i64 {
-    let values = tensor.iter().map(Scalar::as_f64).enumerate();
-    values
-        .fold((0, f64::NEG_INFINITY), |best, (n, v)| if v > best.1 { (n as i64, v) } else { best })
-        .0
+    fn in_both_ways(&self, plan: &Plan, flow: Flow) -> Result<Program, Failure> {
+        Program::new(&self.model.in_both_ways(plan, |n| self.is_layer(n), flow), self.options)
+    }
 }

@@ -2,17 +2,18 @@
 
 use super::assess::Data;
 use super::runner::{Program, floats};
-use super::{Progress, Settings, ValueCodes, patches};
+use super::samples::Samples;
+use super::{Progress, Settings, ValueCodes};
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::options::Options;
-use edgecc_frontend::quantize::{FloatModel, Layer, Reach, Weights};
+use edgecc_frontend::quantize::{FloatModel, Layer, Weights};
 use edgecc_ir::diag::Diagnostic;
+use edgecc_ir::kernel::Port;
 use edgecc_ir::suggest;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{ElemType, TensorType};
 use edgecc_passes::quantize::equalize::{factors, remaining_error};
-use edgecc_passes::quantize::gram::Gram;
 use edgecc_passes::quantize::histogram::Histogram;
 use edgecc_passes::quantize::range::{Codes, Grid, Method, choose};
 use edgecc_passes::quantize::select::Candidate;
@@ -30,24 +31,27 @@ pub(super) struct Calibration {
     pub(super) types: BTreeMap<String, TensorType>,
     /// The model's outputs in `f32`, for each example.
     pub(super) outputs: Vec<Vec<Tensor>>,
-    /// The largest magnitude in each channel of layers' inputs.
-    peaks: BTreeMap<String, Vec<f32>>,
+    /// What the inputs of layers with weights are like.
+    pub(super) samples: Samples,
     codes: Codes,
     program: Program,
 }
 
+/// Told of an example's number, the names of values and the values.
+type Visit<'a> = dyn FnMut(usize, &[Port], Vec<Tensor>) + 'a;
+
 /// Channels are scaled where at most this part of the error of codes is left.
-const WORTHWHILE: f64 = 0.25;
+const WORTHWHILE: f64 = 0.5;
 
 impl Calibration {
-    pub(super) fn run(
+    /// Nothing is seen yet.
+    pub(super) fn new(
         model: &FloatModel,
         options: &Options,
         settings: &Settings,
-        data: &Data,
         progress: &mut Progress<'_>,
     ) -> Result<Calibration, Failure> {
-        check_names(model, settings)?;
+        check_names(model, &settings.keep)?;
         progress("compiling the model in f32");
         let mut names: Vec<String> = model.views(|_| true).into_keys().collect();
         names.extend(model.layers.iter().map(|layer| layer.output.clone()));
@@ -60,48 +64,75 @@ impl Calibration {
             return Err(Code::NothingToQuantize.error("no layer can be quantised").into());
         }
         let leaders = model.views(|n| layers.contains(&n));
-        let mut calibration = Calibration {
+        let samples = Samples::new(model, &layers);
+        Ok(Calibration {
             layers,
             leaders,
             histograms: BTreeMap::new(),
             types,
             outputs: Vec::new(),
-            peaks: empty_peaks(model),
+            samples,
             codes: codes(settings.codes),
             program,
-        };
-        calibration.see(model, data, progress)?;
-        Ok(calibration)
+        })
     }
 
-    /// Counts the elements of all values.
-    fn see(
+    /// Runs the model on all examples.
+    fn run(
+        &self,
+        data: &Data,
+        progress: &mut Progress<'_>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Failure> {
+        let mut session = self.program.session();
+        for (n, example) in data.examples.iter().enumerate() {
+            progress(&format!("example {} of {}", n + 1, data.examples.len()));
+            let values = session.run(example, |_| false)?;
+            visit(n, self.program.outputs(), values);
+        }
+        Ok(())
+    }
+
+    /// Counts the elements of all values and keeps samples of layers' inputs.
+    pub(super) fn see(
         &mut self,
         model: &FloatModel,
         data: &Data,
         progress: &mut Progress<'_>,
     ) -> Result<(), Failure> {
-        let mut session = self.program.session();
-        for (n, example) in data.examples.iter().enumerate() {
-            progress(&format!("example {} of {}", n + 1, data.examples.len()));
-            let mut values = session.run(example, |_| false)?;
-            for (port, value) in self.program.outputs().iter().zip(&values) {
+        let mut histograms: BTreeMap<String, Histogram> = BTreeMap::new();
+        let (mut samples, mut outputs) = (self.samples.clone(), Vec::new());
+        let examples = data.examples.len();
+        self.run(data, progress, &mut |n, ports, mut values| {
+            for (port, value) in ports.iter().zip(&values) {
                 let Some(leader) = self.leaders.get(&port.name) else { continue };
                 let elements = floats(value);
-                self.histograms.entry(leader.clone()).or_default().add(&elements);
-                let reader = model.layers.iter().find(|layer| layer.input == port.name);
-                if let (Some(layer), Some(peaks)) = (reader, self.peaks.get_mut(&port.name)) {
-                    raise(peaks, layer, &value.ty.shape, &elements);
-                }
+                histograms.entry(leader.clone()).or_default().add(&elements);
+                samples.add(model, &port.name, (&value.ty.shape, &elements), (n, examples));
             }
             values.truncate(model.output_count());
-            self.outputs.push(values);
-        }
+            outputs.push(values);
+        })?;
+        (self.histograms, self.samples, self.outputs) = (histograms, samples, outputs);
         Ok(())
     }
 
     /// Factors for the channels of layers' inputs where that lowers the error of codes.
-    pub(super) fn factors(&self, model: &FloatModel) -> BTreeMap<String, Vec<f32>> {
+    pub(super) fn factors(
+        &self,
+        model: &FloatModel,
+        data: &Data,
+        progress: &mut Progress<'_>,
+    ) -> Result<BTreeMap<String, Vec<f32>>, Failure> {
+        let mut peaks = empty_peaks(model);
+        self.run(data, progress, &mut |_, ports, values| {
+            for (port, value) in ports.iter().zip(&values) {
+                let reader = model.layers.iter().find(|layer| layer.input == port.name);
+                if let (Some(layer), Some(peaks)) = (reader, peaks.get_mut(&port.name)) {
+                    raise(peaks, layer, &value.ty.shape, &floats(value));
+                }
+            }
+        })?;
         let worthwhile = |(value, peaks): (&String, &Vec<f32>)| {
             let readers = || model.layers.iter().filter(|layer| layer.input == *value);
             let all: Option<Vec<&Weights>> = readers().map(Layer::weights).collect();
@@ -113,7 +144,7 @@ impl Calibration {
             let is_better = remaining_error(peaks, &squares, &factors) < WORTHWHILE;
             is_better.then(|| (value.clone(), factors))
         };
-        self.peaks.iter().filter_map(worthwhile).collect()
+        Ok(peaks.iter().filter_map(worthwhile).collect())
     }
 
     /// The grid of each group of values.
@@ -123,43 +154,14 @@ impl Calibration {
         self.histograms.iter().map(grid).collect()
     }
 
-    /// What the inputs of layers with weights are like when they have these grids.
-    pub(super) fn grams(
-        &self,
-        model: &FloatModel,
-        grids: &BTreeMap<String, Grid>,
-        data: &Data,
-    ) -> Result<BTreeMap<usize, Gram>, Failure> {
-        let mut grams = BTreeMap::new();
-        for &n in &self.layers {
-            if let Some(gram) = empty_gram(&model.layers[n]) {
-                grams.insert(n, gram);
-            }
-        }
-        let mut session = self.program.session();
-        for (seed, example) in data.examples.iter().enumerate() {
-            let values = session.run(example, |_| false)?;
-            for (&n, gram) in &mut grams {
-                let layer = &model.layers[n];
-                let at = self.program.outputs().iter().position(|port| port.name == layer.input);
-                let value = &values[at.expect("every quantised value is shown")];
-                let grid = &grids[&self.leaders[&layer.input]];
-                let wanted = Gram::wanted(gram.len(), layer.weights().map_or(1, |w| w.groups));
-                let count = (wanted / data.examples.len()).max(1);
-                collect(layer, value, grid, (count, seed as u64), gram);
-            }
-        }
-        grams.values_mut().for_each(Gram::flush);
-        Ok(grams)
-    }
-
-    /// The candidates of a choice of layers, with what each gains.
-    pub(super) fn candidates(&self, model: &FloatModel, gains: &[f64]) -> Vec<Candidate> {
-        let candidate = |(&n, &gain): (&usize, &f64)| Candidate {
-            gain,
+    /// The candidates of a choice of layers, with what outputs differ by when each alone is
+    /// quantised. The squares of errors of different layers add up.
+    pub(super) fn candidates(&self, model: &FloatModel, alone: &[f64]) -> Vec<Candidate> {
+        let candidate = |(&n, &alone): (&usize, &f64)| Candidate {
+            gain: alone * alone,
             cost: self.macs(&model.layers[n]) as f64,
         };
-        self.layers.iter().zip(gains).map(candidate).collect()
+        self.layers.iter().zip(alone).map(candidate).collect()
     }
 
     /// Multiply-adds of a layer.
@@ -177,9 +179,9 @@ impl Calibration {
 }
 
 /// Fails for names of layers that the model does not have.
-fn check_names(model: &FloatModel, settings: &Settings) -> Result<(), Failure> {
+pub(super) fn check_names(model: &FloatModel, keep: &[String]) -> Result<(), Failure> {
     let known = || model.layers.iter().map(|layer| layer.name.as_str());
-    let unknown = settings.keep.iter().filter(|name| !known().any(|k| k == *name));
+    let unknown = keep.iter().filter(|name| !known().any(|k| k == *name));
     let problem = |name: &String| {
         let message = format!("the model has no layer {name:?}");
         Code::UnknownLayer.error(message).help(suggest::help("layers", name, known()))
@@ -245,20 +247,4 @@ fn codes(codes: ValueCodes) -> Codes {
         ValueCodes::I8 => Codes { lo: -128, hi: 127, symmetric: false },
         ValueCodes::Symmetric => Codes { lo: -128, hi: 127, symmetric: true },
     }
-}
-
-fn empty_gram(layer: &Layer) -> Option<Gram> {
-    let weights = layer.weights()?;
-    let len = weights.values.numel() / weights.bias.len().max(1);
-    (layer.reach != Reach::Other).then(|| Gram::new(len, weights.groups))
-}
-
-/// Adds examples of a layer's input.
-fn collect(layer: &Layer, value: &Tensor, grid: &Grid, choice: (usize, u64), gram: &mut Gram) {
-    let mut coded = Vec::new();
-    patches::visit(layer, &value.ty.shape, &floats(value), choice, |patch| {
-        coded.clear();
-        coded.extend(patch.iter().map(|&x| grid.snap(x)));
-        gram.add(patch, &coded);
-    });
 }

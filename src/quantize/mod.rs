@@ -2,15 +2,19 @@
 //! computes with 8-bit codes.
 //!
 //! The model runs on the examples as compiled for this machine (`runner`), which gives the ranges
-//! of values and the products of inputs (`calibrate`); from these come scales and codes (`plan`).
+//! of values (`calibrate`) and what layers see of them (`samples`); from these come scales (`ranges`)
+//! and codes (`plan`).
 //! A model that computes each layer in both ways tells what each one costs in quality (`assess`).
 
 mod assess;
 mod calibrate;
 mod patches;
 mod plan;
+mod ranges;
 mod report;
 mod runner;
+mod samples;
+mod tally;
 
 pub use assess::Data;
 pub use report::{LayerReport, Report};
@@ -22,9 +26,8 @@ use crate::failure::Failure;
 use crate::options::Options;
 use assess::Probe;
 use calibrate::Calibration;
-use edgecc_frontend::quantize::{FloatModel, Plan};
+use edgecc_frontend::quantize::FloatModel;
 use edgecc_passes::quantize::range::Method;
-use edgecc_passes::quantize::select::select;
 
 /// How to quantise.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,62 +101,48 @@ pub fn quantize(
     if data.examples.is_empty() {
         return Err(Code::BadArrays.error("there is no example to calibrate with").into());
     }
-    let mut model = driver::prepare_quantisation(source, options)?;
-    let mut calibration = Calibration::run(&model, options, settings, data, progress)?;
-    let factors = calibration.factors(&model);
-    if settings.equalize && !factors.is_empty() {
-        model = model.scaled(&factors);
-        calibration = Calibration::run(&model, options, settings, data, progress)?;
-    }
-    let (method, plan) = best_plan(&model, options, settings, data, (&calibration, progress))?;
+    let model = driver::prepare_quantisation(source, options)?;
+    let (model, calibration) = calibrate(model, options, settings, data, progress)?;
+    let case = Case { model: &model, options, settings, data, calibration: &calibration };
+    let ranges = ranges::choose(&case, progress)?;
+    progress("choosing codes");
+    let plan = plan::plan(&model, settings, &ranges.grids, &calibration);
     progress("measuring layers");
-    let probe = Probe::new(&model, options, &plan, &calibration, data)?;
-    let errors = probe.errors(options, progress)?;
-    let gains = probe.gains(progress)?;
-    let float = match settings.max_drop {
-        None => Vec::new(),
-        Some(budget) => {
-            progress("choosing layers");
-            let rows = calibration.candidates(&model, &gains);
-            let chosen = select(&rows, budget, |kept| probe.loss(kept))?;
-            chosen.into_iter().map(|n| calibration.layers[n]).collect()
-        }
-    };
-    let is_quantised = |n: usize| calibration.layers.contains(&n) && !float.contains(&n);
-    let bytes = model.quantised(&plan, is_quantised);
-    let after = assess::evaluate(&bytes, options, (data, data.examples.len()), &calibration)?;
-    let facts = report::Facts { model: &model, plan: &plan, calibration: &calibration, method };
-    Ok(Quantised { model: bytes, report: facts.report(&errors, &gains, &float, after) })
+    let probe = Probe::new(case, &plan)?;
+    let errors = probe.errors(progress)?;
+    let alone = probe.alone(progress)?;
+    let (float, bytes, after) = probe.chosen(&alone, progress)?;
+    let facts =
+        report::Facts { model: &model, plan: &plan, calibration: &calibration, ranges: &ranges };
+    Ok(Quantised { model: bytes, report: facts.report(&errors, &alone, &float, after) })
 }
 
-/// The plan for the way to choose ranges that is asked for, or for that with the least loss. The
-/// ways are compared with weights rounded to the nearest codes, which takes less time.
-fn best_plan(
-    model: &FloatModel,
+/// What the steps after calibration work on.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    model: &'a FloatModel,
+    options: &'a Options,
+    settings: &'a Settings,
+    data: &'a Data,
+    calibration: &'a Calibration,
+}
+
+/// The model with channels made alike where that is worth it, and what was seen of it.
+fn calibrate(
+    mut model: FloatModel,
     options: &Options,
     settings: &Settings,
     data: &Data,
-    (calibration, progress): (&Calibration, &mut Progress<'_>),
-) -> Result<(&'static str, Plan), Failure> {
-    let quick = Settings { reconstruct: false, correct_bias: false, ..settings.clone() };
-    let wanted = |method: Method| settings.ranges.is_none_or(|m| m == method);
-    let mut best: Option<(f64, &'static str, Method)> = None;
-    for &(name, method) in Method::ALL.iter().filter(|(_, method)| wanted(*method)) {
-        progress(&format!("ranges by {name}"));
-        let loss = match settings.ranges {
-            Some(_) => 0.0,
-            None => {
-                let plan = plan::plan(model, &quick, method, calibration, data)?;
-                let bytes = model.quantised(&plan, |n| calibration.layers.contains(&n));
-                let tried = (data, assess::TRIED);
-                assess::evaluate(&bytes, options, tried, calibration)?.distance
-            }
-        };
-        if best.is_none_or(|(least, ..)| loss < least) {
-            best = Some((loss, name, method));
+    progress: &mut Progress<'_>,
+) -> Result<(FloatModel, Calibration), Failure> {
+    let mut calibration = Calibration::new(&model, options, settings, progress)?;
+    if settings.equalize {
+        let factors = calibration.factors(&model, data, progress)?;
+        if !factors.is_empty() {
+            model = model.scaled(&factors);
+            calibration = Calibration::new(&model, options, settings, progress)?;
         }
     }
-    let (_, name, method) = best.expect("a method is one of the table");
-    progress("choosing codes");
-    Ok((name, plan::plan(model, settings, method, calibration, data)?))
+    calibration.see(&model, data, progress)?;
+    Ok((model, calibration))
 }

@@ -1,38 +1,39 @@
 //! Scales and codes from what was seen.
 
 use super::Settings;
-use super::assess::Data;
 use super::calibrate::Calibration;
-use crate::failure::Failure;
+use super::runner::floats;
+use super::samples::Detail;
 use edgecc_frontend::quantize::{Affine, FloatModel, LayerCodes, Plan, Weights};
 use edgecc_ir::types::ElemType;
 use edgecc_passes::quantize::gram::Gram;
-use edgecc_passes::quantize::range::{Grid, Method};
+use edgecc_passes::quantize::range::Grid;
 use edgecc_passes::quantize::reconstruct::Rounding;
 use edgecc_passes::quantize::weights::{Rows, code, from_rows, scale};
 use std::collections::BTreeMap;
 
-/// The plan for all layers.
+/// The plan for all layers when groups of values have these grids.
 pub(super) fn plan(
     model: &FloatModel,
     settings: &Settings,
-    method: Method,
+    grids: &BTreeMap<String, Grid>,
     calibration: &Calibration,
-    data: &Data,
-) -> Result<Plan, Failure> {
-    let grids = calibration.grids(method);
-    let grams = match settings.reconstruct || settings.correct_bias {
-        true => calibration.grams(model, &grids, data)?,
-        false => BTreeMap::new(),
+) -> Plan {
+    let grid = |n: usize| &grids[&calibration.leaders[&model.layers[n].input]];
+    let samples = &calibration.samples;
+    let grams = match (settings.reconstruct, settings.correct_bias) {
+        (true, _) => samples.grams(Detail::Products, grid),
+        (false, true) => samples.grams(Detail::Sums, grid),
+        (false, false) => BTreeMap::new(),
     };
-    let values = grids.iter().map(|(name, grid)| (name.clone(), affine(grid))).collect();
     let layer = |n: usize| {
         let weights = model.layers[n].weights().filter(|_| calibration.layers.contains(&n))?;
-        let unit = grids[&calibration.leaders[&model.layers[n].input]].scale;
-        Some(layer_codes(weights, unit, grams.get(&n), settings))
+        let gram = samples.first(n).and_then(|first| grams.get(&first));
+        Some(layer_codes(weights, grid(n).scale, gram, settings))
     };
     let layers = (0..model.layers.len()).map(layer).collect();
-    Ok(Plan { leaders: calibration.leaders.clone(), values, layers })
+    let values = grids.iter().map(|(name, grid)| (name.clone(), affine(grid))).collect();
+    Plan { leaders: calibration.leaders.clone(), values, layers }
 }
 
 fn affine(grid: &Grid) -> Affine {
@@ -48,53 +49,64 @@ fn layer_codes(
     settings: &Settings,
 ) -> LayerCodes {
     let dims = &weights.values.ty.shape;
-    let rows = Rows::of(&super::runner::floats(&weights.values), dims, weights.axis);
+    let rows = Rows::of(&floats(&weights.values), dims, weights.axis);
     let in_group = (weights.bias.len() / weights.groups).max(1);
-    let mut channels = Channels { gram, settings, group: None, rounding: None };
-    let (mut codes, mut scales, mut biases) = (Vec::new(), Vec::new(), Vec::new());
-    for (c, (row, &bias)) in rows.iter().zip(&weights.bias).enumerate() {
-        let (row_codes, scale, bias) = channels.channel(row, c / in_group, bias, unit);
-        codes.extend(row_codes);
-        scales.push(scale);
-        biases.push(bias);
+    let gram = gram.filter(|gram| !gram.is_empty());
+    let groups = rows.values.chunks(in_group * rows.len).zip(weights.bias.chunks(in_group));
+    let (mut codes, mut scales, mut bias) = (Vec::new(), Vec::new(), Vec::new());
+    for (group, (values, biases)) in groups.enumerate() {
+        let group = Group { values, len: rows.len, biases, gram, group };
+        let own_scales = group.scales(unit);
+        let own_codes = group.codes(&own_scales, settings);
+        bias.extend(group.corrected(&own_scales, &own_codes, settings));
+        codes.extend(own_codes);
+        scales.extend(own_scales);
     }
     let codes = from_rows(&codes, dims, weights.axis);
-    LayerCodes { dims: dims.to_vec(), codes, scales, axis: weights.axis, bias: biases }
+    LayerCodes { dims: dims.to_vec(), codes, scales, axis: weights.axis, bias }
 }
 
-/// Quantises channels in the order of groups.
-struct Channels<'a> {
+/// The channels of a layer that are applied to the same part of its input.
+struct Group<'a> {
+    /// Their weights, `len` for each.
+    values: &'a [f32],
+    len: usize,
+    biases: &'a [f32],
+    /// What is known of the layer's input.
     gram: Option<&'a Gram>,
-    settings: &'a Settings,
-    group: Option<usize>,
-    /// Of the current group.
-    rounding: Option<Rounding>,
+    group: usize,
 }
 
-impl Channels<'_> {
-    /// Codes, scale and bias.
-    fn channel(&mut self, row: &[f32], group: usize, bias: f32, unit: f32) -> (Vec<i32>, f32, f32) {
-        self.enter(group);
-        let importance = |n: usize| self.gram.map_or(1.0, |gram| gram.importance(group, n));
-        let scale = scale(row, importance, bias, unit);
-        let codes: Vec<i32> = match &self.rounding {
-            Some(rounding) => rounding.round(row, scale),
-            None => row.iter().map(|&w| code(w, scale)).collect(),
-        };
-        let gram = self.gram.filter(|gram| self.settings.correct_bias && !gram.is_empty());
-        let corrected = gram.map_or(bias, |gram| {
-            let coded: Vec<f32> = codes.iter().map(|&c| c as f32 * scale).collect();
-            bias + gram.correction(group, row, &coded) as f32
-        });
-        (codes, scale, corrected)
+impl Group<'_> {
+    fn scales(&self, unit: f32) -> Vec<f32> {
+        let importance =
+            self.gram.map_or_else(|| vec![1.0; self.len], |gram| gram.importance(self.group));
+        let rows = self.values.chunks(self.len.max(1)).zip(self.biases);
+        rows.map(|(row, &bias)| scale(row, &importance, bias, unit)).collect()
     }
 
-    fn enter(&mut self, group: usize) {
-        if self.group == Some(group) {
-            return;
+    fn codes(&self, scales: &[f32], settings: &Settings) -> Vec<i32> {
+        let gram = self.gram.filter(|_| settings.reconstruct);
+        let products = gram.and_then(|gram| gram.matrix(self.group));
+        match products.and_then(|products| Rounding::new(&products, self.len)) {
+            Some(rounding) => rounding.round(self.values, scales),
+            None => {
+                let nearest = |(n, &w): (usize, &f32)| code(w, scales[n / self.len]) as i32;
+                self.values.iter().enumerate().map(nearest).collect()
+            }
         }
-        self.group = Some(group);
-        let gram = self.gram.filter(|gram| self.settings.reconstruct && !gram.is_empty());
-        self.rounding = gram.and_then(|gram| Rounding::new(gram.matrix(group)?, gram.len()));
+    }
+
+    /// The biases that keep the means of results.
+    fn corrected(&self, scales: &[f32], codes: &[i32], settings: &Settings) -> Vec<f32> {
+        let Some(gram) = self.gram.filter(|_| settings.correct_bias) else {
+            return self.biases.to_vec();
+        };
+        let len = self.len.max(1);
+        let channel = |(n, (row, codes)): (usize, (&[f32], &[i32]))| {
+            let coded: Vec<f32> = codes.iter().map(|&c| c as f32 * scales[n]).collect();
+            self.biases[n] + gram.correction(self.group, row, &coded) as f32
+        };
+        self.values.chunks(len).zip(codes.chunks(len)).enumerate().map(channel).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::assess::{Errors, Quality};
 use super::calibrate::Calibration;
+use super::ranges::Ranges;
 use edgecc_frontend::quantize::{FloatModel, Plan};
 use edgecc_passes::quantize::histogram::Histogram;
 use serde::Serialize;
@@ -14,7 +15,7 @@ const BARS: usize = 64;
 pub struct Report {
     /// Examples that it was calibrated with.
     pub examples: usize,
-    /// How ranges were chosen.
+    /// How ranges were chosen; several ways where values differ.
     pub ranges: String,
     /// The quality of the result.
     pub quality: Quality,
@@ -36,8 +37,10 @@ pub struct LayerReport {
     /// The errors of its results.
     #[serde(flatten)]
     pub errors: Errors,
-    /// By how much the outputs come closer to those in `f32` when it alone is not quantised.
-    pub gain: f64,
+    /// What the outputs differ by when it alone is quantised.
+    pub alone: f64,
+    /// How the range of its input was chosen.
+    pub ranges: String,
     /// What its codes cover of its input.
     pub range: [f64; 2],
     /// What was seen of its input.
@@ -51,28 +54,28 @@ pub(super) struct Facts<'a> {
     pub(super) model: &'a FloatModel,
     pub(super) plan: &'a Plan,
     pub(super) calibration: &'a Calibration,
-    pub(super) method: &'static str,
+    pub(super) ranges: &'a Ranges,
 }
 
 impl Facts<'_> {
-    /// `errors` and `gains` are those of the layers that can be quantised, `float` those that are
+    /// `errors` and `alone` are those of the layers that can be quantised, `float` those that are
     /// not.
     pub(super) fn report(
         &self,
         errors: &[Errors],
-        gains: &[f64],
+        alone: &[f64],
         float: &[usize],
         quality: Quality,
     ) -> Report {
-        let rows = self.calibration.layers.iter().zip(errors).zip(gains);
+        let rows = self.calibration.layers.iter().zip(errors).zip(alone);
         let mut layers: Vec<LayerReport> =
-            rows.map(|((&n, &errors), &gain)| self.layer(n, errors, gain, float)).collect();
-        layers.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+            rows.map(|((&n, &errors), &alone)| self.layer(n, errors, alone, float)).collect();
+        layers.sort_by(|a, b| b.alone.total_cmp(&a.alone));
         let examples = self.calibration.outputs.len();
-        Report { examples, ranges: self.method.to_owned(), quality, layers }
+        Report { examples, ranges: self.ranges.names(), quality, layers }
     }
 
-    fn layer(&self, n: usize, errors: Errors, gain: f64, float: &[usize]) -> LayerReport {
+    fn layer(&self, n: usize, errors: Errors, alone: f64, float: &[usize]) -> LayerReport {
         let layer = &self.model.layers[n];
         let leader = &self.calibration.leaders[&layer.input];
         let (affine, seen) = (&self.plan.values[leader], &self.calibration.histograms[leader]);
@@ -84,7 +87,8 @@ impl Facts<'_> {
             macs: self.calibration.macs(layer),
             float: float.contains(&n),
             errors,
-            gain,
+            alone,
+            ranges: self.ranges.methods[leader].to_owned(),
             range: [end(lo), end(hi)],
             seen: [seen.lo, seen.hi],
             histogram: bars(seen),

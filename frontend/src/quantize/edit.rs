@@ -6,8 +6,8 @@ use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{ElemType, TensorType};
 use onnx_protobuf::attribute_proto::AttributeType;
 use onnx_protobuf::{
-    AttributeProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    tensor_shape_proto, type_proto,
+    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto, tensor_shape_proto, type_proto,
 };
 
 /// An attribute's value.
@@ -55,6 +55,19 @@ pub(super) fn set(node: &mut NodeProto, name: &str, value: Value) {
     }
     .into();
     node.attribute.push(attr);
+}
+
+/// An attribute that is a graph without inputs and with one output.
+pub(super) fn branch(name: &str, node: Vec<NodeProto>, output: &str) -> AttributeProto {
+    let output = ValueInfoProto { name: output.to_owned(), ..Default::default() };
+    let graph =
+        GraphProto { name: name.to_owned(), node, output: vec![output], ..Default::default() };
+    AttributeProto {
+        name: name.to_owned(),
+        type_: AttributeType::GRAPH.into(),
+        g: Some(graph).into(),
+        ..Default::default()
+    }
 }
 
 /// Removes an attribute and gives it.

@@ -27,7 +27,7 @@ mod upgrade;
 mod weave;
 
 pub use layers::{Layer, Operand, Reach, Weights, Window};
-pub use weave::{code_result, float_result, is_switch, switch};
+pub use weave::{Flow, is_switch, switch};
 
 use crate::code::Code;
 use crate::{ImportOptions, proto, tensor, wire};
@@ -37,7 +37,7 @@ use model::Uses;
 use onnx_protobuf::{GraphProto, Message, ModelProto, TensorProto, ValueInfoProto};
 use roles::Views;
 use std::collections::{BTreeMap, BTreeSet};
-use weave::{Mode, weave};
+use weave::{Mode, code_result, float_result, weave};
 
 /// The operator set in which scales per channel appeared.
 const OPSET: i64 = 13;
@@ -188,18 +188,29 @@ impl FloatModel {
         self.woven(plan, &modes, &[])
     }
 
-    /// A model that computes certain layers in both ways, and goes on with what the input `switch`
-    /// of each says. It has further outputs.
+    /// A model in which the input `switch` of each of certain layers chooses how it computes.
     #[must_use]
-    pub fn switchable(
+    pub fn switchable(&self, plan: &Plan, is_quantised: impl Fn(usize) -> bool) -> Vec<u8> {
+        let mode = |n| if is_quantised(n) { Mode::Either } else { Mode::Float };
+        let modes: Vec<Mode> = (0..self.layers.len()).map(mode).collect();
+        self.woven(plan, &modes, &[])
+    }
+
+    /// A model that computes certain layers in both ways. Its further outputs are their
+    /// `float_result` and `code_result`, one layer after the other.
+    #[must_use]
+    pub fn in_both_ways(
         &self,
         plan: &Plan,
         is_quantised: impl Fn(usize) -> bool,
-        outputs: &[String],
+        flow: Flow,
     ) -> Vec<u8> {
-        let mode = |n| if is_quantised(n) { Mode::Both } else { Mode::Float };
+        let mode = |n| if is_quantised(n) { Mode::Both(flow) } else { Mode::Float };
         let modes: Vec<Mode> = (0..self.layers.len()).map(mode).collect();
-        self.woven(plan, &modes, outputs)
+        let both = self.layers.iter().zip(&modes).filter(|(_, mode)| **mode != Mode::Float);
+        let results =
+            both.flat_map(|(layer, _)| [float_result(&layer.name), code_result(&layer.name)]);
+        self.woven(plan, &modes, &results.collect::<Vec<_>>())
     }
 
     /// The model with further outputs.

@@ -1,5 +1,5 @@
-//! Writes a model in which layers compute with quantised values: always, never, or as an input of
-//! the model says.
+//! Writes a model in which layers compute with quantised values: always, never, as an input of the
+//! model says, or in both ways.
 
 use super::edit::{self, Value, beside, node, with};
 use super::layers::{Layer, Operand};
@@ -18,8 +18,19 @@ pub(super) enum Mode {
     Codes,
     /// As in the model.
     Float,
-    /// Both, and an input chooses.
-    Both,
+    /// In one of the two ways, which an input chooses.
+    Either,
+    /// In both ways; the model goes on with the result of one.
+    Both(Flow),
+}
+
+/// What a model goes on with where it has results of both kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Results in `f32`.
+    Float,
+    /// Results on codes.
+    Codes,
 }
 
 /// The boolean input that makes a layer compute in `f32`.
@@ -36,13 +47,13 @@ pub fn is_switch(input: &str) -> bool {
 
 /// The result of a layer in `f32`, in a model with both.
 #[must_use]
-pub fn float_result(layer: &str) -> String {
+pub(super) fn float_result(layer: &str) -> String {
     beside(layer, "float_result")
 }
 
 /// The result of a layer on codes, in a model with both.
 #[must_use]
-pub fn code_result(layer: &str) -> String {
+pub(super) fn code_result(layer: &str) -> String {
     beside(layer, "code_result")
 }
 
@@ -90,16 +101,39 @@ impl Weave<'_> {
         match mode {
             Mode::Float => self.float_layer(layer, &layer.output),
             Mode::Codes => self.code_layer(layer, &layer.output, index),
-            Mode::Both => {
+            Mode::Either => self.choice(layer, index),
+            Mode::Both(flow) => {
                 let (float, code) = (float_result(&layer.name), code_result(&layer.name));
                 self.float_layer(layer, &float);
                 self.code_layer(layer, &code, index);
-                let switch = switch(&layer.name);
-                self.graph.input.push(flag(&switch));
+                let chosen = if flow == Flow::Float { &float } else { &code };
                 let name = beside(&layer.name, "choice");
-                self.nodes.push(node("Where", &name, &[&switch, &float, &code], &layer.output));
+                self.nodes.push(node("Identity", &name, &[chosen], &layer.output));
             }
         }
+    }
+
+    /// The layer in both ways, of which one is computed.
+    fn choice(&mut self, layer: &Layer, index: usize) {
+        layer.values().for_each(|value| drop(self.view(value)));
+        let outside = std::mem::take(&mut self.nodes);
+        let (float, code) = (float_result(&layer.name), code_result(&layer.name));
+        self.float_layer(layer, &float);
+        let float_nodes = std::mem::take(&mut self.nodes);
+        self.code_layer(layer, &code, index);
+        let mut code_nodes = std::mem::replace(&mut self.nodes, outside);
+        for (n, value) in layer.values().enumerate() {
+            let (view, own) = (beside(value, "view"), beside(&layer.name, &format!("operand{n}")));
+            let operands = code_nodes.iter_mut().flat_map(|node| &mut node.input);
+            operands.filter(|name| **name == view).for_each(|name| name.clone_from(&own));
+            code_nodes.insert(0, self.dequantize(value, &own));
+        }
+        let (switch, name) = (switch(&layer.name), beside(&layer.name, "choice"));
+        self.graph.input.push(flag(&switch));
+        let mut choice = node("If", &name, &[&switch], &layer.output);
+        choice.attribute.push(edit::branch("then_branch", float_nodes, &float));
+        choice.attribute.push(edit::branch("else_branch", code_nodes, &code));
+        self.nodes.push(choice);
     }
 
     /// The layer's own nodes with their result under another name.
@@ -231,8 +265,15 @@ impl Weave<'_> {
         let zero = self.stored(&leader, "zero", &zero(&affine));
         let codes = beside(value, "codes");
         self.nodes.push(node("QuantizeLinear", &codes, &[&inner, &scale, &zero], &codes));
-        self.nodes.push(node("DequantizeLinear", &result, &[&codes, &scale, &zero], &result));
+        self.nodes.push(self.dequantize(value, &result));
         result
+    }
+
+    /// The node that makes numbers of a value's codes.
+    fn dequantize(&self, value: &str, result: &str) -> NodeProto {
+        let leader = self.plan.leader(value);
+        let operands = [beside(value, "codes"), beside(leader, "scale"), beside(leader, "zero")];
+        node("DequantizeLinear", result, &operands.each_ref().map(String::as_str), result)
     }
 
     /// What is quantised to make a value: the value itself, or the node before it on quantised
@@ -285,9 +326,9 @@ fn flag(name: &str) -> ValueInfoProto {
 
 #[cfg(test)]
 mod tests {
-    use super::super::FloatModel;
     use super::super::edit::node;
     use super::super::testing::{graph, model, ops, plan, prepared, taps};
+    use super::super::{FloatModel, Flow};
     use edgecc_ir::tensor::Tensor;
 
     /// Two convolutions with a bound and a pool between them.
@@ -340,12 +381,26 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_are_chosen_by_an_input() {
+    fn one_of_both_ways_is_chosen_by_an_input() {
         let model = chain();
-        let outputs = [super::code_result("first"), super::float_result("first")];
-        let graph = graph(&model.switchable(&plan(&model), |_| true, &outputs));
+        let graph = graph(&model.switchable(&plan(&model), |_| true));
         assert_eq!(graph.input.len(), 3);
-        assert_eq!(graph.output.len(), 3);
-        assert_eq!(graph.node.iter().filter(|n| n.op_type == "Where").count(), 2);
+        let choices: Vec<_> = graph.node.iter().filter(|n| n.op_type == "If").collect();
+        assert_eq!(choices.len(), 2);
+        let branch = |n: usize| ops(choices[0].attribute[n].g.as_ref().expect("a graph"));
+        assert_eq!([branch(0), branch(1)], ["Conv", "DequantizeLinear DequantizeLinear Conv"]);
+        assert!(graph.node.iter().all(|n| n.op_type != "Conv"));
+    }
+
+    #[test]
+    fn results_of_both_ways_are_outputs() {
+        let model = chain();
+        for flow in [Flow::Float, Flow::Codes] {
+            let graph = graph(&model.in_both_ways(&plan(&model), |_| true, flow));
+            assert_eq!((graph.input.len(), graph.output.len()), (1, 5));
+            let chosen = graph.node.iter().find(|n| n.op_type == "Identity").expect("two layers");
+            let other = [super::code_result("first"), super::float_result("first")];
+            assert_eq!(chosen.input[0], other[usize::from(flow == Flow::Float)]);
+        }
     }
 }

@@ -28,15 +28,14 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts elements; those that are not finite do not count.
     pub fn add(&mut self, values: &[f32]) {
-        let finite = || values.iter().copied().filter(|v| v.is_finite());
-        self.lo = finite().fold(self.lo, f32::min);
-        self.hi = finite().fold(self.hi, f32::max);
+        let (lo, hi) = extremes(values);
+        (self.lo, self.hi) = (self.lo.min(lo), self.hi.max(hi));
         self.grow(f64::from(self.hi.max(-self.lo)));
         let scale = self.scale();
-        for value in finite() {
+        for &value in values {
             if value == 0.0 {
                 self.zeros += 1;
-            } else {
+            } else if value.is_finite() {
                 self.bins[place(f64::from(value) * scale)] += 1;
             }
         }
@@ -102,8 +101,25 @@ impl Histogram {
     }
 }
 
+/// The smallest and the largest of zero and the numbers that are finite, in several lanes.
+fn extremes(values: &[f32]) -> (f32, f32) {
+    const LANES: usize = 8;
+    let finite = |v: f32| if v.abs() < f32::INFINITY { v } else { 0.0 };
+    let (mut lo, mut hi) = ([0.0_f32; LANES], [0.0_f32; LANES]);
+    for part in values.chunks(LANES) {
+        for ((lo, hi), &v) in lo.iter_mut().zip(&mut hi).zip(part) {
+            let v = finite(v);
+            *lo = if v < *lo { v } else { *lo };
+            *hi = if v > *hi { v } else { *hi };
+        }
+    }
+    (lo.into_iter().fold(0.0, f32::min), hi.into_iter().fold(0.0, f32::max))
+}
+
+/// The bin at a distance from the middle, in bins: positive before it becomes whole, so that it
+/// is rounded down.
 fn place(position: f64) -> usize {
-    ((position.floor() as i64) + BINS as i64 / 2).clamp(0, BINS as i64 - 1) as usize
+    ((position + BINS as f64 / 2.0) as i32).clamp(0, BINS as i32 - 1) as usize
 }
 
 #[cfg(test)]

@@ -12,5 +12,6 @@ pub mod gram;
 pub mod histogram;
 pub mod range;
 pub mod reconstruct;
+pub mod round;
 pub mod select;
 pub mod weights;

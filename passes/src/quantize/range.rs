@@ -1,6 +1,7 @@
 //! Which range of a value its codes cover: all that was seen, or less for the sake of finer steps.
 
 use super::histogram::Histogram;
+use super::round::nearest;
 
 /// How a range is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,9 +80,14 @@ impl Grid {
     /// The number nearest to `x` that has a code.
     #[must_use]
     pub fn snap(&self, x: f32) -> f32 {
-        let code = (x / self.scale).round_ties_even() + self.zero as f32;
-        let code = code.clamp(self.codes.lo as f32, self.codes.hi as f32);
-        (code - self.zero as f32) * self.scale
+        self.centred_code(x) * self.scale
+    }
+
+    /// The code of that number less the code of zero.
+    #[must_use]
+    pub fn centred_code(&self, x: f32) -> f32 {
+        let (lo, hi) = (self.codes.lo - self.zero, self.codes.hi - self.zero);
+        nearest((x / self.scale).clamp(lo as f32, hi as f32))
     }
 }
 

@@ -9,9 +9,13 @@ pub struct Candidate {
     pub cost: f64,
 }
 
+/// Layers of which it is tried whether they are needed.
+const GIVEN_BACK: usize = 12;
+
 /// Chooses layers until `loss` of the choice is at most `budget`: those with the most gain for
-/// their cost first, then gives back those that are not needed, the most expensive ones first.
-/// `loss` is told of the layers that stay in `f32`, in ascending order.
+/// their cost first, then gives back those of the most expensive ones that are not needed.
+/// `loss` is told of the layers that stay in `f32`, in ascending order; what it says beyond the
+/// budget need not be exact.
 pub fn select<E>(
     candidates: &[Candidate],
     budget: f64,
@@ -20,13 +24,11 @@ pub fn select<E>(
     let mut order: Vec<usize> = (0..candidates.len()).collect();
     let worth = |n: usize| candidates[n].gain / candidates[n].cost.max(f64::MIN_POSITIVE);
     order.sort_by(|&a, &b| worth(b).total_cmp(&worth(a)));
-    let mut kept = Vec::new();
-    while kept.len() < order.len() && loss(&sorted(&kept))? > budget {
-        let step = (kept.len() / 4).max(1).min(order.len() - kept.len());
-        kept.extend_from_slice(&order[kept.len()..][..step]);
-    }
+    let count = fewest(order.len(), |count| Ok(loss(&sorted(&order[..count]))? <= budget))?;
+    let mut kept = order[..count].to_vec();
     let mut expensive = kept.clone();
     expensive.sort_by(|&a, &b| candidates[b].cost.total_cmp(&candidates[a].cost));
+    expensive.truncate(GIVEN_BACK);
     for layer in expensive {
         let fewer: Vec<usize> = kept.iter().copied().filter(|&n| n != layer).collect();
         if loss(&sorted(&fewer))? <= budget {
@@ -34,6 +36,23 @@ pub fn select<E>(
         }
     }
     Ok(sorted(&kept))
+}
+
+/// The smallest number up to `all` that is enough, if one that follows such a number is too; `all`
+/// always is.
+fn fewest<E>(all: usize, mut is_enough: impl FnMut(usize) -> Result<bool, E>) -> Result<usize, E> {
+    let (mut low, mut high) = (0, 0);
+    while high < all && !is_enough(high)? {
+        (low, high) = (high + 1, (2 * high).max(high + 1).min(all));
+    }
+    while low < high {
+        let middle = low.midpoint(high);
+        match is_enough(middle)? {
+            true => high = middle,
+            false => low = middle + 1,
+        }
+    }
+    Ok(high)
 }
 
 fn sorted(layers: &[usize]) -> Vec<usize> {
@@ -44,7 +63,7 @@ fn sorted(layers: &[usize]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Candidate, select};
+    use super::{Candidate, fewest, select};
 
     fn chosen(losses: &[f64], costs: &[f64], budget: f64) -> Vec<usize> {
         let row = |(&gain, &cost): (&f64, &f64)| Candidate { gain, cost };
@@ -65,5 +84,14 @@ mod tests {
     #[test]
     fn cheap_layers_that_another_makes_needless_are_given_back() {
         assert_eq!(chosen(&[1.0, 5.0, 1.0], &[0.1, 10.0, 0.1], 2.0), [1]);
+    }
+
+    #[test]
+    fn the_smallest_number_is_found() {
+        for all in 0..12 {
+            for wanted in 0..=all {
+                assert_eq!(fewest(all, |n| Ok::<bool, ()>(n >= wanted)), Ok(wanted), "{all}");
+            }
+        }
     }
 }

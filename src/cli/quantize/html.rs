@@ -27,8 +27,8 @@ pub(super) fn page(name: &str, report: &Report) -> String {
              in orange the layer's own error, in blue what it inherits from layers before it. Layers \
              whose quantisation costs most come first.</p>\n";
     page += &errors(&report.layers);
-    page += "<h2>Layers</h2>\n<p>The gain is how much closer the outputs come to those in f32 when \
-             this layer alone is not quantised. The picture shows how often elements of the layer's \
+    page += "<h2>Layers</h2>\n<p>The column `alone` is what the outputs differ by when this \
+             layer alone is quantised. The picture shows how often elements of the layer's \
              input have which size, on a logarithmic scale; the part in grey has no codes of its own. \
              Coloured rows stay in f32.</p>\n";
     table(&mut page, &report.layers);
@@ -90,10 +90,10 @@ fn errors(layers: &[LayerReport]) -> String {
 
 fn table(page: &mut String, layers: &[LayerReport]) {
     *page += "<table><tr><th>layer</th><th>operator</th><th>MACs</th><th>own error</th>\
-              <th>inherited</th><th>total</th><th>gain</th><th>input</th><th>codes</th><th></th></tr>\n";
+              <th>inherited</th><th>total</th><th>alone</th><th>input</th><th>codes</th><th></th></tr>\n";
     for layer in layers {
         let class = if layer.float { " class=\"float\"" } else { "" };
-        let errors = [layer.errors.own, layer.errors.inherited, layer.errors.total, layer.gain];
+        let errors = [layer.errors.own, layer.errors.inherited, layer.errors.total, layer.alone];
         let cells: String = errors.iter().map(|&e| format!("<td>{}</td>", percent(e))).collect();
         let _ = writeln!(
             page,

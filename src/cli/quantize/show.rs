@@ -15,7 +15,7 @@ pub(super) fn text(report: &Report) -> String {
         report.examples,
         report.ranges
     );
-    let labels = "own error  inherited      total       gain";
+    let labels = "own error  inherited      total      alone";
     let title = format!("{labels}  {:>10}  layer\n", "MACs");
     let rows: String = report.layers.iter().take(LISTED).map(row).collect();
     head + &quality(report) + &title + &rows + &rest(report.layers.len())
@@ -32,7 +32,7 @@ fn quality(report: &Report) -> String {
 }
 
 fn row(layer: &LayerReport) -> String {
-    let errors = [layer.errors.own, layer.errors.inherited, layer.errors.total, layer.gain];
+    let errors = [layer.errors.own, layer.errors.inherited, layer.errors.total, layer.alone];
     let cells: Vec<String> = errors.iter().map(|&e| format!("{:>9}", percent(e))).collect();
     let kept = if layer.float { " (f32)" } else { "" };
     format!(
