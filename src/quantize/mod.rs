@@ -9,6 +9,7 @@
 mod assess;
 mod calibrate;
 mod patches;
+mod plain;
 mod plan;
 mod ranges;
 mod report;
@@ -17,6 +18,7 @@ mod samples;
 mod tally;
 
 pub use assess::Data;
+pub use plain::{Scheme, Summary, quantize_plain};
 pub use report::{LayerReport, Report};
 pub use runner::Arrays;
 

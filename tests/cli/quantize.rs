@@ -47,6 +47,52 @@ fn a_budget_of_nothing_keeps_layers_in_f32() {
     assert!(report["quality"]["distance"].as_f64().is_some_and(|d| d <= 0.001));
 }
 
+/// What the bundled model, quantised with some options, finds in the sample.
+fn probabilities(folder: &Folder, options: &[&str]) -> Vec<f32> {
+    let text = stdout(&folder.0, &[&["quantize", MODEL, "-o", "q.onnx"], options].concat());
+    assert!(text.contains(" layers stored as codes, of "), "{text}");
+    assert_eq!(code(&folder.0, &["verify", "q.onnx", "--inputs", SAMPLE]), Some(0));
+    let text = stdout(&folder.0, &["run", "q.onnx", "--inputs", SAMPLE]);
+    let values = text.split_once(" = ").expect("name: type = values").1;
+    values.split_whitespace().map(|v| v.parse().expect("a float")).collect()
+}
+
+#[test]
+fn quantisation_without_examples_stays_near_the_model() {
+    let folder = Folder::new("plain");
+    let text = stdout(&folder.0, &["run", MODEL, "--inputs", SAMPLE]);
+    let values = text.split_once(" = ").expect("name: type = values").1;
+    let right: Vec<f32> = values.split_whitespace().map(|v| v.parse().expect("a float")).collect();
+    let rows: [(&[&str], f32, usize); 4] = [
+        (&["--weights-only", "int8"], 0.01, 90_000),
+        (&["--weights-only", "int8", "--block", "16"], 0.01, 100_000),
+        (&["--weights-only", "int4"], 0.05, 65_000),
+        (&["--dynamic"], 0.01, 280_000),
+    ];
+    for (options, bound, size) in rows {
+        let found = probabilities(&folder, options);
+        let error = right.iter().zip(&found).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(error > 0.0 && error < bound, "{options:?}: {error}");
+        let bytes = fs::read(folder.file("q.onnx")).expect("just written").len();
+        assert!(bytes < size, "{options:?}: {bytes}");
+    }
+}
+
+#[test]
+fn names_and_options_without_examples_are_checked() {
+    let folder = Folder::new("plain_options");
+    let run = |options: &[&str]| code(&folder.0, &[&["quantize", MODEL], options].concat());
+    assert_eq!(run(&[]), Some(2));
+    assert_eq!(run(&["--dynamic", "--data", SAMPLE]), Some(2));
+    assert_eq!(run(&["--dynamic", "--weights-only", "int8"]), Some(2));
+    assert_eq!(run(&["--weights-only", "int4", "--max-drop", "1%"]), Some(2));
+    assert_eq!(run(&["--weights-only", "int4", "--block", "1"]), Some(2));
+    assert_eq!(run(&["--weights-only", "int8", "--keep", "stem/con"]), Some(2));
+    assert_eq!(folder.names(), [""; 0]);
+    assert_eq!(run(&["--weights-only", "int4"]), Some(0));
+    assert_eq!(folder.names(), ["cifar_dscnn.int4.onnx"]);
+}
+
 #[test]
 fn examples_that_do_not_fit_are_refused() {
     let folder = Folder::new("misfit");

@@ -15,18 +15,21 @@
 
 mod affine;
 mod branches;
+mod dynamic;
 mod edit;
 mod fold;
 mod layers;
 mod model;
 mod roles;
 mod scale;
+mod stored;
 #[cfg(test)]
 mod testing;
 mod upgrade;
 mod weave;
 
 pub use layers::{Layer, Operand, Reach, Weights, Window};
+pub use stored::StoredCodes;
 pub use weave::{Flow, is_switch, switch};
 
 use crate::code::Code;

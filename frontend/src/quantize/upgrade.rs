@@ -58,6 +58,31 @@ const ROWS: &[Row] = &[
     row("GridSample", 20, grid_sample),
 ];
 
+/// An operator whose form has changed and that has no row.
+pub(super) struct Obstacle {
+    pub(super) op: &'static str,
+    /// The first operator set with the new form.
+    pub(super) since: i64,
+}
+
+const OBSTACLES: &[Obstacle] =
+    &[Obstacle { op: "DFT", since: 20 }, Obstacle { op: "GroupNormalization", since: 21 }];
+
+/// What keeps a model from being raised to `version`.
+pub(super) fn obstacle(model: &ModelProto, version: i64) -> Option<&'static Obstacle> {
+    let old = super::model::opset(model);
+    let applies = |row: &&Obstacle| old < row.since && row.since <= version;
+    OBSTACLES.iter().filter(applies).find(|row| contains(&model.graph, row.op))
+}
+
+/// Whether a graph or one inside it has such a node.
+fn contains(graph: &GraphProto, op: &str) -> bool {
+    let inside = |node: &NodeProto| {
+        node.attribute.iter().filter_map(|a| a.g.as_ref()).any(|g| contains(g, op))
+    };
+    graph.node.iter().any(|node| (node.op_type == op && node.domain.is_empty()) || inside(node))
+}
+
 /// Raises the default operator set to `version`, if it is older.
 pub(super) fn upgrade(model: &mut ModelProto, version: i64) {
     let old = super::model::opset(model);
@@ -223,7 +248,7 @@ fn grid_sample(change: &mut Change<'_>, mut node: NodeProto) {
 #[cfg(test)]
 mod tests {
     use super::super::edit::{Value, int, node, with};
-    use super::upgrade;
+    use super::{obstacle, upgrade};
     use onnx_protobuf::{AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto};
 
     fn upgraded(node: NodeProto, from: i64, to: i64) -> GraphProto {
@@ -256,6 +281,19 @@ mod tests {
         assert_eq!(ops, ["Shape", "Flatten", "Softmax", "Reshape"]);
         assert_eq!(int(&graph.node[1], "axis", 0), 2);
         assert_eq!(graph.node[3].output, ["y"]);
+    }
+
+    #[test]
+    fn an_operator_without_a_row_is_an_obstacle_where_its_form_changes() {
+        let model = |op: &str, version| ModelProto {
+            opset_import: vec![OperatorSetIdProto { version, ..Default::default() }],
+            graph: Some(GraphProto { node: vec![node(op, "", &["x"], "y")], ..Default::default() })
+                .into(),
+            ..Default::default()
+        };
+        let is_free = |op, from, to| obstacle(&model(op, from), to).is_none();
+        assert!(is_free("DFT", 17, 19) && !is_free("DFT", 17, 21) && is_free("DFT", 20, 21));
+        assert!(!is_free("GroupNormalization", 18, 21) && is_free("Relu", 13, 21));
     }
 
     #[test]

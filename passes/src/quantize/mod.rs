@@ -7,6 +7,7 @@
 //! To add    a way to choose ranges: a variant of `range::Method` and its row.
 //! Tests     `mod tests` in each file.
 
+pub mod blocks;
 pub mod equalize;
 pub mod gram;
 pub mod histogram;

@@ -2,6 +2,7 @@
 
 mod data;
 mod html;
+mod plain;
 mod show;
 
 use super::Outcome;
@@ -14,7 +15,7 @@ use super::ui::Ui;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use edgecc::driver::Source;
-use edgecc::quantize::{Report, Settings, ValueCodes, quantize};
+use edgecc::quantize::{Data, Report, Settings, ValueCodes, quantize};
 use edgecc::{Failure, Options, TargetSpec};
 use edgecc_passes::quantize::range::Method;
 use std::path::{Path, PathBuf};
@@ -25,13 +26,18 @@ use std::path::{Path, PathBuf};
 /// of the memory and less time. Examples of the model's inputs decide the scales: the model runs on
 /// them, compiled for this machine. The result is an ONNX model with QuantizeLinear and
 /// DequantizeLinear that edgecc compiles to integer arithmetic, and that other runtimes read.
+///
+/// Two ways need no examples: --weights-only stores weights as codes and computes in f32, --dynamic
+/// finds the scales of values in each run.
 #[derive(clap::Args)]
 #[command(after_help = concat!(
     "Examples:\n",
     "  edgecc quantize model.onnx --data calibration.npz -o model.int8.onnx\n",
     "  edgecc quantize model.onnx --data examples/ --report report.html\n",
     "  edgecc quantize model.onnx --data labelled.npz --max-drop 1%     keeps layers in f32 as needed\n",
-    "  edgecc quantize model.onnx --data calibration.npz --keep /head/Gemm --ranges mse\n\n",
+    "  edgecc quantize model.onnx --data calibration.npz --keep /head/Gemm --ranges mse\n",
+    "  edgecc quantize model.onnx --weights-only int4 -o model.int4.onnx\n",
+    "  edgecc quantize model.onnx --dynamic --keep /head/Gemm\n\n",
     "The archive has an array for each input of the model, with a further dimension in front that\n",
     "counts examples: np.savez('calibration.npz', image=x) with x of shape [100,3,32,32] for an input\n",
     "of [1,3,32,32]. A folder has an archive for each example. 100 examples are usually enough; they\n",
@@ -45,16 +51,22 @@ pub(super) struct Args {
     #[command(flatten)]
     effort: Effort,
     /// Examples: a NumPy archive, or a folder with one for each
-    #[arg(long, value_name = "FILE.npz|DIR")]
-    data: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE.npz|DIR",
+        required_unless_present_any = ["weights_only", "dynamic"]
+    )]
+    data: Option<PathBuf>,
     /// The array with the right classes
     #[arg(long, value_name = "NAME", default_value = LABELS)]
     labels: String,
-    /// The model to write [default: NAME.int8.onnx]
+    /// The model to write [default: NAME.int8.onnx or NAME.int4.onnx]
     #[arg(short, value_name = "FILE.onnx")]
     output: Option<PathBuf>,
     #[command(flatten)]
     method: Choices,
+    #[command(flatten)]
+    plain: plain::Plain,
     /// Most that may be lost, e.g. 1% or 0.01; layers stay in f32 until it is kept
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_drop: Option<f64>,
@@ -139,9 +151,15 @@ pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let path = output(args);
     args.report.iter().chain([&path]).try_for_each(|path| check_writable(path))?;
     let options = args::options(&args.model, TargetSpec::default(), &args.effort)?;
+    if let Some(scheme) = args.plain.scheme() {
+        return plain::run(args, scheme, &options, ui);
+    }
     host::check_size(&options)?;
     let bytes = files::read(&args.model.path)?;
-    let data = data::read(&args.data, &args.labels)?;
+    let data = match &args.data {
+        Some(path) => data::read(path, &args.labels)?,
+        None => Data::default(),
+    };
     let source = Source::of_file(&bytes, &args.model.path);
     let result =
         quantize(&source, &options, &settings(args), &data, &mut |text| ui.progress(text))?;
@@ -178,7 +196,8 @@ fn settings(args: &Args) -> Settings {
 
 fn output(args: &Args) -> PathBuf {
     let stem = args.model.path.file_stem().and_then(|s| s.to_str()).unwrap_or("model");
-    args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.int8.onnx")))
+    let name = || PathBuf::from(format!("{stem}.{}.onnx", args.plain.suffix()));
+    args.output.clone().unwrap_or_else(name)
 }
 
 /// The report in the form that a file's name asks for.

@@ -1,6 +1,6 @@
 //! A report as text.
 
-use edgecc::quantize::{LayerReport, Report};
+use edgecc::quantize::{LayerReport, Report, Summary};
 use edgecc::report::count;
 
 /// Layers that are listed.
@@ -49,6 +49,18 @@ fn rest(layers: usize) -> String {
         0 => String::new(),
         more => format!("and {more} more\n"),
     }
+}
+
+/// What became of a model that was quantised without data.
+pub(super) fn summary(summary: &Summary) -> String {
+    let [before, after] = summary.bytes.map(|bytes| bytes as f64 / 1e6);
+    format!(
+        "weights of {} layers stored as codes, of {} in f32; they differ by {}\n\
+         {before:.2} MB before, {after:.2} MB after\n",
+        summary.layers,
+        summary.float,
+        percent(summary.error)
+    )
 }
 
 /// A share as text.
