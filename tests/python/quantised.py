@@ -18,6 +18,7 @@ import tempfile
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -28,6 +29,7 @@ from compiled import Model
 
 SEED = 20240301
 EXAMPLES = 100
+OPSET = 13
 
 
 def session(path):
@@ -219,11 +221,23 @@ class Reader(CalibrationDataReader):
 
 def quantise(model, examples, consts, to):
     """Unsigned values, signed weights per channel, in the form that edgecc writes too."""
-    prepared = str(to) + ".prepared"
-    quant_pre_process(model, prepared, skip_symbolic_shape=True)
-    reader = Reader(examples, session(prepared).get_inputs(), consts)
+    raised, prepared = str(to) + ".raised", str(to) + ".prepared"
+    onnx.save(raise_opset(onnx.load(model)), raised)
+    quant_pre_process(raised, prepared, skip_symbolic_shape=True)
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
-    quantize_static(prepared, str(to), reader, QuantFormat.QDQ, per_channel=True, **types)
+    for per_channel in (True, False):
+        reader = Reader(examples, session(prepared).get_inputs(), consts)
+        try:
+            return quantize_static(prepared, str(to), reader, QuantFormat.QDQ, per_channel=per_channel, **types)
+        except ValueError:
+            if not per_channel:
+                raise
+
+
+def raise_opset(model):
+    """Scales per channel begin with opset 13."""
+    opset = next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx"))
+    return onnx.version_converter.convert_version(model, OPSET) if opset < OPSET else model
 
 
 def theirs(task, model, examples, folder):

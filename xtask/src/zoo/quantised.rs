@@ -9,6 +9,7 @@ use crate::{Outcome, paths};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Instant;
 
 const SCRIPT: &str = "tests/python/quantised.py";
 
@@ -27,8 +28,8 @@ const TASKS: &[Task] = &[
     Task { name: "cifar", model: "mlperf_ic_resnet8_fp32", data: cifar, options: &[] },
     Task { name: "mnist", model: "mnist_cntk", data: mnist, options: &[] },
     Task { name: "read", model: "ppocrv4_rec", data: nothing, options: &["--max-drop", "5%"] },
-    Task { name: "speech", model: "silero_vad", data: recording, options: &["--max-drop", "0.5%"] },
-    Task { name: "sentences", model: "minilm", data: nothing, options: &[] },
+    Task { name: "speech", model: "silero_vad", data: recording, options: &["--max-drop", "0.1%"] },
+    Task { name: "sentences", model: "minilm", data: nothing, options: &["--max-drop", "6%"] },
 ];
 
 fn cifar() -> Outcome<PathBuf> {
@@ -57,36 +58,55 @@ struct Losses {
     limit: f64,
 }
 
-/// Runs the tasks whose models are at hand; fails if one loses more than its limit.
+/// The part of its limit by which ours may be worse than ONNX Runtime's: both round, and which
+/// answers next to a decision fall which way is chance.
+const NOISE: f64 = 0.25;
+
+/// What was measured of a task.
+struct Row {
+    task: &'static Task,
+    /// What `edgecc quantize` took.
+    seconds: f64,
+    losses: Losses,
+}
+
+/// Runs the tasks whose models are at hand and prints a table; fails if one loses more than its
+/// limit, or more than with ONNX Runtime's quantiser.
 pub(super) fn run(edgecc: &Path, folder: Option<&Path>) -> Outcome {
-    let mut models = rows::models(folder, "")?;
-    models.extend(crate::models::pinned()?);
+    let pinned = crate::models::pinned()?;
     let mut failed = Vec::new();
+    println!("{}", line(HEADER.map(str::to_owned)));
     for task in TASKS {
-        let Some(model) = models.iter().find(|model| model.name == task.model) else {
+        let described = rows::models(folder, task.model).unwrap_or_default();
+        let mut models = described.iter().chain(&pinned);
+        let Some(model) = models.find(|model| model.name == task.model) else {
             println!("{}: not run, it needs --dir with {}", task.name, task.model);
             continue;
         };
-        let losses = measure(edgecc, task, model)?;
-        println!("{}", line(task, &losses));
-        if !losses.is_small() {
-            failed.push(format!("{} of {} loses too much", task.name, task.model));
-        }
+        let row = measure(edgecc, task, model)?;
+        println!("{}", line(cells(&row)));
+        failed.extend(
+            row.losses.problem().map(|why| format!("{} of {} {why}", task.name, task.model)),
+        );
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
 }
 
-fn measure(edgecc: &Path, task: &Task, model: &Model) -> Outcome<Losses> {
+fn measure(edgecc: &Path, task: &'static Task, model: &Model) -> Outcome<Row> {
     let folder = paths::scratch("quantised")?;
     let (examples, quantised) = (folder.join("examples.npz"), folder.join("quantised.onnx"));
     quiet(script("calibrate", task, model)?.arg(&examples))?;
     let mut quantize = command(edgecc, ["quantize"]);
     quantize.arg(&model.path).arg("--data").arg(&examples).arg("-o").arg(&quantised);
+    let start = Instant::now();
     quiet(quantize.args(tasks::shared_args(model)).args(task.options))?;
+    let seconds = start.elapsed().as_secs_f64();
     let ours = Model { name: "quantised".to_owned(), path: quantised, args: model.args.clone() };
     let object = tasks::shared_object(edgecc, &ours, &folder)?;
     let text = capture(script("compare", task, model)?.arg(&examples).arg(&ours.path).arg(object))?;
-    serde_json::from_str(&text).map_err(|why| format!("{SCRIPT}: {why} in {text:?}"))
+    let losses =
+        serde_json::from_str(&text).map_err(|why| format!("{SCRIPT}: {why} in {text:?}"))?;
+    Ok(Row { task, seconds, losses })
 }
 
 fn script(action: &str, task: &Task, model: &Model) -> Outcome<Command> {
@@ -96,17 +116,43 @@ fn script(action: &str, task: &Task, model: &Model) -> Outcome<Command> {
 }
 
 impl Losses {
-    fn is_small(&self) -> bool {
-        self.ours.max(self.compiled) <= self.limit
+    /// What is wrong with ours, if anything.
+    fn problem(&self) -> Option<&'static str> {
+        let worst = self.ours.max(self.compiled);
+        let is_worse = self.theirs.is_some_and(|theirs| worst > theirs + self.noise());
+        match worst > self.limit {
+            true => Some("loses too much"),
+            false => is_worse.then_some("loses more than by ONNX Runtime"),
+        }
+    }
+
+    fn noise(&self) -> f64 {
+        NOISE * self.limit
     }
 }
 
-fn line(task: &Task, losses: &Losses) -> String {
-    let theirs = losses.theirs.map_or("fails".to_owned(), |loss| format!("{loss:.4}"));
-    format!(
-        "{}, {}: loses {:.4}, compiled {:.4}, by ONNX Runtime {theirs}; limit {}",
-        task.name, task.model, losses.ours, losses.compiled, losses.limit
-    )
+const HEADER: [&str; 8] =
+    ["task", "model", "quantise s", "loses", "compiled", "ONNX Runtime", "noise", "limit"];
+
+fn cells(row: &Row) -> [String; 8] {
+    let number = |loss: f64| format!("{loss:.5}");
+    let losses = &row.losses;
+    [
+        row.task.name.to_owned(),
+        row.task.model.to_owned(),
+        format!("{:.1}", row.seconds),
+        number(losses.ours),
+        number(losses.compiled),
+        losses.theirs.map_or("fails".to_owned(), number),
+        number(losses.noise()),
+        number(losses.limit),
+    ]
+}
+
+fn line(cells: [String; 8]) -> String {
+    let [task, model, rest @ ..] = cells;
+    let rest: String = rest.iter().map(|cell| format!(" {cell:>12}")).collect();
+    format!("{task:10} {model:24}{rest}")
 }
 
 #[cfg(test)]
@@ -114,9 +160,14 @@ mod tests {
     use super::Losses;
 
     #[test]
-    fn losses_are_judged_by_their_limit() {
-        let losses = |ours, compiled| Losses { ours, compiled, theirs: None, limit: 0.01 };
-        assert!(losses(0.01, -0.2).is_small());
-        assert!(!losses(0.0, 0.02).is_small());
+    fn losses_are_judged_by_their_limit_and_by_those_of_the_other() {
+        let problem = |ours, compiled, theirs| {
+            Losses { ours, compiled, theirs, limit: 0.01 }.problem().is_some()
+        };
+        assert!(!problem(0.01, -0.2, None));
+        assert!(problem(0.0, 0.02, None));
+        assert!(!problem(0.002, 0.001, Some(0.0)));
+        assert!(problem(0.002, 0.009, Some(0.006)));
+        assert!(problem(0.001, 0.002, Some(-0.001)));
     }
 }
