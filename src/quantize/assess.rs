@@ -38,11 +38,14 @@ pub struct Errors {
     pub total: f64,
 }
 
-/// Examples on which layers and ways to choose ranges are compared.
+/// Examples on which ways to choose ranges are compared.
 pub(super) const TRIED: usize = 32;
 
 /// Examples on which the errors of layers are measured.
 const MEASURED: usize = 16;
+
+/// Examples on which choices of layers are compared.
+const CHOSEN: usize = 16;
 
 /// How often layers are chosen again for a smaller loss.
 const ROUNDS: usize = 5;
@@ -113,7 +116,7 @@ impl<'a> Probe<'a> {
         for round in 1..=ROUNDS {
             progress(&format!("choosing layers, round {round}"));
             let loss =
-                |kept: &[usize]| self.quality(kept, TRIED, target).map(|quality| quality.loss());
+                |kept: &[usize]| self.quality(kept, CHOSEN, target).map(|quality| quality.loss());
             let chosen = select(&rows, target, loss)?;
             let result = self.with_float(&chosen)?;
             if result.2.loss() <= budget {
