@@ -77,19 +77,34 @@ pub(super) fn run(edgecc: &Path, folder: Option<&Path>) -> Outcome {
     let mut failed = Vec::new();
     println!("{}", line(HEADER.map(str::to_owned)));
     for task in TASKS {
-        let described = rows::models(folder, task.model).unwrap_or_default();
-        let mut models = described.iter().chain(&pinned);
-        let Some(model) = models.find(|model| model.name == task.model) else {
-            println!("{}: not run, it needs --dir with {}", task.name, task.model);
-            continue;
+        let model = match find(task, &pinned, folder) {
+            Ok(model) => model,
+            Err(why) => {
+                println!("{}: not run, {why}; it may need --dir with {}", task.name, task.model);
+                continue;
+            }
         };
-        let row = measure(edgecc, task, model)?;
+        let row = measure(edgecc, task, &model)?;
         println!("{}", line(cells(&row)));
         failed.extend(
             row.losses.problem().map(|why| format!("{} of {} {why}", task.name, task.model)),
         );
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// The model of a task: a pinned one, one of the table or of the folder.
+fn find(task: &Task, pinned: &[Model], folder: Option<&Path>) -> Outcome<Model> {
+    let is_wanted = |model: &&Model| model.name == task.model;
+    if let Some(model) = pinned.iter().find(is_wanted) {
+        return Ok(Model {
+            name: model.name.clone(),
+            path: model.path.clone(),
+            args: model.args.clone(),
+        });
+    }
+    let found = rows::models(folder, task.model)?.into_iter().find(|model| is_wanted(&model));
+    found.ok_or_else(|| "no model has this name".to_owned())
 }
 
 fn measure(edgecc: &Path, task: &'static Task, model: &Model) -> Outcome<Row> {
