@@ -13,6 +13,10 @@ codes! {
     UnknownFeature "unknown-feature" Usage
         "`--features` takes `+name` and `-name`, separated by commas, with the names that \
          `edgecc targets` lists for the architecture.";
+    UnusedFeature "unused-feature" Usage
+        "Code for matrix tiles (AMX) is not made: a process may use them only after it has asked the \
+         operating system, which an object without system calls cannot do. `avx512vnni` and \
+         `avxvnni` have dot products of 8-bit codes on vectors.";
     ForeignNative "foreign-native" Usage
         "`--cpu native` reads the features of the machine that compiles, which says nothing about \
          a machine of another architecture.";

@@ -8,6 +8,9 @@ use edgecc_ir::target::{Arch, CPUS, Cpu, Target};
 use edgecc_rt::{abi, cpu, feature};
 use std::collections::BTreeSet;
 
+/// Features that no code is made for, because a process must ask for their registers first.
+const TILES: &[&str] = &["amx-bf16", "amx-int8", "amx-tile"];
+
 /// Finds the CPU and edits its features.
 pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
     let arch = arch(&spec.triple)?;
@@ -66,7 +69,7 @@ fn host_row(arch: Arch) -> &'static Cpu {
 }
 
 fn host_features() -> BTreeSet<&'static str> {
-    feature::names(cpu::host_features()).collect()
+    feature::names(cpu::host_features()).filter(|name| !TILES.contains(name)).collect()
 }
 
 /// Applies `+name` and `-name` in order.
@@ -80,6 +83,9 @@ fn edit(
         let row = feature::by_name(abi_arch(arch), name).ok_or_else(|| unknown(arch, name))?;
         match sign {
             "-" => features.remove(row.name()),
+            _ if TILES.contains(&row.name()) => {
+                return Err(Code::UnusedFeature.error(format!("no code is made for {name:?}")));
+            }
             _ => features.insert(row.name()),
         };
     }
@@ -124,6 +130,15 @@ mod tests {
         let target = resolve(&TargetSpec::of("x86_64")).expect("known");
         assert_eq!(target.cpu, "x86-64-v3");
         assert_eq!(resolve(&spec("x86_64", "generic", &[])), Ok(target));
+    }
+
+    #[test]
+    fn tiles_are_refused() {
+        for edits in [["+amx-int8"], ["+amx-tile"], ["amx-bf16"]] {
+            let error = resolve(&spec("x86_64", "x86-64-v4", &edits)).expect_err("no code");
+            assert_eq!(error.code, "unused-feature");
+        }
+        assert!(resolve(&spec("x86_64", "x86-64-v4", &["-amx-int8"])).is_ok());
     }
 
     #[test]
