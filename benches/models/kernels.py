@@ -31,6 +31,51 @@ def scores(rows, columns, depth):
     return model
 
 
+def codes(rows, columns, depth):
+    """A product of codes with constant weights, with a bias, as codes."""
+    model = Model("codes")
+    weight = dequantised(model, codes_of(model, depth, columns), np.full(columns, 0.01, "f4"), axis=1)
+    bias = dequantised(model, sums_of(model, columns), np.full(columns, 0.0005, "f4"), axis=0)
+    y = model.op("MatMul", quantised(model, model.input("x", [rows, depth])), weight)
+    return output_codes(model, model.op("Add", y, bias), [rows, columns])
+
+
+def codes_depthwise(channels, side, size, stride):
+    """A convolution of codes, each channel apart."""
+    model = Model("codes_depthwise")
+    weight = dequantised(model, codes_of(model, channels, 1, size, size), np.full(channels, 0.01, "f4"), axis=0)
+    bias = dequantised(model, sums_of(model, channels), np.full(channels, 0.0005, "f4"), axis=0)
+    x = quantised(model, image(model, channels, side))
+    y = model.op("Conv", x, weight, bias, group=channels, strides=[stride] * 2, pads=[size // 2] * 4)
+    side = -(-side // stride)
+    y = model.op("Transpose", quantised(model, y, 4.0), perm=[0, 2, 3, 1])
+    model.output(y, "y", [1, side, side, channels])
+    return model
+
+
+def codes_of(model, *shape):
+    return model.constant(model.random.integers(-127, 128, shape, "i1"))
+
+
+def sums_of(model, size):
+    return model.constant(model.random.integers(-1000, 1000, size, "i4"))
+
+
+def dequantised(model, values, scales, axis):
+    return model.op("DequantizeLinear", values, model.constant(scales), axis=axis)
+
+
+def quantised(model, x, scale=0.05):
+    """Numbers rounded to codes."""
+    scale, zero = model.constant(np.float32(scale)), model.constant(np.uint8(128))
+    return model.op("DequantizeLinear", model.op("QuantizeLinear", x, scale, zero), scale, zero)
+
+
+def output_codes(model, y, shape):
+    model.output(quantised(model, y, 4.0), "y", shape)
+    return model
+
+
 def image(model, channels, side):
     """An input with the channels last, as layers inside a network find it, seen with the channels first."""
     return model.op("Transpose", model.input("x", [1, side, side, channels]), perm=[0, 3, 1, 2])
@@ -113,5 +158,5 @@ def same_shape(name, rows, columns, layer):
     return model
 
 
-MODELS = [product, clamped, scores, depthwise, max_pool, totals, softmax, layer_norm, exp, copies, transposed,
+MODELS = [product, clamped, scores, codes, codes_depthwise, depthwise, max_pool, totals, softmax, layer_norm, exp, copies, transposed,
           integers, attention]

@@ -5,9 +5,11 @@ use edgecc::Failure;
 use edgecc::host::Host;
 use edgecc_backend::EmitOptions;
 use edgecc_ir::loops::Loops;
+use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::text::parse_loops;
+use edgecc_ir::types::ElemType;
 use edgecc_rt::hooks::Hooks;
 use std::hint::black_box;
 
@@ -28,18 +30,33 @@ const PARTS: usize = 8;
 
 /// GFLOP/s of multiply-adds on f32 vectors of the target's width, all in registers, on one core.
 pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
-    let loops = multiply_adds(target);
+    let vectors = rate(target, &multiply_adds(target), Scalar::f32(0.5))?;
+    Ok(2e-9 * vectors * f64::from(target.lanes(4)))
+}
+
+/// The same in GOP/s of the target's best dot product of codes; `None` without one.
+pub(super) fn peak_dot_gops(target: &Target) -> Result<Option<f64>, Failure> {
+    let Some((&func, products)) = target.dots.first().and_then(|f| Some((f, f.products()?))) else {
+        return Ok(None);
+    };
+    let ones = Scalar::from_i64(ElemType::I32, 0x0101_0101);
+    let vectors = rate(target, &dot_products(target, func), ones)?;
+    Ok(Some(2e-9 * vectors * f64::from(target.lanes(4)) * products as f64))
+}
+
+/// Vectors that a program of `text` adds in a second.
+fn rate(target: &Target, loops: &Loops, input: Scalar) -> Result<f64, Failure> {
     let options = EmitOptions { producer: String::new(), states: Vec::new() };
-    let host = Host::load_code(&loops, &edgecc_backend::emit(&loops, target, &options)?)?;
+    let host = Host::load_code(loops, &edgecc_backend::emit(loops, target, &options)?)?;
     let ports = loops.inputs.iter();
-    let halves = ports.map(|port| Tensor::splat(&port.ty.shape, Scalar::f32(0.5)));
+    let inputs: Vec<Tensor> = ports.map(|port| Tensor::splat(&port.ty.shape, input)).collect();
     let model = host.model()?;
-    let mut buffers = host.buffers(&halves.collect::<Vec<_>>())?;
+    let mut buffers = host.buffers(&inputs)?;
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         best = best.min(seconds_of(|| host.run_with(&model, &Hooks::NONE, &mut buffers))?);
     }
-    Ok(2e-9 * (SUMS * STEPS) as f64 * f64::from(target.lanes(4)) / best)
+    Ok((SUMS * STEPS) as f64 / best)
 }
 
 /// GB/s between memory and a core.
@@ -71,23 +88,32 @@ fn gb_per_s(bytes: usize) -> f64 {
 
 /// A program that multiplies and adds in a loop without memory.
 fn multiply_adds(target: &Target) -> Loops {
-    let text = text(target.lanes(4), target.fma);
-    parse_loops(&text).unwrap_or_else(|why| panic!("the loop is well formed: {why}\n{text}")).ir
+    parsed(&text(target.lanes(4), ElemType::F32, |n| match target.fma {
+        true => format!("    %p{n}: V = fma %i{n}, %a, %b\n"),
+        false => format!("    %m{n}: V = mul %i{n}, %a\n    %p{n}: V = add %m{n}, %b\n"),
+    }))
+}
+
+/// A program that adds dot products in a loop without memory.
+fn dot_products(target: &Target, func: ScalarFn) -> Loops {
+    let name = func.info().mnemonic;
+    let product = |n| format!("    %p{n}: V = {name} %a, %b, %i{n}\n");
+    parsed(&text(target.lanes(4), ElemType::I32, product))
+}
+
+fn parsed(text: &str) -> Loops {
+    parse_loops(text).unwrap_or_else(|why| panic!("the loop is well formed: {why}\n{text}")).ir
 }
 
 /// The program in text form; the sums start at different values, so that they stay apart.
-fn text(lanes: u32, fma: bool) -> String {
+fn text(lanes: u32, elem: ElemType, product: impl Fn(usize) -> String) -> String {
     let each = |part: &dyn Fn(usize) -> String| (0..SUMS).map(part).collect::<Vec<_>>();
-    let product = match fma {
-        true => |n| format!("    %p{n}: V = fma %i{n}, %a, %b\n"),
-        false => |n| format!("    %m{n}: V = mul %i{n}, %a\n    %p{n}: V = add %m{n}, %b\n"),
-    };
     let inits = each(&|n| format!("  %z{n}: V = const {n}\n")).concat();
     let carried = each(&|n| format!("%i{n}: V = %z{n}")).join(", ");
     let products = each(&product).concat();
     let next = each(&|n| format!("%r{n}: V = %p{n}")).join(", ");
     let stores = each(&|n| format!("  store %r{n}, %y[{n}, 0]\n")).concat();
-    let (input, output) = (format!("f32[{lanes}]"), format!("f32[{SUMS},{lanes}]"));
+    let (input, output) = (format!("{elem}[{lanes}]"), format!("{elem}[{SUMS},{lanes}]"));
     let text = format!(
         "loops @peak (\"x\": {input}) -> (\"y\": {output})\n\
          func @f0 \"peak\" (%x: {input}) -> (%y: {output}) {{\n\
@@ -96,20 +122,23 @@ fn text(lanes: u32, fma: bool) -> String {
          program {{\n  %x = input 0 : {input}\n  %y = output 0 : {output}\n\
          \x20 call @f0 (%x) -> (%y)\n}}\nplan arena 0 align 64 bound 0 {{\n}}\n"
     );
-    text.replace(": V =", &format!(": f32x{lanes} ="))
+    text.replace(": V =", &format!(": {elem}x{lanes} ="))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::multiply_adds;
+    use super::{dot_products, multiply_adds};
     use edgecc_ir::loops::verify::verify;
     use edgecc_ir::target::{CPUS, Target};
 
     #[test]
-    fn the_loop_is_legal_on_every_target() {
+    fn the_loops_are_legal_on_every_target() {
         for cpu in CPUS {
             let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
             verify(&multiply_adds(&target), Some(&target)).expect(cpu.name);
+            for &func in &target.dots {
+                verify(&dot_products(&target, func), Some(&target)).expect(cpu.name);
+            }
         }
     }
 }

@@ -116,9 +116,11 @@ fn measure(args: &Args, compiled: &Compiled, pool: &Pool) -> Result<Measurement,
 
 /// The machine is measured first: nothing of it is in the caches when the layers run.
 fn profile_of(args: &Args, compiled: &Compiled, subject: &mut Subject) -> Result<Profile, Failure> {
+    let threads = args.threads.get() as f64;
     let machine = Machine {
-        peak_gflops: machine::peak_gflops(&compiled.target)? * args.threads.get() as f64,
-        cache_gb_per_s: machine::cache_gb_per_s(&compiled.target) * args.threads.get() as f64,
+        peak_gflops: machine::peak_gflops(&compiled.target)? * threads,
+        peak_dot_gops: machine::peak_dot_gops(&compiled.target)?.map(|peak| peak * threads),
+        cache_gb_per_s: machine::cache_gb_per_s(&compiled.target) * threads,
         memory_gb_per_s: machine::memory_gb_per_s(),
     };
     subject.warm_up(args.warm_up)?;

@@ -15,6 +15,8 @@ pub(super) struct Profile {
 #[derive(Serialize)]
 pub(in crate::cli) struct Machine {
     pub(in crate::cli) peak_gflops: f64,
+    /// Of dot products of codes, where the target has them.
+    pub(in crate::cli) peak_dot_gops: Option<f64>,
     pub(in crate::cli) cache_gb_per_s: f64,
     pub(in crate::cli) memory_gb_per_s: f64,
 }

@@ -9,10 +9,14 @@ const SHOWN_LAYERS: usize = 40;
 /// The machine's limits, the times of kinds of kernels, the slowest layers.
 pub(super) fn profile(profile: &Profile) -> String {
     let machine = &profile.machine;
+    let dots = machine.peak_dot_gops.map(|peak| format!(", {peak:.1} GOP/s of dot products"));
     let mut text = format!(
-        "peak {:.1} GFLOP/s of multiply-adds in registers; copies {:.1} GB/s in the second-level \
+        "peak {:.1} GFLOP/s of multiply-adds in registers{}; copies {:.1} GB/s in the second-level \
          cache, {:.1} GB/s in memory\n\n{KINDS}",
-        machine.peak_gflops, machine.cache_gb_per_s, machine.memory_gb_per_s
+        machine.peak_gflops,
+        dots.unwrap_or_default(),
+        machine.cache_gb_per_s,
+        machine.memory_gb_per_s
     );
     kinds(&profile.layers).iter().for_each(|kind| text += &kind.text(machine.peak_gflops));
     text += &format!("\n{LAYERS}");

@@ -220,7 +220,12 @@ mod tests {
 
     #[test]
     fn each_layer_is_a_bar_and_each_product_a_point() {
-        let machine = Machine { peak_gflops: 100.0, cache_gb_per_s: 50.0, memory_gb_per_s: 10.0 };
+        let machine = Machine {
+            peak_gflops: 100.0,
+            peak_dot_gops: None,
+            cache_gb_per_s: 50.0,
+            memory_gb_per_s: 10.0,
+        };
         let rows = [LayerTime::example("conv", 1000), LayerTime::example("copy", 0)];
         let text = svg("m", &machine, &rows);
         assert_eq!(text.matches("<title>").count(), 3, "{text}");
