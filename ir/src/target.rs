@@ -33,6 +33,8 @@ pub struct Target {
     pub fma: bool,
     /// Sums of products of the integers in words that have an instruction, the best first.
     pub dots: Vec<ScalarFn>,
+    /// Whether numbers become codes at once by instructions that round and saturate.
+    pub saturates: bool,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
     pub fma_by_lane: bool,
     /// First-level data cache in bytes.
@@ -270,6 +272,7 @@ impl Target {
             load_ahead: cpu.load_ahead,
             fma: aarch64 || has("fma"),
             dots: dots(cpu.arch, vector_bits, has),
+            saturates: vector_bits == 256,
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
             l2_bytes: cpu.l2_bytes,

@@ -212,6 +212,10 @@ rows! {
     Unpcklpd "vunpcklpd" Vector 1 0x66 E1 0x14 Part 1 No;
     Psrldq "vpsrldq" Vector 1 0x66 W0 0x73 Part 1 I8 / 3;
     Pshufb "vpshufb" Vector 2 0x66 W0 0x00 Part 1 No;
+    Permd "vpermd" Vector 2 0x66 W0 0x36 Part 1 No;
+    Packssdw "vpackssdw" Vector 1 0x66 W0 0x6b Part 1 No;
+    Packusdw "vpackusdw" Vector 2 0x66 W0 0x2b Part 1 No;
+    Packuswb "vpackuswb" Vector 1 0x66 W0 0x67 Part 1 No;
     Permq "vpermq" Vector 3 0x66 W1 0x00 Part 1 I8;
 
     // Floats.
@@ -262,6 +266,7 @@ rows! {
 
     // Conversions.
     Cvtdq2ps "vcvtdq2ps" Vector 1 0 W0 0x5b Part 1 No;
+    Cvtps2dq "vcvtps2dq" Vector 1 0x66 W0 0x5b Part 1 No;
     Cvttps2dq "vcvttps2dq" Vector 1 0xf3 W0 0x5b Part 1 No;
     Cvtudq2ps "vcvtudq2ps" Vector 1 0xf2 W0 0x7a Part 1 No;
     Cvttps2udq "vcvttps2udq" Vector 1 0 W0 0x78 Part 1 No;
@@ -302,6 +307,7 @@ rows! {
     Paddw "vpaddw" Vector 1 0x66 W0 0xfd Part 1 No;
     Paddd "vpaddd" Vector 1 0x66 W0 0xfe Part 1 No;
     Paddq "vpaddq" Vector 1 0x66 E1 0xd4 Part 1 No;
+    Paddsw "vpaddsw" Vector 1 0x66 W0 0xed Part 1 No;
     Psubb "vpsubb" Vector 1 0x66 W0 0xf8 Part 1 No;
     Psubw "vpsubw" Vector 1 0x66 W0 0xf9 Part 1 No;
     Psubd "vpsubd" Vector 1 0x66 W0 0xfa Part 1 No;

@@ -5,7 +5,10 @@ use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 
-use super::{Code, is_code};
+use super::Code;
+
+/// The most codes whose results are compared.
+const CODES: i64 = 256;
 
 /// A node whose values are codes.
 struct Known {
@@ -50,9 +53,10 @@ impl Known {
             ScalarNode::Cast(to, arg) => (*to, Code::of(nodes, *arg)),
             ScalarNode::Const(_) | ScalarNode::Call(..) => return None,
         };
-        let (lo, hi) = elem.int_range().filter(|_| is_code(elem))?;
+        let (lo, hi) = elem.int_range().filter(|_| elem.bytes() <= 2)?;
         let (least, most) = clamped.map_or((lo, hi), |c| (c.lo as i64, c.hi as i64));
-        Some(Known { id, elem, lo: lo.max(least), hi: hi.min(most) })
+        let (lo, hi) = (lo.max(least), hi.min(most));
+        (0..CODES).contains(&(hi - lo)).then_some(Known { id, elem, lo, hi })
     }
 
     /// Whether another node has this code's value, whatever that is.

@@ -34,35 +34,38 @@ pub fn simplify_codes(kernels: &mut Kernels, target: &Target) {
             let extra = |p: u32| elem(&stage.epilogue_reads, p.checked_sub(1)?);
             let epilogue = chain::shortened(&stage.epilogue, extra);
             let stage = &mut kernel.stages[number];
-            stage.body = simplified(&body, target.fma);
-            stage.epilogue = simplified(&epilogue, target.fma);
+            let machine = Machine { fuses: target.fma, saturates: target.saturates };
+            stage.body = simplified(&body, machine);
+            stage.epilogue = simplified(&epilogue, machine);
         }
     }
 }
 
-/// The same function with codes rounded by addition, and quotients as products, which may be
-/// `fused` with sums.
-fn simplified(expr: &ScalarExpr, fused: bool) -> ScalarExpr {
+/// What a target does at once.
+#[derive(Clone, Copy)]
+struct Machine {
+    /// Products are added to sums.
+    fuses: bool,
+    /// Numbers are rounded and saturated.
+    saturates: bool,
+}
+
+/// The same function with codes rounded by addition or by a conversion that saturates, and quotients
+/// as products.
+fn simplified(expr: &ScalarExpr, machine: Machine) -> ScalarExpr {
+    let fused = machine.fuses;
     let nodes = expr.nodes();
     ScalarExpr::build(expr.params(), |b| {
         let mut ids: Vec<NodeId> = Vec::with_capacity(nodes.len());
         for node in nodes {
             let made = match node {
-                ScalarNode::Cast(to, arg) if is_code(*to) => {
+                ScalarNode::Cast(to, arg) if is_stored(*to) => {
                     let again = || stored_code(nodes, *arg).filter(|code| code.fits(*to));
-                    Code::of(nodes, *arg).or_else(again).map(|code| {
-                        let clamped = code.clamped(b, nodes, &ids, fused);
-                        code.stored(b, *to, clamped)
-                    })
+                    let code = Code::of(nodes, *arg).or_else(again);
+                    code.map(|code| code.made(b, *to, (nodes, &ids), machine))
                 }
-                ScalarNode::Call(..) => bounded_code(nodes, node).map(|(elem, code)| {
-                    let clamped = code.clamped(b, nodes, &ids, fused);
-                    code.stored(b, elem, clamped)
-                }),
-                ScalarNode::Cast(ElemType::I16, arg) => stored_code(nodes, *arg).map(|code| {
-                    let clamped = code.clamped(b, nodes, &ids, fused);
-                    code.stored(b, ElemType::I16, clamped)
-                }),
+                ScalarNode::Call(..) => bounded_code(nodes, node)
+                    .map(|(to, code)| code.made(b, to, (nodes, &ids), machine)),
                 ScalarNode::Cast(ElemType::F32, arg) => stored_code(nodes, *arg).map(|code| {
                     let clamped = code.clamped(b, nodes, &ids, fused);
                     code.number(b, clamped)
@@ -79,10 +82,15 @@ fn is_code(elem: ElemType) -> bool {
     elem.is_int() && elem.bytes() == 1
 }
 
+/// Whether codes are stored so: in 16 bits where the target multiplies these.
+fn is_stored(elem: ElemType) -> bool {
+    is_code(elem) || elem == ElemType::I16
+}
+
 /// The code that is read back, in its range, with what is added to it in its zero point.
 fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
     match &nodes[id as usize] {
-        ScalarNode::Cast(to, arg) if is_code(*to) => {
+        ScalarNode::Cast(to, arg) if is_stored(*to) => {
             Code::of(nodes, *arg).filter(|code| code.fits(*to))
         }
         ScalarNode::Cast(ElemType::I32, arg) => stored_code(nodes, *arg),
@@ -101,7 +109,7 @@ fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
 fn bounded_code(nodes: &[ScalarNode], node: &ScalarNode) -> Option<(ElemType, Code)> {
     let ScalarNode::Call(func, args) = node else { return None };
     let ScalarNode::Const(literal) = nodes[*args.get(1)? as usize] else { return None };
-    if !is_code(literal.elem()) {
+    if !is_stored(literal.elem()) {
         return None;
     }
     let (code, bound) = (stored_code(nodes, args[0])?, literal.as_i64() as f32);
@@ -133,6 +141,16 @@ impl Code {
         let literals = [zero, lo, hi];
         let whole = literals.iter().all(|l| l.fract() == 0.0 && l.abs() <= MOST);
         (whole && lo <= hi).then(|| Code { x: args[0], zero, lo, hi })
+    }
+
+    /// The form of a node that is a code, between bounds that may be codes themselves.
+    pub(crate) fn of_codes(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
+        match &nodes[id as usize] {
+            ScalarNode::Cast(to, arg) if is_stored(*to) => {
+                Code::of(nodes, *arg).filter(|code| code.fits(*to))
+            }
+            node => bounded_code(nodes, node).map(|(_, code)| code),
+        }
     }
 
     /// Whether all results are codes of a type.
@@ -181,6 +199,43 @@ impl Code {
         }
     }
 
+    /// The code, in the way that is the shortest on a machine.
+    fn made(
+        self,
+        b: &mut ExprBuilder,
+        to: ElemType,
+        (nodes, ids): (&[ScalarNode], &[NodeId]),
+        machine: Machine,
+    ) -> NodeId {
+        let is_quotient = with_literal(nodes, ScalarFn::Div, self.x).is_some();
+        if machine.saturates && !is_quotient && self.is_positive(to) {
+            return self.saturated(b, to, ids[self.x as usize]);
+        }
+        let clamped = self.clamped(b, nodes, ids, machine.fuses);
+        self.stored(b, to, clamped)
+    }
+
+    /// Whether no code is negative: a NaN, which a conversion makes 0, then becomes the lower bound.
+    fn is_positive(self, to: ElemType) -> bool {
+        matches!(to, ElemType::U8 | ElemType::I16) && self.lo >= 0.0 && self.fits(to)
+    }
+
+    /// The code by a conversion that saturates, then between bounds that are codes.
+    fn saturated(self, b: &mut ExprBuilder, to: ElemType, x: NodeId) -> NodeId {
+        let rounded = b.call(ScalarFn::Round, &[x]);
+        let zero = b.f32(self.zero);
+        let moved =
+            if self.zero == 0.0 { rounded } else { b.call(ScalarFn::Add, &[rounded, zero]) };
+        let mut code = b.cast(to, moved);
+        let (least, most) = to.int_range().expect("an integer type");
+        let bounds = [(ScalarFn::Max, self.lo, least), (ScalarFn::Min, self.hi, most)];
+        for (func, bound, _) in bounds.into_iter().filter(|of| of.1 as i64 != of.2) {
+            let bound = b.constant(Scalar::from_i64(to, bound as i64));
+            code = b.call(func, &[code, bound]);
+        }
+        code
+    }
+
     /// The code of a number that is clamped already. An odd zero point in the shifter would turn
     /// halves the other way.
     fn stored(self, b: &mut ExprBuilder, to: ElemType, clamped: NodeId) -> NodeId {
@@ -211,12 +266,14 @@ fn with_literal(nodes: &[ScalarNode], func: ScalarFn, id: NodeId) -> Option<(Nod
 
 #[cfg(test)]
 mod tests {
-    use super::simplified;
+    use super::{Machine, simplified};
     use edgecc_ir::scalar::eval::eval;
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
     use edgecc_ir::tensor::Scalar;
     use edgecc_ir::types::ElemType;
+
+    const PLAIN: Machine = Machine { fuses: false, saturates: false };
 
     fn quantized(b: &mut ExprBuilder, to: ElemType, zero: f32, [lo, hi]: [f32; 2]) -> NodeId {
         let [x, zero, lo, hi] = [b.param(0), b.f32(zero), b.f32(lo), b.f32(hi)];
@@ -237,13 +294,25 @@ mod tests {
             (ElemType::U8, 131.0, [131.0, 255.0]),
             (ElemType::U8, 128.0, [0.0, 255.0]),
             (ElemType::I8, -7.0, [-128.0, 127.0]),
+            (ElemType::I16, 131.0, [131.0, 255.0]),
+            (ElemType::I16, -7.0, [-128.0, 127.0]),
         ] {
             let plain = ScalarExpr::build(1, |b| quantized(b, to, zero, bounds));
-            let cheap = simplified(&plain, false);
-            assert_ne!(cheap, plain);
-            for &x in &numbers {
-                let args = [Scalar::f32(x)];
-                assert_eq!(eval(&cheap, &args), eval(&plain, &args), "{x} {zero}");
+            let narrow = ScalarExpr::build(1, |b| {
+                let code = b.inline(&plain, ExprBuilder::param);
+                let [lo, hi] = [3, 99].map(|bound| b.constant(Scalar::from_i64(to, bound)));
+                let raised = b.call(ScalarFn::Max, &[code, lo]);
+                b.call(ScalarFn::Min, &[raised, hi])
+            });
+            for (plain, saturates) in
+                [(&plain, false), (&plain, true), (&narrow, false), (&narrow, true)]
+            {
+                let cheap = simplified(plain, Machine { fuses: false, saturates });
+                assert_ne!(&cheap, plain);
+                for &x in &numbers {
+                    let args = [Scalar::f32(x)];
+                    assert_eq!(eval(&cheap, &args), eval(plain, &args), "{x} {zero}");
+                }
             }
         }
     }
@@ -254,7 +323,7 @@ mod tests {
             let code = quantized(b, ElemType::U8, 3.0, [0.0, 255.0]);
             b.cast(ElemType::F32, code)
         });
-        let number = simplified(&back, false);
+        let number = simplified(&back, PLAIN);
         for x in [-9.0, 1.5, 2.5, 400.0, f32::NAN] {
             let args = [Scalar::f32(x)];
             assert_eq!(eval(&number, &args), eval(&back, &args));
@@ -271,7 +340,7 @@ mod tests {
             let centred = b.call(ScalarFn::Sub, &[wide, zero]);
             b.cast(ElemType::F32, centred)
         });
-        let number = simplified(&back, false);
+        let number = simplified(&back, PLAIN);
         for x in [-900.0, -138.0, -1.5, 2.5, 116.6, 400.0, f32::NAN] {
             let args = [Scalar::f32(x)];
             assert_eq!(eval(&number, &args), eval(&back, &args));
@@ -295,7 +364,7 @@ mod tests {
             b.cast(ElemType::U8, sum)
         });
         for (plain, cost) in [(ScalarExpr::build(1, clamped), 6), (moved, 6)] {
-            let cheap = simplified(&plain, false);
+            let cheap = simplified(&plain, PLAIN);
             for x in [-900.0, -138.0, 7.5, 8.5, 2.5, 106.5, 107.5, 400.0, f32::NAN] {
                 let args = [Scalar::f32(x)];
                 assert_eq!(eval(&cheap, &args), eval(&plain, &args), "{x}");
@@ -314,7 +383,7 @@ mod tests {
                 b.call(ScalarFn::Div, &[x, scale])
             })
         });
-        let cheap = simplified(&plain, true);
+        let cheap = simplified(&plain, Machine { fuses: true, ..PLAIN });
         assert!(!cheap.nodes().iter().any(|n| matches!(n, ScalarNode::Call(ScalarFn::Div, _))));
         let special = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 3e38, -3e38, -0.0, 1e-44];
         for x in (-20_000..20_000).map(|n| n as f32 * 0.000_631).chain(special) {

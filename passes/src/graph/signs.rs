@@ -110,10 +110,7 @@ impl Shift {
 
     /// A function that gives codes of the other sign: with other bounds where it clamps numbers.
     fn giving(self, expr: &ScalarExpr) -> ScalarExpr {
-        let code = match expr.nodes()[expr.root() as usize] {
-            ScalarNode::Cast(_, clamped) => Code::of(expr.nodes(), clamped),
-            _ => None,
-        };
+        let code = Code::of_codes(expr.nodes(), expr.root());
         let code = code.filter(|code| code.fits(self.from)).map(|code| code.moved(self.by as f32));
         ScalarExpr::build(expr.params(), |b| match code {
             Some(code) => {

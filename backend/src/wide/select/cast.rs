@@ -246,7 +246,7 @@ impl Selector<'_> {
         self.pack(VType { elem: to, lanes: from.lanes }, &lanes)
     }
 
-    fn float_literal(&mut self, value: f64, ty: VType) -> VReg {
+    pub(super) fn float_literal(&mut self, value: f64, ty: VType) -> VReg {
         let scalar = Scalar::from_f64(ty.elem, value);
         self.all_lanes(scalar.bits(), ty)
     }

@@ -117,7 +117,7 @@ impl Selector<'_> {
 
     fn literals_of(&self, stmt: &Stmt, wanted: &mut Vec<Literal>) {
         match stmt {
-            Stmt::Let { value, .. } if self.literal(*value).is_some() => {}
+            Stmt::Let { value, .. } if self.literal(*value).is_some() || self.in_codes[*value] => {}
             Stmt::Let { value, expr } => {
                 let mask = match expr {
                     Expr::Load { lanes, .. } => self.access_mask(self.ty(*value), *lanes),
@@ -141,6 +141,7 @@ impl Selector<'_> {
             Stmt::Store { value, lanes, .. } => {
                 wanted.extend(self.access_mask(self.ty(*value), *lanes));
                 wanted.extend(self.literal(*value));
+                wanted.extend(self.literals_of_codes(*value));
             }
             Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } | Stmt::Index { .. } => {}
         }

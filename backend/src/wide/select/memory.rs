@@ -219,7 +219,7 @@ impl Selector<'_> {
         lone.then(|| self.place(*param, index, self.ty(scalar).elem, *lanes))
     }
 
-    fn place(
+    pub(super) fn place(
         &mut self,
         param: ParamId,
         index: &[Affine<IndexId>],

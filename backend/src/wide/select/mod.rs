@@ -7,6 +7,7 @@
 
 mod apply;
 mod cast;
+mod codes;
 mod compare;
 mod constant;
 mod dot;
@@ -29,6 +30,7 @@ use super::inst::{Base, Len, Mem, Rm};
 use super::pool::Pool;
 use super::row::Op;
 use crate::address::{AddressPlan, PointerId};
+use codes::{Codes, Waiting};
 use constant::Literal;
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::loops::walk::{each_stmt, map_uses};
@@ -60,6 +62,9 @@ pub(super) fn select(func: &LoopFn, target: &Target, evex: bool) -> (Code, Pool)
         pointers: SecondaryMap::new(),
         indices: SecondaryMap::new(),
         mask_bytes: BTreeMap::new(),
+        codes: SecondaryMap::new(),
+        in_codes: SecondaryMap::new(),
+        waiting: None,
     };
     selector.definitions();
     selector.function();
@@ -99,6 +104,11 @@ struct Selector<'a> {
     indices: SecondaryMap<IndexId, Option<VReg>>,
     /// Bytes of the lanes of masks in vector registers, by number of the register.
     mask_bytes: BTreeMap<usize, u8>,
+    /// Stored values that are codes of numbers, and the values that only make such codes.
+    codes: SecondaryMap<ValueId, Option<Codes>>,
+    in_codes: SecondaryMap<ValueId, bool>,
+    /// A store of codes that was not made yet.
+    waiting: Option<Waiting<'a>>,
 }
 
 /// An operand: a value of the function, which may still wait for its first use, or a register.
@@ -142,6 +152,9 @@ impl<'a> Selector<'a> {
                 self.exprs[*value] = Some(expr);
             }
         });
+        if !self.evex {
+            self.find_codes(&func.body);
+        }
     }
 
     fn function(&mut self) {

@@ -13,6 +13,7 @@ impl<'a> Selector<'a> {
         for stmt in block {
             self.stmt(stmt);
         }
+        self.settle_codes();
     }
 
     fn stmt(&mut self, stmt: &'a Stmt) {
@@ -20,15 +21,25 @@ impl<'a> Selector<'a> {
             Stmt::Let { value, expr } => self.let_value(*value, expr),
             Stmt::Store { param, index, value, lanes } => {
                 self.settle();
+                if let Some(codes) = self.codes[*value] {
+                    return self.store_codes(codes, *param, index);
+                }
+                self.settle_codes();
                 self.store(*param, index, *value, *lanes);
             }
             Stmt::Prefetch { param, index } => self.prefetch(*param, index),
             Stmt::Index { index, value } => self.computed_index(*index, *value),
-            Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
-                self.run_once(*index, carried, body);
+            Stmt::For { index, carried, body } => {
+                self.settle_codes();
+                match self.func.indices[*index] {
+                    1 => self.run_once(*index, carried, body),
+                    _ => self.run_loop(*index, carried, body),
+                }
             }
-            Stmt::For { index, carried, body } => self.run_loop(*index, carried, body),
-            Stmt::If { guards, then, results } => self.run_if(guards, then, results),
+            Stmt::If { guards, then, results } => {
+                self.settle_codes();
+                self.run_if(guards, then, results);
+            }
         }
     }
 
@@ -36,10 +47,13 @@ impl<'a> Selector<'a> {
     fn let_value(&mut self, value: ValueId, expr: &'a Expr) {
         self.reached[value] = true;
         match expr {
-            _ if self.uses[value] == 0 => {}
+            _ if self.uses[value] == 0 || self.in_codes[value] => {}
             Expr::Const(_) | Expr::Splat(_) => {}
             Expr::Load { .. } if self.func.is_pure(expr) => {}
-            Expr::Load { .. } => self.unsettled.push(value),
+            Expr::Load { .. } => {
+                self.settle_codes();
+                self.unsettled.push(value);
+            }
             _ => {
                 self.register(value);
             }
