@@ -76,6 +76,10 @@ const X86_V3: &[&str] = &[
     "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2",
     "ssse3",
 ];
+const X86_ALDERLAKE: &[&str] = &[
+    "avx", "avx2", "avxvnni", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1",
+    "sse4.2", "ssse3",
+];
 const X86_V4: &[&str] = &[
     "avx", "avx2", "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "bmi1", "bmi2",
     "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2", "ssse3",
@@ -159,6 +163,16 @@ pub const CPUS: &[Cpu] = &[
         l1_bytes: 32 << 10,
         l2_bytes: 1 << 20,
         doc: "AVX-512: Skylake-X, Zen 4 and newer",
+    },
+    Cpu {
+        name: "alderlake",
+        arch: Arch::X86_64,
+        features: X86_ALDERLAKE,
+        fma_per_4_cycles: 8,
+        load_ahead: 0,
+        l1_bytes: 32 << 10,
+        l2_bytes: 512 << 10,
+        doc: "AVX2 with dot products: Alder Lake, its small cores (N100) and newer",
     },
     Cpu {
         name: "znver4",
