@@ -33,6 +33,8 @@ pub struct Target {
     pub fma: bool,
     /// Sums of products of the integers in words that have an instruction, the best first.
     pub dots: Vec<ScalarFn>,
+    /// Whether a dot product is added to a sum by the same instruction.
+    pub dots_add: bool,
     /// Whether numbers become codes at once by instructions that round and saturate.
     pub saturates: bool,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
@@ -286,6 +288,7 @@ impl Target {
             load_ahead: cpu.load_ahead,
             fma: aarch64 || has("fma"),
             dots: dots(cpu.arch, vector_bits, has),
+            dots_add: aarch64 || dots_add(vector_bits, has),
             saturates: vector_bits == 256,
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
@@ -337,15 +340,22 @@ impl Target {
     }
 }
 
-/// Dot products with an instruction, by architecture, widest vectors and feature.
+/// Dot products with an instruction, by architecture, widest vectors and feature. Without one that
+/// also adds, `pmaddwd` multiplies halves, whose sums of two products wrap and never saturate.
 const DOTS: &[(Arch, u32, &str, ScalarFn)] = &[
     (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotU8),
-    (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotI16),
+    (Arch::X86_64, 512, "avx512bw", ScalarFn::DotI16),
     (Arch::X86_64, 256, "avxvnni", ScalarFn::DotU8),
-    (Arch::X86_64, 256, "avxvnni", ScalarFn::DotI16),
+    (Arch::X86_64, 256, "avx2", ScalarFn::DotI16),
+    (Arch::X86_64, 128, "sse4.1", ScalarFn::DotI16),
     (Arch::Aarch64, 128, "dotprod", ScalarFn::DotI8),
     (Arch::Aarch64, 128, "i8mm", ScalarFn::DotU8),
 ];
+
+/// Whether x86-64 has dot products that add.
+fn dots_add(vector_bits: u32, has: impl Fn(&str) -> bool) -> bool {
+    has(if vector_bits == 512 { "avx512vnni" } else { "avxvnni" })
+}
 
 fn dots(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> Vec<ScalarFn> {
     let fits = |row: &&(Arch, u32, &str, _)| (row.0, row.1) == (arch, vector_bits) && has(row.2);

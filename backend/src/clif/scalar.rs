@@ -246,12 +246,13 @@ impl Translator<'_> {
 
 #[cfg(test)]
 mod tests {
-    use crate::testing::{program, run};
+    use crate::testing::{ARCHES, program, run_for};
     use edgecc_ir::affine::Affine;
     use edgecc_ir::loops::build::LoopBuilder;
     use edgecc_ir::loops::{LoopFn, Param, ParamAccess, VType};
     use edgecc_ir::scalar::eval;
     use edgecc_ir::scalar::func::ScalarFn;
+    use edgecc_ir::target::Target;
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, TensorType};
 
@@ -308,12 +309,16 @@ mod tests {
     fn check(func: ScalarFn, elem: ElemType, lanes: u8) {
         let Some((args, result)) = operand_types(func, elem) else { return };
         let loops = program(applied(func, &args, result, lanes));
-        let target = edgecc_ir::target::Target::default_for(edgecc_ir::target::Arch::X86_64);
-        if loops.funcs.values().any(|f| !crate::clif::check(f, &target).is_empty()) {
+        let targets = ARCHES.map(Target::default_for);
+        let is_legal =
+            |t: &Target| loops.funcs.values().all(|f| crate::clif::check(f, t).is_empty());
+        if !targets.iter().any(is_legal) {
             return;
         }
         let inputs: Vec<Tensor> = args.iter().enumerate().map(|(n, &a)| samples(a, n)).collect();
-        let Some(outputs) = run(&loops, &inputs) else { return };
+        let legal = targets.iter().filter(|t| is_legal(t));
+        let outputs: Vec<_> = legal.filter_map(|t| run_for(&loops, &inputs, t)).collect();
+        let Some(outputs) = outputs.first() else { return };
         for i in 0..COUNT {
             let operands: Vec<Scalar> = inputs.iter().map(|t| t.get(i)).collect();
             let (expected, found) = (eval::apply(func, &operands), outputs[0].get(i));

@@ -195,6 +195,14 @@ impl Draft {
         self
     }
 
+    /// The `reg` field is the result, in the register of `from`, which the `vvvv` field reads.
+    pub(super) fn in_place(mut self, to: VReg, from: VReg) -> Draft {
+        let at = self.operands.len();
+        self.inst.reg = Some(self.operand(Operand::reg_reuse_def(to, at + 1)));
+        self.inst.vvvv = Some(self.operand(Operand::reg_use(from)));
+        self
+    }
+
     /// The `rm` field is the result and starts as `from`.
     pub(super) fn tied_rm(mut self, to: VReg, from: VReg) -> Draft {
         let at = self.operands.len();

@@ -313,6 +313,8 @@ rows! {
     Psubd "vpsubd" Vector 1 0x66 W0 0xfa Part 1 No;
     Psubq "vpsubq" Vector 1 0x66 E1 0xfb Part 1 No;
     Pmullw "vpmullw" Vector 1 0x66 W0 0xd5 Part 1 No;
+    // W is ignored; 1 says that no element of 32 bits is broadcast, since the elements have 16.
+    Pmaddwd "vpmaddwd" Vector 1 0x66 E1 0xf5 Part 1 No;
     Pmulld "vpmulld" Vector 2 0x66 W0 0x40 Part 1 No;
     Pmullq "vpmullq" Vector 2 0x66 W1 0x40 Part 1 No;
     Pminsb "vpminsb" Vector 2 0x66 W0 0x38 Part 1 No;

@@ -1,6 +1,6 @@
 //! Sums of products of codes, several products at once: as dot products of words.
 //!
-//! Purpose   lets a sum's steps be the words of four codes that one instruction multiplies and adds.
+//! Purpose   lets a sum's steps be the words of codes that one instruction multiplies and adds.
 //! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words, and copies of
 //!           codes where they lie.
 //! Owns      which sums are computed so, the order of the weights' codes in words, and the room for

@@ -9,7 +9,8 @@ pub(super) fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Op
     let stage = &kernel.stages[number];
     let widened = stage.factors()?.iter().all(is_widened);
     let [a, b] = [0, 1].map(|n| kernel.operands[stage.reads[n].operand].ty.elem);
-    let dot = instruction(a, b).filter(|dot| widened && target.dots.contains(dot))?;
+    let alike = a.bytes() == b.bytes();
+    let dot = instruction(a, b).filter(|dot| widened && alike && target.dots.contains(dot))?;
     let count = dot.products()?;
     let suits = |&axis: &AxisId| {
         let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;

@@ -3,7 +3,7 @@
 use crate::form_kernels::position;
 use edgecc_ir::affine::{Affine, Interval};
 use edgecc_ir::index::for_each_index;
-use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Role, Stage, Unit};
+use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Outside, Role, Stage, Unit};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
@@ -33,10 +33,21 @@ pub(super) struct Words {
     place: Affine<AxisId>,
     /// The axes that it moves with, and their extents in words.
     axes: Vec<(AxisId, usize)>,
-    /// The axis whose steps make words, and its extent in codes; the last word is filled with zeros.
-    axis: AxisId,
-    extent: usize,
-    codes: usize,
+    steps: Steps,
+}
+
+/// How the codes along an axis make words.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Steps {
+    pub(super) axis: AxisId,
+    /// Codes along the axis; what words have beyond them is zero.
+    pub(super) extent: usize,
+    pub(super) words: usize,
+    /// From the first code of a word to that of the next one. What a word has in common with the one
+    /// before is zero in it.
+    pub(super) step: usize,
+    /// Codes of a word.
+    pub(super) codes: usize,
 }
 
 impl Site {
@@ -96,7 +107,9 @@ impl Site {
 
     /// Makes the stage's steps words; says how the constant is to be stored for that.
     pub(super) fn rewrite(&self, kernel: &mut Kernel) -> Words {
-        let words = self.words(kernel);
+        let (stage, steps) = (&kernel.stages[self.stage], self.in_words(kernel));
+        let words = Words::of_stage(kernel, stage, self.weights, steps);
+        let words = words.expect("nothing is looked up");
         let extent = &mut kernel.axes[self.axis].extent;
         *extent = extent.div_ceil(self.codes);
         let stage = &mut kernel.stages[self.stage];
@@ -105,45 +118,59 @@ impl Site {
         let codes = &mut stage.reads[1 - self.weights];
         read_words(codes, self.axis, self.codes);
         let weights = &mut stage.reads[self.weights];
-        weights.index = words.axes.iter().map(|&(axis, _)| Affine::var(axis).into()).collect();
+        weights.index = words.index();
         kernel.operands[weights.operand].ty = words.ty();
         words
     }
 
-    fn words(&self, kernel: &Kernel) -> Words {
-        let stage = &kernel.stages[self.stage];
-        let place = position(kernel, &stage.reads[self.weights]).expect("nothing is looked up");
-        let moving = stage.axes.iter().filter(|&&a| a == self.axis || place.coefficient(a) != 0);
-        let step = |axis| if axis == self.axis { self.codes } else { 1 };
-        let axes = moving.map(|&a| (a, kernel.extent(a).div_ceil(step(a)))).collect();
-        let extent = kernel.extent(self.axis);
-        Words { place, axes, axis: self.axis, extent, codes: self.codes }
+    fn in_words(&self, kernel: &Kernel) -> Steps {
+        let (axis, codes) = (self.axis, self.codes);
+        let extent = kernel.extent(axis);
+        Steps { axis, extent, words: extent.div_ceil(codes), step: codes, codes }
     }
 }
 
 impl Words {
-    fn ty(&self) -> TensorType {
+    /// The order for a stage's weights; `None` where they are looked up.
+    pub(super) fn of_stage(
+        kernel: &Kernel,
+        stage: &Stage,
+        weights: usize,
+        steps: Steps,
+    ) -> Option<Words> {
+        let place = position(kernel, &stage.reads[weights])?;
+        let moving = stage.axes.iter().filter(|&&a| a == steps.axis || place.coefficient(a) != 0);
+        let extent = |a| if a == steps.axis { steps.words } else { kernel.extent(a) };
+        let axes = moving.map(|&a| (a, extent(a))).collect();
+        Some(Words { place, axes, steps })
+    }
+
+    /// Where the words are read.
+    pub(super) fn index(&self) -> Vec<Index> {
+        self.axes.iter().map(|&(axis, _)| Affine::var(axis).into()).collect()
+    }
+
+    pub(super) fn ty(&self) -> TensorType {
         let dims: Vec<usize> = self.axes.iter().map(|a| a.1).collect();
         TensorType::new(ElemType::I32, &dims)
     }
 
     /// The constant's words.
     pub(super) fn of(&self, tensor: &Tensor) -> Tensor {
-        let size = tensor.ty.elem.bytes();
+        let Steps { axis, extent, step, codes, .. } = self.steps;
+        let size = ElemType::I32.bytes() / codes;
         let (ty, mut bytes) = (self.ty(), Vec::new());
         for_each_index(&ty.shape, |index| {
-            let step = |axis| if axis == self.axis { self.codes } else { 1 };
-            let points = || self.axes.iter().zip(index).map(|(&(a, _), &i)| (a, i * step(a)));
+            let apart = |a| if a == axis { step } else { 1 };
+            let points = || self.axes.iter().zip(index).map(|(&(a, _), &i)| (a, i * apart(a)));
             let first = self.place.eval(|axis| known(points(), axis) as i64);
-            let number = known(points(), self.axis);
-            for code in 0..self.codes {
-                let at = (first + code as i64 * self.place.coefficient(self.axis)) as usize;
-                let is_code = number + code < self.extent;
-                bytes.extend(if is_code {
-                    &tensor.bytes()[at * size..][..size]
-                } else {
-                    &[0; 2][..size]
-                });
+            let number = known(points(), axis);
+            for code in 0..codes {
+                let at = (first + code as i64 * self.place.coefficient(axis)) as usize;
+                let is_new = number == 0 || code + step >= codes;
+                let is_code = is_new && number + code < extent;
+                let code = if is_code { tensor.get(at).as_i64() } else { 0 };
+                bytes.extend(&code.to_le_bytes()[..size]);
             }
         });
         Tensor::from_bytes(ty, bytes)
@@ -190,12 +217,12 @@ pub(super) fn dot_product(dot: ScalarFn, [x, w]: [u32; 2]) -> ScalarExpr {
     })
 }
 
-/// The function that multiplies these codes.
+/// The function that multiplies these codes, the second ones stored as wide as the first.
 pub(super) fn instruction(codes: ElemType, weights: ElemType) -> Option<ScalarFn> {
     match (codes, weights) {
         (ElemType::U8, ElemType::I8) => Some(ScalarFn::DotU8),
         (ElemType::I8, ElemType::I8) => Some(ScalarFn::DotI8),
-        (ElemType::I16, ElemType::I16) => Some(ScalarFn::DotI16),
+        (ElemType::I16, ElemType::I8 | ElemType::I16) => Some(ScalarFn::DotI16),
         _ => None,
     }
 }

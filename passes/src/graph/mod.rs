@@ -45,9 +45,9 @@ pub const PASSES: &[Pass<Graph>] = &[
     quant::PASS,
     fold_constants::PASS,
     centre::PASS,
+    halves::PASS,
     signs::PASS,
     zero_points::PASS,
-    halves::PASS,
     dce::PASS,
 ];
 

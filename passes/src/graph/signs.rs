@@ -1,37 +1,64 @@
-//! Codes with the sign that the target's dot products want of their first factor: unsigned ones are
-//! stored in the place of signed ones, or the reverse, 128 apart, from the ops that make them to
-//! those that use them. Only the model's inputs and outputs are converted; no result changes.
+//! Codes in the form that the target's dot products want of their first factor: unsigned ones are
+//! stored in the place of signed ones, or the reverse, 128 apart, or all in 16 bits, from the ops
+//! that make them to those that use them. Only the model's inputs and outputs are converted; no
+//! result changes.
 
 use super::canonicalize::canonical;
-use super::rebuild::{Rebuild, rebuild};
+use super::rebuild::{Rebuild, live_ops, rebuild};
 use crate::codes::Code;
 use crate::manager::{Pass, PassCx};
+use cranelift_entity::SecondaryMap;
 use edgecc_ir::graph::ops::{Conv, Dequantize, Map, MatMul, Op, Pad, Quantize, Requantize, Zeros};
 use edgecc_ir::graph::{Graph, OpData, OpId};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Scalar;
-use edgecc_ir::types::ElemType;
+use edgecc_ir::types::{ElemType, Shape};
 use indexmap::IndexMap;
 
 /// The pass.
 pub const PASS: Pass<Graph> = Pass {
     name: "signs",
-    doc: "stores codes with the sign that the target's dot products want",
+    doc: "stores codes with the sign or the width that the target's dot products want",
     run,
 };
 
 fn run(graph: &mut Graph, cx: &PassCx<'_>) {
     let Some(shift) = Shift::of(cx.target) else { return };
+    let (live, apart) = (live_ops(graph), apart(graph));
     let mut known = Known { shift, others: IndexMap::new() };
-    rebuild(graph, |new, data, args| known.rewritten(new, data, args));
+    let mut ids = live.iter();
+    rebuild(graph, |new, data, args| {
+        let &id = ids.next().expect("one op after the other is rebuilt");
+        known.rewritten(new, data, args, !(shift.widens(data.ty.elem) && apart[id]))
+    });
 }
 
-/// From codes of one sign to those of the other.
+/// Values of which each code is multiplied apart from others wherever they are read: by convolutions
+/// with one channel in a group, which take codes of any width as they come.
+fn apart(graph: &Graph) -> SecondaryMap<OpId, bool> {
+    let mut apart: SecondaryMap<OpId, bool> = SecondaryMap::with_default(true);
+    for id in live_ops(graph) {
+        for (nth, &arg) in graph.ops[id].args.iter().enumerate() {
+            let is_conv = matches!(graph.ops[id].op, Op::Conv(_));
+            let weights = |of: &OpData| is_apart(&graph.ops[of.args[1]].ty.shape);
+            apart[arg] &= nth == 0 && is_conv && weights(&graph.ops[id]);
+        }
+    }
+    graph.outputs.iter().for_each(|output| apart[output.value] = false);
+    apart
+}
+
+/// Whether weights of this shape are those of a convolution with one channel in a group.
+fn is_apart(weights: &Shape) -> bool {
+    weights.rank() > 2 && weights[1] == 1
+}
+
+/// From codes of some types to those of another.
 #[derive(Clone, Copy)]
 struct Shift {
-    from: ElemType,
+    from: &'static [ElemType],
     to: ElemType,
     by: i32,
 }
@@ -39,28 +66,43 @@ struct Shift {
 impl Shift {
     /// Away from what no dot product of the target takes.
     fn of(target: &Target) -> Option<Shift> {
+        use ElemType::{I8, I16, U8};
         let takes = |func| target.dots.contains(&func);
-        match (takes(ScalarFn::DotU8), takes(ScalarFn::DotI8)) {
-            (true, false) => Some(Shift { from: ElemType::I8, to: ElemType::U8, by: 128 }),
-            (false, true) => Some(Shift { from: ElemType::U8, to: ElemType::I8, by: -128 }),
+        let bytes = [ScalarFn::DotU8, ScalarFn::DotI8].map(takes);
+        match (bytes, takes(ScalarFn::DotI16)) {
+            ([true, false], _) => Some(Shift { from: &[I8], to: U8, by: 128 }),
+            ([false, true], _) => Some(Shift { from: &[U8], to: I8, by: -128 }),
+            ([false, false], true) => Some(Shift { from: &[U8, I8], to: I16, by: 0 }),
             _ => None,
         }
     }
 
-    fn back(self) -> Shift {
-        Shift { from: self.to, to: self.from, by: -self.by }
+    fn moves(self, elem: ElemType) -> bool {
+        self.from.contains(&elem)
     }
 
-    /// A code of the other sign.
+    fn widens(self, elem: ElemType) -> bool {
+        self.moves(elem) && self.to.bytes() > elem.bytes()
+    }
+
+    /// From codes that were moved to those that the graph states.
+    fn back(self, stated: ElemType) -> Shift {
+        Shift { from: &[], to: stated, by: -self.by }
+    }
+
+    /// A code in the other form.
     fn code(self, b: &mut ExprBuilder, code: NodeId) -> NodeId {
         let wide = self.wide(b, code);
         b.cast(self.to, wide)
     }
 
-    /// A code of the other sign as an `i32`.
+    /// A code in the other form as an `i32`.
     fn wide(self, b: &mut ExprBuilder, code: NodeId) -> NodeId {
-        let by = b.constant(Scalar::from_i64(ElemType::I32, i64::from(self.by)));
         let wide = b.cast(ElemType::I32, code);
+        if self.by == 0 {
+            return wide;
+        }
+        let by = b.constant(Scalar::from_i64(ElemType::I32, i64::from(self.by)));
         b.call(ScalarFn::Add, &[wide, by])
     }
 
@@ -73,45 +115,48 @@ impl Shift {
         }
     }
 
-    /// The same bounds and code of zero for the other sign.
+    /// The same bounds and code of zero in the other form.
     fn quantize(self, op: &Quantize) -> Quantize {
         let [zero_point, lo, hi] = [op.zero_point, op.lo, op.hi].map(|code| code + self.by);
         Quantize { to: self.to, zero_point, lo, hi }
     }
 
-    /// A function whose parameters marked `shifted` have the other sign.
-    fn reading(self, expr: &ScalarExpr, shifted: impl Fn(u32) -> bool) -> ScalarExpr {
+    /// A function whose parameters have the other form where `shifted` gives the stated type.
+    fn reading(self, expr: &ScalarExpr, shifted: impl Fn(u32) -> Option<ElemType>) -> ScalarExpr {
         let nodes = expr.nodes();
-        let is_shifted =
-            |id: NodeId| matches!(nodes[id as usize], ScalarNode::Param(p) if shifted(p));
+        let of_param = |id: NodeId| match nodes[id as usize] {
+            ScalarNode::Param(p) => shifted(p).map(|stated| (p, self.back(stated))),
+            _ => None,
+        };
         ScalarExpr::build(expr.params(), |b| {
             let mut ids: Vec<NodeId> = Vec::with_capacity(nodes.len());
             for (at, node) in nodes.iter().enumerate() {
-                let id = match node {
-                    ScalarNode::Param(p) if is_shifted(at as NodeId) => {
-                        let code = b.param(*p);
-                        self.back().code(b, code)
-                    }
-                    ScalarNode::Cast(to, arg) if is_shifted(*arg) && to.bytes() == 4 => {
-                        let ScalarNode::Param(p) = nodes[*arg as usize] else {
-                            unreachable!("a shifted parameter")
-                        };
-                        let code = b.param(p);
-                        let wide = self.back().wide(b, code);
-                        b.cast(*to, wide)
-                    }
-                    _ => b.copy(node, &ids),
+                let wide = match node {
+                    ScalarNode::Cast(to, arg) if to.bytes() == 4 => of_param(*arg).zip(Some(*to)),
+                    _ => None,
                 };
-                ids.push(id);
+                ids.push(match (of_param(at as NodeId), wide) {
+                    (Some((p, back)), _) => {
+                        let code = b.param(p);
+                        back.code(b, code)
+                    }
+                    (None, Some(((p, back), to))) => {
+                        let code = b.param(p);
+                        let wide = back.wide(b, code);
+                        b.cast(to, wide)
+                    }
+                    (None, None) => b.copy(node, &ids),
+                });
             }
             ids[expr.root() as usize]
         })
     }
 
-    /// A function that gives codes of the other sign: with other bounds where it clamps numbers.
-    fn giving(self, expr: &ScalarExpr) -> ScalarExpr {
+    /// A function that gives codes in the other form of what it states: with other bounds where it
+    /// clamps numbers.
+    fn giving(self, expr: &ScalarExpr, stated: ElemType) -> ScalarExpr {
         let code = Code::of_codes(expr.nodes(), expr.root());
-        let code = code.filter(|code| code.fits(self.from)).map(|code| code.moved(self.by as f32));
+        let code = code.filter(|code| code.fits(stated)).map(|code| code.moved(self.by as f32));
         ScalarExpr::build(expr.params(), |b| match code {
             Some(code) => {
                 let x = b.inline(&expr.subexpression(code.x), ExprBuilder::param);
@@ -126,52 +171,53 @@ impl Shift {
     }
 }
 
-/// Values that exist with the other sign.
+/// Values that exist in the other form.
 struct Known {
     shift: Shift,
-    /// By the value with the sign that the graph states, which is computed from the other one.
+    /// By the value in the form that the graph states, which is computed from the other one.
     others: IndexMap<OpId, OpId>,
 }
 
 impl Known {
-    /// The op in the new graph; what it makes has the other sign where that is possible.
-    fn rewritten(&mut self, new: &mut Rebuild, data: &OpData, args: &[OpId]) -> OpId {
+    /// The op in the new graph; what it makes has the other form where that is possible and `wanted`.
+    fn rewritten(&mut self, new: &mut Rebuild, data: &OpData, args: &[OpId], wanted: bool) -> OpId {
         let (op, args) = self.reading(new, &data.op, args);
-        if data.ty.elem != self.shift.from {
-            return canonical(new, &op, &args);
-        }
-        let Some((op, args)) = self.giving(&op, &args) else {
+        let elem = data.ty.elem;
+        let given =
+            if wanted && self.shift.moves(elem) { self.giving(&op, &args, elem) } else { None };
+        let Some((op, args)) = given else {
             return canonical(new, &op, &args);
         };
         let other = canonical(new, &op, &args);
-        let stated = canonical(new, &self.shift.back().map().into(), &[other]);
+        let stated = canonical(new, &self.shift.back(elem).map().into(), &[other]);
         self.others.insert(stated, other);
         stated
     }
 
-    /// The same value with operands of the other sign where the op can take them.
+    /// The same value with operands in the other form where the op can take them.
     fn reading(&self, new: &mut Rebuild, op: &Op, args: &[OpId]) -> (Op, Vec<OpId>) {
         let shift = self.shift;
         let mut args = args.to_vec();
         let is_known = |at: usize| self.others.contains_key(&args[at]);
+        let stated: Vec<Option<ElemType>> =
+            (0..args.len()).map(|at| is_known(at).then(|| new.ty(args[at]).elem)).collect();
+        let in_epilogue = |p: u32| if p > 0 { stated[p as usize + 1] } else { None };
         let op = match op {
-            Op::Map(map) => Map { body: shift.reading(&map.body, |p| is_known(p as usize)) }.into(),
+            Op::Map(map) => Map { body: shift.reading(&map.body, |p| stated[p as usize]) }.into(),
             Op::Conv(conv) => {
                 let zeros = self.zeros(new, conv.zeros, &mut args);
-                let is_known = |p: u32| p > 0 && self.others.contains_key(&args[p as usize + 1]);
-                let epilogue = shift.reading(&conv.epilogue, is_known);
+                let epilogue = shift.reading(&conv.epilogue, in_epilogue);
                 Conv { zeros, epilogue, ..conv.clone() }.into()
             }
             Op::MatMul(matmul) => {
                 let zeros = self.zeros(new, matmul.zeros, &mut args);
-                let is_known = |p: u32| p > 0 && self.others.contains_key(&args[p as usize + 1]);
-                let epilogue = shift.reading(&matmul.epilogue, is_known);
+                let epilogue = shift.reading(&matmul.epilogue, in_epilogue);
                 MatMul { zeros, epilogue, ..matmul.clone() }.into()
             }
-            Op::Dequantize(op) if is_known(0) => {
+            Op::Dequantize(op) if stated[0].is_some() => {
                 Dequantize { zero_point: op.zero_point + shift.by }.into()
             }
-            Op::Requantize(op) if is_known(0) => {
+            Op::Requantize(op) if stated[0].is_some() => {
                 let from_zero_point = op.from_zero_point + shift.by;
                 Requantize { from_zero_point, to: op.to.clone() }.into()
             }
@@ -185,10 +231,12 @@ impl Known {
     }
 
     /// Zero points after the first factor of a sum of products with signed weights got the other
-    /// sign.
+    /// form.
     fn zeros(&self, new: &mut Rebuild, zeros: Zeros, args: &mut [OpId]) -> Zeros {
-        let fits = new.ty(args[0]).elem == self.shift.from && new.ty(args[1]).elem == ElemType::I8;
-        if !fits {
+        let (codes, weights) = (new.ty(args[0]), new.ty(args[1]));
+        let fits = self.shift.moves(codes.elem) && weights.elem == ElemType::I8;
+        let stays = self.shift.widens(codes.elem) && is_apart(&weights.shape);
+        if !fits || (stays && !self.others.contains_key(&args[0])) {
             return zeros;
         }
         args[0] = match self.others.get(&args[0]) {
@@ -198,8 +246,8 @@ impl Known {
         Zeros { x: zeros.x + self.shift.by, ..zeros }
     }
 
-    /// The op that makes codes of the other sign, if there is one.
-    fn giving(&self, op: &Op, args: &[OpId]) -> Option<(Op, Vec<OpId>)> {
+    /// The op that makes codes in the other form of the stated type, if there is one.
+    fn giving(&self, op: &Op, args: &[OpId], stated: ElemType) -> Option<(Op, Vec<OpId>)> {
         let shift = self.shift;
         let same = |op: Op| (op, args.to_vec());
         let moved: Option<Vec<OpId>> = args.iter().map(|a| self.others.get(a).copied()).collect();
@@ -209,13 +257,13 @@ impl Known {
                 let from_zero_point = op.from_zero_point;
                 same(Requantize { from_zero_point, to: shift.quantize(&op.to) }.into())
             }
-            Op::Map(map) => same(Map { body: shift.giving(&map.body) }.into()),
+            Op::Map(map) => same(Map { body: shift.giving(&map.body, stated) }.into()),
             Op::Conv(conv) => {
-                let epilogue = shift.giving(&conv.epilogue);
+                let epilogue = shift.giving(&conv.epilogue, stated);
                 same(Conv { epilogue, ..conv.clone() }.into())
             }
             Op::MatMul(matmul) => {
-                let epilogue = shift.giving(&matmul.epilogue);
+                let epilogue = shift.giving(&matmul.epilogue, stated);
                 same(MatMul { epilogue, ..matmul.clone() }.into())
             }
             Op::Reshape(_) | Op::Transpose(_) | Op::Slice(_) | Op::Broadcast(_) | Op::Concat(_) => {

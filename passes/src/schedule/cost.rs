@@ -94,7 +94,7 @@ impl Tile {
     /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
     /// a step come in pairs, or one by one, of which one arrives ahead. There a word of codes is copied to all lanes, once for each pair, and
     /// takes a register until the copy is found to be needless. Wider vectors share one register for
-    /// the broadcasts.
+    /// the broadcasts, and one for dot products that are added apart.
     fn fits(self, work: Work, target: &Target) -> bool {
         let copies = u32::from(target.fma_by_lane && work.codes > 1);
         if copies > 0 && self.vectors > 1 && !self.vectors.is_multiple_of(2) {
@@ -106,7 +106,7 @@ impl Tile {
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
             0..=128 => operands + self.rows + 2 <= registers,
-            _ => operands < registers,
+            _ => operands + u32::from(work.codes > 1 && !target.dots_add) < registers,
         }
     }
 
