@@ -14,6 +14,7 @@ mod pair;
 mod room;
 mod single;
 mod site;
+mod taps;
 
 use crate::rebind::rebind_constants;
 use cranelift_entity::{EntityRef, SecondaryMap};
@@ -26,8 +27,10 @@ use site::{Site, Words};
 pub fn use_dots(kernels: &mut Kernels, target: &Target) {
     room::make_room(kernels, target);
     let mut stored: SecondaryMap<KernelId, Vec<(OperandId, Stored)>> = SecondaryMap::new();
-    for (id, kernel) in kernels.kernels.iter_mut().filter(|(_, k)| k.schedule.is_none()) {
-        for number in 0..kernel.stages.len() {
+    for id in kernels.kernels.keys() {
+        let kernel = &mut kernels.kernels[id];
+        let numbers = if kernel.schedule.is_none() { 0..kernel.stages.len() } else { 0..0 };
+        for number in numbers {
             stored[id].extend(rewrite(kernel, number, target));
         }
     }
@@ -53,14 +56,26 @@ impl Stored {
     }
 }
 
-/// Makes a stage use the target's instruction; says how its weights are to be stored for that.
-fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Option<(OperandId, Stored)> {
+/// Makes a stage use the target's instruction; says how its constants are to be stored for that.
+fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Vec<(OperandId, Stored)> {
     if let Some(site) = Site::of(kernel, number, target) {
         let weights = kernel.stages[number].reads[site.weights].operand;
-        return Some((weights, Stored::Words(site.rewrite(kernel))));
+        return vec![(weights, Stored::Words(site.rewrite(kernel)))];
     }
     if pair::rewrite(kernel, number, target).is_some() {
-        return None;
+        return Vec::new();
+    }
+    rewrite_single(kernel, number, target).into_iter().collect()
+}
+
+/// Makes a stage multiply single codes by the target's instruction.
+fn rewrite_single(
+    kernel: &mut Kernel,
+    number: usize,
+    target: &Target,
+) -> Option<(OperandId, Stored)> {
+    if let Some((weights, words)) = taps::rewrite(kernel, number, target) {
+        return Some((weights, Stored::Words(words)));
     }
     Some((single::rewrite(kernel, number, target)?, Stored::Halves))
 }
@@ -181,6 +196,14 @@ mod tests {
     fn sums_of_few_columns_read_no_words() {
         assert_eq!(conv([1, 5, 5, 6], [4, 6, 1, 1], 0, 9), 0);
         assert_eq!(conv([1, 6, 6, 16], [16, 1, 3, 3], 1, 0), 0);
+    }
+
+    #[test]
+    fn channels_apart_agree_for_every_window() {
+        for taps in 1..=9 {
+            assert_eq!(conv([1, 9, 10, 19], [19, 1, taps, 3], 1, 0), 0);
+            assert_eq!(conv([1, 9, 10, 8], [8, 1, taps, 1], 1, 7), 0);
+        }
     }
 
     #[test]

@@ -43,9 +43,6 @@ pub(super) struct Steps {
     /// Codes along the axis; what words have beyond them is zero.
     pub(super) extent: usize,
     pub(super) words: usize,
-    /// From the first code of a word to that of the next one. What a word has in common with the one
-    /// before is zero in it.
-    pub(super) step: usize,
     /// Codes of a word.
     pub(super) codes: usize,
 }
@@ -126,7 +123,7 @@ impl Site {
     fn in_words(&self, kernel: &Kernel) -> Steps {
         let (axis, codes) = (self.axis, self.codes);
         let extent = kernel.extent(axis);
-        Steps { axis, extent, words: extent.div_ceil(codes), step: codes, codes }
+        Steps { axis, extent, words: extent.div_ceil(codes), codes }
     }
 }
 
@@ -157,18 +154,17 @@ impl Words {
 
     /// The constant's words.
     pub(super) fn of(&self, tensor: &Tensor) -> Tensor {
-        let Steps { axis, extent, step, codes, .. } = self.steps;
+        let Steps { axis, extent, codes, .. } = self.steps;
         let size = ElemType::I32.bytes() / codes;
         let (ty, mut bytes) = (self.ty(), Vec::new());
         for_each_index(&ty.shape, |index| {
-            let apart = |a| if a == axis { step } else { 1 };
+            let apart = |a| if a == axis { codes } else { 1 };
             let points = || self.axes.iter().zip(index).map(|(&(a, _), &i)| (a, i * apart(a)));
             let first = self.place.eval(|axis| known(points(), axis) as i64);
             let number = known(points(), axis);
             for code in 0..codes {
                 let at = (first + code as i64 * self.place.coefficient(axis)) as usize;
-                let is_new = number == 0 || code + step >= codes;
-                let is_code = is_new && number + code < extent;
+                let is_code = number + code < extent;
                 let code = if is_code { tensor.get(at).as_i64() } else { 0 };
                 bytes.extend(&code.to_le_bytes()[..size]);
             }

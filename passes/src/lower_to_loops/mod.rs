@@ -92,14 +92,20 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
 }
 
 /// Multiply-adds of one call: products at the points of sums. A factor that is widened to a word is
-/// one factor, whatever the words of the other one hold.
+/// one factor, whatever the words of the other one hold; a word of several reads has as many.
 #[must_use]
 pub fn macs(kernel: &Kernel) -> u64 {
     let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
     let each = |s: &Stage| {
-        let whole = s.factors()?.iter().all(|factor| factor.is_identity());
-        let (func, _) = s.body.product()?;
-        Some(points(s) * func.products().filter(|_| whole).unwrap_or(1) as u64)
+        let (func, _) = s.body.product().filter(|_| s.reduce.is_some())?;
+        let factors = s.factors().map(|all| all.iter().all(|factor| factor.is_identity()));
+        let products = match (func.products(), factors) {
+            (Some(products), Some(true)) => products,
+            (Some(products), None) => products.min(s.reads.len() - 1),
+            (_, Some(_)) => 1,
+            (None, None) => return None,
+        };
+        Some(points(s) * products as u64)
     };
     kernel.stages.iter().filter_map(each).sum()
 }
