@@ -10,6 +10,7 @@
 //!
 //! Needs: interned kernels without schedules, codes that are not centred while they are summed.
 
+mod floats;
 mod pair;
 mod room;
 mod single;
@@ -28,10 +29,12 @@ pub fn use_dots(kernels: &mut Kernels, target: &Target) {
     room::make_room(kernels, target);
     let mut stored: SecondaryMap<KernelId, Vec<(OperandId, Stored)>> = SecondaryMap::new();
     for id in kernels.kernels.keys() {
+        let largest = floats::magnitudes(kernels, id);
         let kernel = &mut kernels.kernels[id];
         let numbers = if kernel.schedule.is_none() { 0..kernel.stages.len() } else { 0..0 };
         for number in numbers {
-            stored[id].extend(rewrite(kernel, number, target));
+            let largest = |operand: OperandId| largest[operand.index()];
+            stored[id].extend(rewrite(kernel, number, largest, target));
         }
     }
     rebind_constants(kernels, |kernel, operand, tensor| {
@@ -45,6 +48,7 @@ pub fn use_dots(kernels: &mut Kernels, target: &Target) {
 enum Stored {
     Words(Words),
     Halves,
+    Numbers,
 }
 
 impl Stored {
@@ -52,18 +56,27 @@ impl Stored {
         match self {
             Stored::Words(words) => words.of(tensor),
             Stored::Halves => single::halves(tensor),
+            Stored::Numbers => floats::numbers(tensor),
         }
     }
 }
 
 /// Makes a stage use the target's instruction; says how its constants are to be stored for that.
-fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Vec<(OperandId, Stored)> {
+fn rewrite(
+    kernel: &mut Kernel,
+    number: usize,
+    largest: impl Fn(OperandId) -> Option<i64>,
+    target: &Target,
+) -> Vec<(OperandId, Stored)> {
     if let Some(site) = Site::of(kernel, number, target) {
         let weights = kernel.stages[number].reads[site.weights].operand;
         return vec![(weights, Stored::Words(site.rewrite(kernel)))];
     }
     if pair::rewrite(kernel, number, target).is_some() {
         return Vec::new();
+    }
+    if let Some(constants) = floats::rewrite(kernel, number, largest, target) {
+        return constants.into_iter().map(|constant| (constant, Stored::Numbers)).collect();
     }
     rewrite_single(kernel, number, target).into_iter().collect()
 }
