@@ -35,7 +35,8 @@ impl Loop {
     }
 
     pub(super) fn multiply_adds(&self) -> usize {
-        self.lines().filter(|l| l.starts_with("fmla") || l.starts_with("vfmadd")).count()
+        let names = ["fmla", "vfmadd", "vpdp", "vpmaddwd", "pmaddwd"];
+        self.lines().filter(|l| names.iter().any(|name| l.starts_with(name))).count()
     }
 
     /// Instructions that read or write the stack: spills, since a loop has no other use for it.

@@ -2,12 +2,14 @@
 
 use edgecc_ir::graph::build::GraphBuilder;
 use edgecc_ir::graph::ops::{
-    Broadcast, Concat, Conv, Layout, Map, MatMul, Op, Pool, Reduce, Reshape, Transpose, Window,
+    Broadcast, Concat, Conv, Layout, Map, MatMul, Op, Pool, Quantize, Reduce, Reshape, Transpose,
+    Window, Zeros,
 };
 use edgecc_ir::graph::{Graph, OpId, random};
 use edgecc_ir::rng::Rng;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr};
+use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, Shape, TensorType};
 
 /// `rows × depth` times constant `depth × columns`, with a bias and a rectifier.
@@ -60,6 +62,53 @@ fn depthwise_of(side: usize, channels: usize, taps: Taps) -> Graph {
     let mut m = Maker::new();
     let x = m.image(side, channels);
     let y = m.conv(x, [1, channels], taps);
+    m.finish(y)
+}
+
+/// Codes of `rows × depth` times constant codes, with a bias, as codes.
+pub(super) fn codes_product(&[rows, columns, depth]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.codes(ElemType::U8, &[rows, depth]);
+    let w = m.constant_of(ElemType::I8, &[depth, columns]);
+    let bias = m.sums(columns);
+    let bias = m.spread(bias, &[1], &[rows, columns]);
+    let zeros = Zeros { x: 131, w: 0 };
+    let y = m.op(MatMul { zeros, epilogue: requantized(), ..MatMul::plain() }, &[x, w, bias]);
+    m.finish(y)
+}
+
+/// As `conv` on codes.
+pub(super) fn codes_conv(&[side, inner, outer]: &[usize; 3]) -> Graph {
+    codes_conv_of([side, inner], [inner, outer], Taps { size: 3, stride: 1 }, 3)
+}
+
+pub(super) fn codes_depthwise(&[side, channels]: &[usize; 2]) -> Graph {
+    codes_conv_of([side, channels], [1, channels], Taps { size: 3, stride: 1 }, 0)
+}
+
+pub(super) fn codes_depthwise_in_steps(&[side, channels]: &[usize; 2]) -> Graph {
+    codes_conv_of([side, channels], [1, channels], Taps { size: 3, stride: 2 }, 3)
+}
+
+pub(super) fn codes_wide_depthwise(&[side, channels]: &[usize; 2]) -> Graph {
+    codes_conv_of([side, channels], [1, channels], Taps { size: 5, stride: 1 }, 3)
+}
+
+fn codes_conv_of(
+    [side, channels]: [usize; 2],
+    [inner, outer]: [usize; 2],
+    taps: Taps,
+    zero: i32,
+) -> Graph {
+    let mut m = Maker::new();
+    let x = m.codes(ElemType::U8, &[1, 4, side, channels]);
+    let w = m.constant_of(ElemType::I8, &[outer, inner, taps.size, taps.size]);
+    let bias = m.sums(outer);
+    let [height, width] = [4, side].map(|side: usize| side.div_ceil(taps.stride as usize));
+    let bias = m.spread(bias, &[3], &[1, height, width, outer]);
+    let conv = Conv::plain(taps.window(), (channels / inner) as u32, Layout::ChannelsLast);
+    let zeros = Zeros { x: zero, w: 0 };
+    let y = m.op(Conv { zeros, epilogue: requantized(), ..conv }, &[x, w, bias]);
     m.finish(y)
 }
 
@@ -183,9 +232,23 @@ impl Maker {
         self.b.input(&name, TensorType::new(ElemType::F32, dims))
     }
 
+    fn codes(&mut self, elem: ElemType, dims: &[usize]) -> OpId {
+        self.b.input("x", TensorType::new(elem, dims))
+    }
+
     fn constant(&mut self, dims: &[usize]) -> OpId {
-        let ty = TensorType::new(ElemType::F32, dims);
-        self.b.constant(random::tensor(&ty, &mut self.rng))
+        self.constant_of(ElemType::F32, dims)
+    }
+
+    fn constant_of(&mut self, elem: ElemType, dims: &[usize]) -> OpId {
+        self.b.constant(random::tensor(&TensorType::new(elem, dims), &mut self.rng))
+    }
+
+    /// Constants as large as sums of a few products of codes.
+    fn sums(&mut self, count: usize) -> OpId {
+        let ty = TensorType::new(ElemType::I32, &[count]);
+        let value = |i: usize| Scalar::from_i64(ElemType::I32, i as i64 * 777 % 20_001 - 10_000);
+        self.b.constant(Tensor::from_fn(ty, value))
     }
 
     fn op(&mut self, op: impl Into<Op>, args: &[OpId]) -> OpId {
@@ -239,6 +302,17 @@ impl Maker {
         self.b.output("y", y);
         self.b.finish()
     }
+}
+
+/// Of a sum of products of codes and a bias: a code between bounds.
+fn requantized() -> ScalarExpr {
+    let quantize = Quantize { to: ElemType::U8, zero_point: 5, lo: 5, hi: 250 }.body();
+    expr(2, |b, p| {
+        let sum = b.call(ScalarFn::Add, p);
+        let (sum, scale) = (b.cast(ElemType::F32, sum), b.f32(0.003));
+        let (product, one) = (b.call(ScalarFn::Mul, &[sum, scale]), b.f32(1.0));
+        b.inline(&quantize, |_, p| [product, one][p as usize])
+    })
 }
 
 /// Of an accumulator and a bias.

@@ -10,6 +10,7 @@ use edgecc::host::Host;
 use edgecc::{FloatMode, OptLevel, Options, Records, TargetSpec};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::{Kernel, Kernels};
+use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::{CPUS, Cpu, Target};
 use edgecc_ir::tensor::Tensor;
 use edgecc_passes::schedule::{STRATEGIES, choices, planned, records};
@@ -50,9 +51,14 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     subject!("contraction", Relaxed, products, [19, 83, 37]),
     subject!("contraction", Relaxed, scores, [37, 29, 19]),
     subject!("contraction", Relaxed, conv, [13, 11, 67]),
+    subject!("contraction", Relaxed, codes_product, [19, 83, 37]),
+    subject!("contraction", Relaxed, codes_conv, [13, 11, 67]),
     subject!("window", Relaxed, depthwise, [13, 67]),
     subject!("window", Relaxed, depthwise_in_steps, [13, 67]),
     subject!("window", Relaxed, wide_depthwise, [13, 67]),
+    subject!("window", Relaxed, codes_depthwise, [13, 67]),
+    subject!("window", Relaxed, codes_depthwise_in_steps, [13, 67]),
+    subject!("window", Relaxed, codes_wide_depthwise, [13, 67]),
     subject!("window", Relaxed, max_pool, [13, 67]),
     subject!("window", Relaxed, totals, [13, 67]),
     subject!("row", Relaxed, scores, [3, 13, 199]),
@@ -185,7 +191,8 @@ fn every_strategy_has_a_subject() {
     assert!(bare.is_empty(), "strategies without a row in tests/strategies: {bare:?}");
 }
 
-/// The first processor of the table with vectors of each width, where this machine has its features.
+/// The first processor of the table with vectors of each width and its dot products, where this
+/// machine has its features.
 fn host_targets() -> Vec<Target> {
     let host =
         edgecc::target::resolve(&TargetSpec::native()).expect("tests run on a known machine");
@@ -194,6 +201,12 @@ fn host_targets() -> Vec<Target> {
     let runs = |t: &Target| {
         t.arch == host.arch && t.features.iter().all(|name| host.features.contains(name))
     };
-    let mut widths = BTreeSet::new();
-    CPUS.iter().map(target).filter(|t| runs(t) && widths.insert(t.vector_bits)).collect()
+    let mut known: Vec<(u32, Vec<ScalarFn>)> = Vec::new();
+    let mut is_new = |t: &Target| {
+        let machine = (t.vector_bits, t.dots.clone());
+        let is_new = !known.contains(&machine);
+        known.extend(is_new.then_some(machine));
+        is_new
+    };
+    CPUS.iter().map(target).filter(|t| runs(t) && is_new(t)).collect()
 }
