@@ -5,7 +5,7 @@
 //! Owns      which constants that are: factors of sums of products, all of whose numbers are in the
 //!           range of `f16`.
 //! Never     rounds anything else; changes kernels that have schedules.
-//! Tests     `mod tests`; `tests/link` runs a program.
+//! Tests     `mod tests`; `tests/models` runs the bundled model.
 //!
 //! Needs: interned kernels without schedules. Each number becomes the nearest one of `f16`, which is
 //! the same number where the model had it in `f16`.

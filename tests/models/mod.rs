@@ -1,7 +1,7 @@
 //! The bundled model on this machine: the right class, and the sizes that its users plan with.
 
 use crate::support::{ARCHS, bundled, compile_bundled, repository};
-use edgecc::{Options, compile_file};
+use edgecc::{Options, WeightFormat, compile_file};
 use edgecc_rt::buffer::{as_bytes, as_bytes_mut};
 use edgecc_rt::load::Library;
 use ndarray::Array4;
@@ -21,6 +21,20 @@ fn the_sample_is_a_cat() {
     assert_eq!(best, Some(CAT));
     assert!((probabilities[CAT] - PROBABILITY).abs() < 1e-3, "{probabilities:?}");
     assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+}
+
+#[test]
+fn weights_in_half_the_memory_give_nearly_the_same() {
+    let of = |weights| {
+        let options = Options { weights, ..Options::default() };
+        compile_file(bundled(), &options).expect("the model compiles")
+    };
+    let (single, half) = (of(WeightFormat::Model), of(WeightFormat::F16));
+    let bytes = [&single, &half].map(|model| model.report.weights_bytes as f64);
+    assert!(bytes[1] < 0.6 * bytes[0], "{bytes:?}");
+    let [want, found] = [&single, &half].map(|model| infer(model, &sample()));
+    assert_ne!(want, found);
+    assert!(want.iter().zip(found).all(|(a, b)| (a - b).abs() < 2e-3), "{want:?} {found:?}");
 }
 
 #[test]
