@@ -102,7 +102,7 @@ impl Library {
     }
 
     fn from_temporary(bytes: &[u8]) -> Result<Library, LoadError> {
-        let (mut file, temporary) = create_temporary()?;
+        let (mut file, temporary) = create_temporary(&env::temp_dir())?;
         file.write_all(bytes)?;
         drop(file);
         let path = temporary.0.clone();
@@ -190,12 +190,12 @@ impl Drop for Temporary {
     }
 }
 
-/// A new file that only this user can touch. `create_new` refuses what is already there, so
+/// A new file in a folder that only this user can touch. `create_new` refuses what is already there, so
 /// nobody can slip a file or a link under the name.
-fn create_temporary() -> io::Result<(File, Temporary)> {
+fn create_temporary(folder: &Path) -> io::Result<(File, Temporary)> {
     let mut attempt = 0_u32;
     loop {
-        let path = env::temp_dir().join(format!("edgecc-{}-{attempt}.so", process::id()));
+        let path = folder.join(format!("edgecc-{}-{attempt}.so", process::id()));
         match OpenOptions::new().write(true).create_new(true).mode(0o700).open(&path) {
             Ok(file) => return Ok((file, Temporary(path))),
             Err(why) if why.kind() == io::ErrorKind::AlreadyExists && attempt < u32::MAX => {
@@ -231,6 +231,7 @@ fn last_message() -> String {
 #[cfg(test)]
 mod tests {
     use super::{Library, LoadError, create_temporary};
+    use std::{env, fs, process};
 
     #[test]
     fn what_is_no_library_is_refused() {
@@ -242,11 +243,15 @@ mod tests {
 
     #[test]
     fn temporary_files_are_distinct_and_go_away() {
-        let (first, second) = (create_temporary(), create_temporary());
+        // A folder of its own: a name that is free again may be taken by another test at once.
+        let folder = env::temp_dir().join(format!("edgecc-names-{}", process::id()));
+        fs::create_dir_all(&folder).expect("the folder is writable");
+        let (first, second) = (create_temporary(&folder), create_temporary(&folder));
         let paths = [first, second].map(|made| made.expect("the folder is writable").1);
         let names = paths.each_ref().map(|temporary| temporary.0.clone());
         assert_ne!(names[0], names[1]);
         drop(paths);
         assert!(names.iter().all(|name| !name.exists()));
+        fs::remove_dir(&folder).expect("nothing is left in it");
     }
 }
