@@ -66,13 +66,13 @@ pub(super) struct Cpu {
 #[command(next_help_heading = "Optimisation and debugging")]
 pub(super) struct Effort {
     /// Optimisation level; 0 leaves out the search for fusions, s keeps weights small
-    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = level())]
+    #[arg(short = 'O', value_name = "LEVEL", default_value = "2", value_parser = one_of(OptLevel::ALL))]
     opt_level: OptLevel,
     /// Forbid rewrites that change the bits of float results
     #[arg(long)]
     strict_float: bool,
     /// Format of weights in f32: as in the model, or f16, which takes half the memory and rounds them
-    #[arg(long, value_name = "FORMAT", default_value = "model", value_parser = weight_format())]
+    #[arg(long, value_name = "FORMAT", default_value = "model", value_parser = one_of(WeightFormat::ALL))]
     weights: WeightFormat,
     /// Most parts of a kernel, for threads to share; 1 leaves all kernels whole
     #[arg(long, value_name = "N", default_value_t = Division::default().parts, value_parser = parts())]
@@ -162,16 +162,12 @@ fn parts() -> impl TypedValueParser<Value = u32> {
     clap::value_parser!(u32).range(1..=1024)
 }
 
-fn weight_format() -> impl TypedValueParser<Value = WeightFormat> {
-    PossibleValuesParser::new(WeightFormat::ALL.iter().map(|(name, _)| *name)).map(|name| {
-        let row = WeightFormat::ALL.iter().find(|(n, _)| *n == name);
-        row.expect("the parser accepts only names of the table").1
-    })
-}
-
-fn level() -> impl TypedValueParser<Value = OptLevel> {
-    PossibleValuesParser::new(OptLevel::ALL.iter().map(|(name, _)| *name)).map(|name| {
-        let row = OptLevel::ALL.iter().find(|(n, _)| *n == name);
+/// One of the names of a table, which means the value beside it.
+pub(super) fn one_of<T: Copy + Send + Sync + 'static>(
+    table: &'static [(&'static str, T)],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(table.iter().map(|(name, _)| *name)).map(|name| {
+        let row = table.iter().find(|(n, _)| *n == name);
         row.expect("the parser accepts only names of the table").1
     })
 }

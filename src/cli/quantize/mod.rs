@@ -6,14 +6,12 @@ mod plain;
 mod show;
 
 use super::Outcome;
-use super::args::Model;
-use super::args::{self, Effort};
+use super::args::{self, Effort, Model, one_of};
 use super::exit::Exit;
 use super::files::{self, Writer, check_writable};
 use super::host;
 use super::ui::Ui;
 use clap::ValueEnum;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use edgecc::driver::Source;
 use edgecc::quantize::{Data, Report, Settings, ValueCodes, quantize};
 use edgecc::{Failure, Options, TargetSpec};
@@ -124,7 +122,7 @@ const LABELS: &str = "labels";
 #[command(next_help_heading = "Method")]
 struct Choices {
     /// How ranges of values are chosen [default: the method with the least loss on the examples]
-    #[arg(long, value_name = "METHOD", value_parser = method())]
+    #[arg(long, value_name = "METHOD", value_parser = one_of(Method::ALL))]
     ranges: Option<Method>,
     /// Codes of values: unsigned, signed, or signed with the code 0 for zero
     #[arg(long, value_name = "CODES", default_value = "u8")]
@@ -207,13 +205,6 @@ fn page(path: &Path, model: &Path, report: &Report) -> String {
         true => serde_json::to_string_pretty(report).expect("reports have string keys only") + "\n",
         false => html::page(&name, report),
     }
-}
-
-fn method() -> impl TypedValueParser<Value = Method> {
-    PossibleValuesParser::new(Method::ALL.iter().map(|(name, _)| *name)).map(|name| {
-        let row = Method::ALL.iter().find(|(n, _)| *n == name);
-        row.expect("the parser accepts only names of the table").1
-    })
 }
 
 /// A share, in percent or not.
