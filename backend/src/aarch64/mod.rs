@@ -25,10 +25,10 @@ pub(crate) fn shorten(code: Vec<u8>, target: &Target) -> Vec<u8> {
         .chunks_exact(WORD)
         .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
         .collect();
-    let steps = [Program::with_lanes, Program::with_sums, Program::paired];
-    let pays = if target.loads_pairs() { steps.as_slice() } else { &steps[..2] };
-    let shorter = |words: Vec<u32>, step: &fn(Program) -> Vec<u32>| Program::of(&words).map(step);
-    match pays.iter().try_fold(words, shorter) {
+    let steps: [fn(Program) -> Vec<u32>; 2] = [Program::with_lanes, Program::with_sums];
+    let pairs: Option<fn(Program) -> Vec<u32>> = target.loads_pairs().then_some(Program::paired);
+    let shorter = |words: Vec<u32>, step: fn(Program) -> Vec<u32>| Program::of(&words).map(step);
+    match steps.into_iter().chain(pairs).try_fold(words, shorter) {
         Some(words) => words.into_iter().flat_map(u32::to_le_bytes).collect(),
         None => code,
     }

@@ -90,9 +90,6 @@ fn is_stored(elem: ElemType) -> bool {
 /// The code that is read back, in its range, with what is added to it in its zero point.
 fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
     match &nodes[id as usize] {
-        ScalarNode::Cast(to, arg) if is_stored(*to) => {
-            Code::of(nodes, *arg).filter(|code| code.fits(*to))
-        }
         ScalarNode::Cast(ElemType::I32, arg) => stored_code(nodes, *arg),
         ScalarNode::Call(func @ (ScalarFn::Add | ScalarFn::Sub), args) => {
             let ScalarNode::Const(literal) = nodes[args[1] as usize] else { return None };
@@ -101,7 +98,7 @@ fn stored_code(nodes: &[ScalarNode], id: NodeId) -> Option<Code> {
             let fits = wide && by.abs() < MOST as i64;
             stored_code(nodes, args[0]).filter(|_| fits).map(|code| code.moved(by as f32))
         }
-        node => bounded_code(nodes, node).map(|(_, code)| code),
+        _ => Code::of_codes(nodes, id),
     }
 }
 

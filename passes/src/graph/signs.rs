@@ -40,10 +40,10 @@ fn run(graph: &mut Graph, cx: &PassCx<'_>) {
 fn apart(graph: &Graph) -> SecondaryMap<OpId, bool> {
     let mut apart: SecondaryMap<OpId, bool> = SecondaryMap::with_default(true);
     for id in live_ops(graph) {
-        for (nth, &arg) in graph.ops[id].args.iter().enumerate() {
-            let is_conv = matches!(graph.ops[id].op, Op::Conv(_));
-            let weights = |of: &OpData| is_apart(&graph.ops[of.args[1]].ty.shape);
-            apart[arg] &= nth == 0 && is_conv && weights(&graph.ops[id]);
+        let OpData { op, args, .. } = &graph.ops[id];
+        let multiplies = matches!(op, Op::Conv(_)) && is_apart(&graph.ty(args[1]).shape);
+        for (nth, &arg) in args.iter().enumerate() {
+            apart[arg] &= nth == 0 && multiplies;
         }
     }
     graph.outputs.iter().for_each(|output| apart[output.value] = false);

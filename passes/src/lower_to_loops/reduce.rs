@@ -219,8 +219,7 @@ fn accumulate(
 ) -> Vec<ValueId> {
     let mut next = sums;
     let order = order(cx, steps.len(), points);
-    let together = if cx.target.loads_pairs() { 2 } else { 1 };
-    for pair in order.chunks(together) {
+    for pair in order.chunks(together(cx)) {
         let mut inside: Vec<(usize, usize)> = pair.to_vec();
         inside.retain(|&(step, nth)| !is_outside(b, cx, &steps[step], &points[nth]));
         let mut read = |&(step, nth): &(usize, usize)| {
@@ -234,6 +233,11 @@ fn accumulate(
     next
 }
 
+/// Vectors of the factor without lanes that come at once.
+fn together(cx: &Cx<'_>) -> usize {
+    if cx.target.loads_pairs() { 2 } else { 1 }
+}
+
 /// The order in which the points of a tile are computed, each with its step. Where multiply-adds
 /// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
 /// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them, or one
@@ -245,10 +249,9 @@ fn order(cx: &Cx<'_>, steps: usize, points: &[Point]) -> Vec<(usize, usize)> {
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
         let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
         let vectors = (0..points.len()).map(vector).max().map_or(1, |last| last + 1);
-        let together = if cx.target.loads_pairs() { 2 } else { 1 };
         all.sort_by_key(|&(step, nth)| match vectors {
             1 => (step, nth),
-            _ => ((step * vectors + vector(nth)) / together, nth / vectors),
+            _ => ((step * vectors + vector(nth)) / together(cx), nth / vectors),
         });
     }
     all
