@@ -20,7 +20,7 @@ pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
             .error(format!("`--cpu native` cannot describe {} from this machine", arch.name())));
     }
     let cpu = if native { host_row(arch) } else { cpu_row(arch, spec.cpu.as_deref())? };
-    let base = if native { host_features() } else { cpu.features.iter().copied().collect() };
+    let base = if native { host_features() } else { cpu.features().into_iter().collect() };
     let features = edit(arch, base, &spec.features)?;
     let target = Target::of(cpu, features);
     Ok(if native { Target { cpu: "native".to_owned(), ..target } } else { target })
@@ -57,13 +57,13 @@ fn cpu_row(arch: Arch, name: Option<&str>) -> Result<&'static Cpu, Diagnostic> {
 /// The row of this machine's core, else the one with the most features that it has.
 fn host_row(arch: Arch) -> &'static Cpu {
     let features = host_features();
-    let has_all = |cpu: &&Cpu| cpu.features.iter().all(|f| features.contains(f));
+    let has_all = |cpu: &&Cpu| cpu.features().iter().all(|f| features.contains(f));
     let rows = || CPUS.iter().filter(|c| c.arch == arch);
     let named = rows().find(|c| Some(c.name) == cpu::host_core());
     let best = || {
-        rows()
-            .filter(has_all)
-            .reduce(|best, row| if row.features.len() > best.features.len() { row } else { best })
+        rows().filter(has_all).reduce(|best, row| {
+            if row.features().len() > best.features().len() { row } else { best }
+        })
     };
     named.or_else(best).or_else(|| rows().next()).expect("each architecture has a row")
 }

@@ -101,14 +101,14 @@ fn flags(target: &Target) -> impl Iterator<Item = &'static str> + '_ {
 #[cfg(test)]
 mod tests {
     use super::{AARCH64_FLAGS, Effort, X86_FLAGS, build};
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::CPUS;
     use edgecc_rt::abi::Arch;
     use edgecc_rt::feature::by_name;
 
     #[test]
     fn every_cpu_of_the_table_has_an_instruction_set() {
         for cpu in CPUS {
-            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+            let target = cpu.target();
             for effort in [Effort::Verbatim, Effort::Glue] {
                 assert!(build(&target, effort).is_ok(), "{}", cpu.name);
             }

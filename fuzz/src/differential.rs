@@ -39,7 +39,7 @@ pub fn run(data: &[u8]) {
     let mut target = |arch| {
         let cpus: Vec<&Cpu> = CPUS.iter().filter(|cpu| cpu.arch == arch).collect();
         let cpu = cpus[rng.below(cpus.len())];
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        cpu.target()
     };
     let targets = [target(Arch::X86_64), target(Arch::Aarch64)];
     // A transformed convolution is off by more than a rounding, which a jump makes any difference.

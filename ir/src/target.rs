@@ -54,8 +54,8 @@ pub struct Cpu {
     pub name: &'static str,
     /// Architecture.
     pub arch: Arch,
-    /// Features that it has.
-    pub features: &'static [&'static str],
+    /// Features that it has, in groups.
+    features: &'static [&'static [&'static str]],
     /// Multiply-adds of its widest vectors that start in four cycles.
     pub fma_per_4_cycles: u32,
     /// Vector arithmetic that should be between a load and its use; 0 where the core reorders.
@@ -73,73 +73,19 @@ const AVX2: &[&str] = &["avx", "avx2", "fma"];
 /// What the 512-bit emitter uses.
 const AVX512: &[&str] = &["avx", "avx2", "avx512bw", "avx512dq", "avx512f", "avx512vl", "fma"];
 
+/// What each level of x86-64 adds to the one before.
 const X86_V2: &[&str] = &["popcnt", "sse4.1", "sse4.2", "ssse3"];
-const X86_V3: &[&str] = &[
-    "avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2",
-    "ssse3",
-];
-const X86_ALDERLAKE: &[&str] = &[
-    "avx", "avx2", "avxvnni", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1",
-    "sse4.2", "ssse3",
-];
-const X86_V4: &[&str] = &[
-    "avx", "avx2", "avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl", "bmi1", "bmi2",
-    "f16c", "fma", "lzcnt", "movbe", "popcnt", "sse4.1", "sse4.2", "ssse3",
-];
-
-const X86_ZEN4: &[&str] = &[
-    "avx",
-    "avx2",
-    "avx512bf16",
-    "avx512bw",
-    "avx512cd",
-    "avx512dq",
-    "avx512f",
-    "avx512vbmi",
-    "avx512vl",
-    "avx512vnni",
-    "bmi1",
-    "bmi2",
-    "f16c",
-    "fma",
-    "lzcnt",
-    "movbe",
-    "popcnt",
-    "sse4.1",
-    "sse4.2",
-    "ssse3",
-];
-
-const X86_ZEN5: &[&str] = &[
-    "avx",
-    "avx2",
-    "avx512bf16",
-    "avx512bw",
-    "avx512cd",
-    "avx512dq",
-    "avx512f",
-    "avx512vbmi",
-    "avx512vl",
-    "avx512vnni",
-    "avxvnni",
-    "bmi1",
-    "bmi2",
-    "f16c",
-    "fma",
-    "lzcnt",
-    "movbe",
-    "popcnt",
-    "sse4.1",
-    "sse4.2",
-    "ssse3",
-];
+const X86_V3: &[&str] = &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"];
+const X86_V4: &[&str] = &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"];
+/// What Zen 4 adds to the last level.
+const X86_ZEN4: &[&str] = &["avx512bf16", "avx512vbmi", "avx512vnni"];
 
 /// Every CPU that `--cpu` accepts; the first of an architecture is its default.
 pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "x86-64-v3",
         arch: Arch::X86_64,
-        features: X86_V3,
+        features: &[X86_V2, X86_V3],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -149,7 +95,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "x86-64-v2",
         arch: Arch::X86_64,
-        features: X86_V2,
+        features: &[X86_V2],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -159,7 +105,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "x86-64-v4",
         arch: Arch::X86_64,
-        features: X86_V4,
+        features: &[X86_V2, X86_V3, X86_V4],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -169,7 +115,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "alderlake",
         arch: Arch::X86_64,
-        features: X86_ALDERLAKE,
+        features: &[X86_V2, X86_V3, &["avxvnni"]],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -179,7 +125,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "znver4",
         arch: Arch::X86_64,
-        features: X86_ZEN4,
+        features: &[X86_V2, X86_V3, X86_V4, X86_ZEN4],
         fma_per_4_cycles: 4,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -189,7 +135,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "znver5",
         arch: Arch::X86_64,
-        features: X86_ZEN5,
+        features: &[X86_V2, X86_V3, X86_V4, X86_ZEN4, &["avxvnni"]],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 48 << 10,
@@ -199,7 +145,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "generic",
         arch: Arch::Aarch64,
-        features: &["neon"],
+        features: &[&["neon"]],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -209,7 +155,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "cortex-a53",
         arch: Arch::Aarch64,
-        features: &["neon"],
+        features: &[&["neon"]],
         fma_per_4_cycles: 2,
         load_ahead: 8,
         l1_bytes: 32 << 10,
@@ -219,7 +165,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "cortex-a55",
         arch: Arch::Aarch64,
-        features: &["dotprod", "fp16", "neon"],
+        features: &[&["dotprod", "fp16", "neon"]],
         fma_per_4_cycles: 8,
         load_ahead: 8,
         l1_bytes: 32 << 10,
@@ -229,7 +175,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "cortex-a72",
         arch: Arch::Aarch64,
-        features: &["neon"],
+        features: &[&["neon"]],
         fma_per_4_cycles: 4,
         load_ahead: 0,
         l1_bytes: 32 << 10,
@@ -239,7 +185,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "cortex-a76",
         arch: Arch::Aarch64,
-        features: &["dotprod", "fp16", "neon"],
+        features: &[&["dotprod", "fp16", "neon"]],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 64 << 10,
@@ -249,7 +195,7 @@ pub const CPUS: &[Cpu] = &[
     Cpu {
         name: "neoverse-n1",
         arch: Arch::Aarch64,
-        features: &["dotprod", "fp16", "neon"],
+        features: &[&["dotprod", "fp16", "neon"]],
         fma_per_4_cycles: 8,
         load_ahead: 0,
         l1_bytes: 64 << 10,
@@ -266,6 +212,28 @@ impl Arch {
             Arch::X86_64 => "x86_64",
             Arch::Aarch64 => "aarch64",
         }
+    }
+}
+
+impl Cpu {
+    /// The row with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Cpu> {
+        CPUS.iter().find(|cpu| cpu.name == name)
+    }
+
+    /// Features that it has, sorted.
+    #[must_use]
+    pub fn features(&self) -> Vec<&'static str> {
+        let mut all = self.features.concat();
+        all.sort_unstable();
+        all
+    }
+
+    /// The target with just these features.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        Target::of(self, self.features().into_iter().map(ToOwned::to_owned).collect())
     }
 }
 
@@ -301,8 +269,13 @@ impl Target {
     /// The default target of an architecture.
     #[must_use]
     pub fn default_for(arch: Arch) -> Target {
-        let cpu = CPUS.iter().find(|c| c.arch == arch).expect("each architecture has a row");
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        CPUS.iter().find(|c| c.arch == arch).expect("each architecture has a row").target()
+    }
+
+    /// Whether the core runs instructions in their order, so that code has to place them well.
+    #[must_use]
+    pub fn runs_in_order(&self) -> bool {
+        self.load_ahead > 0
     }
 
     /// Registers for vectors of `bits`: the emitter of 128-bit vectors knows 16 on x86-64.
@@ -324,7 +297,7 @@ impl Target {
     /// Whether one instruction loads two vectors sooner than two do: not on cores that run in order.
     #[must_use]
     pub fn loads_pairs(&self) -> bool {
-        self.arch == Arch::Aarch64 && self.load_ahead == 0
+        self.arch == Arch::Aarch64 && !self.runs_in_order()
     }
 
     /// Whether code with vectors of `bits` can ask for memory ahead of its use.

@@ -10,11 +10,12 @@
 //! Needs: interned kernels without schedules. Each number becomes the nearest one of `f16`, which is
 //! the same number where the model had it in `f16`.
 
-use crate::rebind::rebind_constants;
+use crate::rebind::{bound_constants, rebind_constants};
 use cranelift_entity::{EntityRef, SecondaryMap};
-use edgecc_ir::kernel::{Home, Kernel, KernelId, Kernels, OperandId, Role, Stage};
+use edgecc_ir::kernel::{Kernel, KernelId, Kernels, OperandId, Role};
 use edgecc_ir::scalar::ScalarExpr;
-use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_ir::scalar::eval::cast_tensor;
+use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::ElemType;
 
 /// The largest number that is rounded to a finite one.
@@ -38,7 +39,10 @@ pub fn use_halves(kernels: &mut Kernels) {
         }
     }
     rebind_constants(kernels, |kernel, operand, tensor| {
-        stored[kernel].iter().any(|id| id.index() == operand).then(|| halves(tensor))
+        stored[kernel]
+            .iter()
+            .any(|id| id.index() == operand)
+            .then(|| cast_tensor(ElemType::F16, tensor))
     });
 }
 
@@ -46,24 +50,18 @@ pub fn use_halves(kernels: &mut Kernels) {
 fn weights(kernel: &Kernel, number: usize) -> Option<(usize, OperandId)> {
     let stage = &kernel.stages[number];
     let factors = stage.factors()?;
-    let reads = || kernel.stages.iter().flat_map(Stage::all_reads);
     (0..factors.len()).find_map(|n| {
         let id = stage.reads.get(n)?.operand;
         let operand = &kernel.operands[id];
-        let is_alone = reads().filter(|read| read.operand == id).count() == 1;
         let is_plain = factors[n].is_identity() && operand.ty.elem == ElemType::F32;
-        (is_plain && is_alone && operand.role == Role::Const).then_some((n, id))
+        (is_plain && kernel.is_read_once(id) && operand.role == Role::Const).then_some((n, id))
     })
 }
 
 /// Whether all constants that calls bind to an operand keep finite numbers.
 fn fits(kernels: &Kernels, kernel: KernelId, operand: OperandId) -> bool {
-    let calls = kernels.program.calls();
-    let mut bound = calls.iter().filter(|(call, _)| call.callee == kernel);
-    bound.all(|(call, _)| match kernels.buffers[call.args[operand.index()].buffer].home {
-        Home::Const(id) => kernels.consts[id].to_f32s().iter().all(|w| w.abs() <= LARGEST),
-        _ => false,
-    })
+    let is_finite = |tensor: &Tensor| tensor.to_f32s().iter().all(|w| w.abs() <= LARGEST);
+    bound_constants(kernels, kernel, operand).is_some_and(|all| all.into_iter().all(is_finite))
 }
 
 /// The same function of a parameter that is read in `f16`.
@@ -72,11 +70,6 @@ fn widened(body: &ScalarExpr, param: u32) -> ScalarExpr {
         let read = b.param(p);
         if p == param { b.cast(ElemType::F32, read) } else { read }
     })
-}
-
-fn halves(tensor: &Tensor) -> Tensor {
-    let number = |at: usize| Scalar::from_f64(ElemType::F16, tensor.get(at).as_f64());
-    Tensor::from_fn(tensor.ty.with_elem(ElemType::F16), number)
 }
 
 #[cfg(test)]
@@ -91,7 +84,7 @@ mod tests {
     use edgecc_ir::graph::ops::MatMul;
     use edgecc_ir::kernel::{self, Kernels};
     use edgecc_ir::loops::interp;
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::CPUS;
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, TensorType};
 
@@ -112,7 +105,7 @@ mod tests {
         assert_eq!(kernel::verify::verify(&kernels), Ok(()));
         assert_eq!(kernel::eval::eval(&kernels, inputs), eval(&graph, inputs));
         for cpu in CPUS {
-            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+            let target = cpu.target();
             let mut planned = kernels.clone();
             schedule(&mut planned, &target, Class::Reassoc);
             let loops = lower(&planned, &target);

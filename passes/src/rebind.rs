@@ -1,9 +1,25 @@
-//! Constants that are stored in another form, made once at compile time.
+//! Constants that are stored in another form, made once at compile time, and what calls bind.
 
-use edgecc_ir::kernel::{Buffer, BufferId, ConstId, Home, KernelId, Kernels};
+use cranelift_entity::EntityRef;
+use edgecc_ir::kernel::{Buffer, BufferId, ConstId, Home, KernelId, Kernels, OperandId};
 use edgecc_ir::program::{Call, Place, map_steps};
 use edgecc_ir::tensor::Tensor;
 use indexmap::IndexMap;
+
+/// The constants that the calls of a kernel bind to an operand; `None` where one binds something else.
+pub(crate) fn bound_constants(
+    kernels: &Kernels,
+    kernel: KernelId,
+    operand: OperandId,
+) -> Option<Vec<&Tensor>> {
+    let calls = kernels.program.calls().into_iter().map(|(call, _)| call);
+    let constant =
+        |call: &Call<KernelId>| match kernels.buffers[call.args[operand.index()].buffer].home {
+            Home::Const(id) => Some(&kernels.consts[id]),
+            Home::Input(_) | Home::Output(_) | Home::Arena => None,
+        };
+    calls.filter(|call| call.callee == kernel).map(constant).collect()
+}
 
 /// Binds `made(kernel, argument, constant)` to the argument of each call of the kernel, where that
 /// is one; equal calls share it.

@@ -39,7 +39,7 @@ fn text(arch: Arch) -> String {
 }
 
 fn json(arch: Arch) -> serde_json::Value {
-    let cpu = |c: &Cpu| json!({ "name": c.name, "features": c.features, "doc": c.doc });
+    let cpu = |c: &Cpu| json!({ "name": c.name, "features": c.features(), "doc": c.doc });
     json!({
         "target": arch.name(),
         "cpus": cpus(arch).map(cpu).collect::<Vec<_>>(),

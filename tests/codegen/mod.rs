@@ -7,7 +7,7 @@ use crate::strategies::{SUBJECTS, Subject};
 use edgecc::driver::compile_graph;
 use edgecc::{OptLevel, Options};
 use edgecc_ir::graph::Graph;
-use edgecc_ir::target::{Arch, CPUS, Target};
+use edgecc_ir::target::{Arch, Cpu, Target};
 use edgecc_ir::text::parse_graph;
 use hot::{Loop, hottest};
 use std::fs;
@@ -109,8 +109,7 @@ fn stack_accesses_in_hot_loops_of_strategies_are_as_their_snapshot() {
 }
 
 fn target(cpu: &str) -> Target {
-    let row = CPUS.iter().find(|row| row.name == cpu).expect("a row of the table");
-    Target::of(row, row.features.iter().map(ToString::to_string).collect())
+    Cpu::named(cpu).expect("a row of the table").target()
 }
 
 /// With weights as they are in the file.

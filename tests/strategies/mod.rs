@@ -196,8 +196,6 @@ fn every_strategy_has_a_subject() {
 fn host_targets() -> Vec<Target> {
     let host =
         edgecc::target::resolve(&TargetSpec::native()).expect("tests run on a known machine");
-    let target =
-        |cpu: &Cpu| Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
     let runs = |t: &Target| {
         t.arch == host.arch && t.features.iter().all(|name| host.features.contains(name))
     };
@@ -208,5 +206,5 @@ fn host_targets() -> Vec<Target> {
         known.extend(is_new.then_some(machine));
         is_new
     };
-    CPUS.iter().map(target).filter(|t| runs(t) && is_new(t)).collect()
+    CPUS.iter().map(Cpu::target).filter(|t| runs(t) && is_new(t)).collect()
 }

@@ -8,16 +8,15 @@ use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Guard, LoopFn, Param, ParamAccess, ParamId, VType, ValueId, interp};
 use edgecc_ir::scalar::func::ScalarFn;
-use edgecc_ir::target::{CPUS, Target};
+use edgecc_ir::target::{Cpu, Target};
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 
 /// AVX2 and AVX-512 machines with their full vectors.
 pub(super) fn targets() -> [Target; 2] {
-    [("x86-64-v3", 256), ("znver4", 512)].map(|(name, vector_bits)| {
-        let cpu = CPUS.iter().find(|cpu| cpu.name == name).expect("a row");
-        let features = cpu.features.iter().map(ToString::to_string).collect();
-        Target { vector_bits, ..Target::of(cpu, features) }
+    [("x86-64-v3", 256), ("znver4", 512)].map(|(name, vector_bits)| Target {
+        vector_bits,
+        ..Cpu::named(name).expect("a row").target()
     })
 }
 

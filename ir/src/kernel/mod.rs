@@ -304,6 +304,21 @@ impl Kernel {
     pub fn reduce_axes<'a>(&'a self, stage: &'a Stage) -> impl Iterator<Item = AxisId> + 'a {
         stage.axes.iter().copied().filter(|&a| self.axes[a].kind == AxisKind::Reduce)
     }
+
+    /// Whether one access reads an operand, and no lookup does.
+    #[must_use]
+    pub fn is_read_once(&self, operand: OperandId) -> bool {
+        let reads = self.stages.iter().flat_map(Stage::all_reads);
+        let mut lookups = self.stages.iter().flat_map(Stage::lookups);
+        reads.filter(|read| read.operand == operand).count() == 1
+            && lookups.all(|lookup| lookup.operand != operand)
+    }
+
+    /// Whether a single stage has an axis.
+    #[must_use]
+    pub fn is_of_one_stage(&self, axis: AxisId) -> bool {
+        self.stages.iter().filter(|stage| stage.axes.contains(&axis)).count() == 1
+    }
 }
 
 impl Stage {

@@ -2,7 +2,7 @@
 
 use super::func::ScalarFn;
 use super::{ScalarExpr, ScalarNode};
-use crate::tensor::Scalar;
+use crate::tensor::{Scalar, Tensor};
 use crate::types::ElemType;
 use smallvec::SmallVec;
 
@@ -41,6 +41,12 @@ pub fn cast(to: ElemType, value: Scalar) -> Scalar {
         }
         (false, t) => Scalar::from_i64(t, value.as_i64()),
     }
+}
+
+/// Converts each element of a tensor.
+#[must_use]
+pub fn cast_tensor(to: ElemType, tensor: &Tensor) -> Tensor {
+    Tensor::from_fn(tensor.ty.with_elem(to), |at| cast(to, tensor.get(at)))
 }
 
 /// Applies one function of the table to operands of fitting types.

@@ -2,7 +2,9 @@
 //! that `f32` holds, and then multiplied and added at once where dot products are not.
 
 use super::site::codes_and_weights;
-use edgecc_ir::kernel::{Access, Home, Kernel, KernelId, Kernels, OperandId, Role, Stage};
+use crate::rebind::bound_constants;
+use edgecc_ir::kernel::{Access, Kernel, KernelId, Kernels, OperandId, Role, Stage};
+use edgecc_ir::scalar::eval::cast_tensor;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
@@ -16,11 +18,12 @@ const PRODUCT: i64 = 255 * 128;
 
 /// Makes a stage sum its products as numbers; gives the constants that are stored as such.
 pub(super) fn rewrite(
-    kernel: &mut Kernel,
+    kernels: &mut Kernels,
+    id: KernelId,
     number: usize,
-    largest: impl Fn(OperandId) -> Option<i64>,
     target: &Target,
 ) -> Option<Vec<OperandId>> {
+    let kernel = &kernels.kernels[id];
     let stage = &kernel.stages[number];
     let (weights, codes) = codes_and_weights(kernel, stage)?;
     let weights_operand = stage.reads[weights].operand;
@@ -33,10 +36,11 @@ pub(super) fn rewrite(
     }
     let products: i64 = kernel.reduce_axes(stage).map(|a| kernel.extent(a) as i64).product();
     let (epilogue, bias) = of_numbers(kernel, stage)?;
-    let bound = bias.map_or(Some(0), largest)?;
+    let bound = bias.map_or(Some(0), |bias| largest(kernels, id, bias))?;
     if products.saturating_mul(PRODUCT).saturating_add(bound) >= EXACT {
         return None;
     }
+    let kernel = &mut kernels.kernels[id];
     let stage = &mut kernel.stages[number];
     stage.body = product(weights as u32);
     stage.epilogue = epilogue;
@@ -46,34 +50,18 @@ pub(super) fn rewrite(
     Some(stored)
 }
 
-/// The largest magnitude of the constants that calls bind to each operand of a kernel; `None` for
-/// operands that are no constants.
-pub(super) fn magnitudes(kernels: &Kernels, kernel: KernelId) -> Vec<Option<i64>> {
-    let count = kernels.kernels[kernel].operands.len();
-    let mut largest = vec![Some(0); count];
-    let calls = kernels.program.calls().into_iter().map(|(call, _)| call);
-    for call in calls.filter(|call| call.callee == kernel) {
-        for (known, place) in largest.iter_mut().zip(&call.args) {
-            let found = match kernels.buffers[place.buffer].home {
-                Home::Const(id) => magnitude(&kernels.consts[id]),
-                _ => None,
-            };
-            *known = known.zip(found).map(|(a, b)| a.max(b));
-        }
-    }
-    largest
-}
-
-/// Of the elements of a constant of 32 bits.
-fn magnitude(tensor: &Tensor) -> Option<i64> {
-    let fits = tensor.ty.elem == ElemType::I32;
-    fits.then(|| tensor.iter().map(|value| value.as_i64().abs()).max().unwrap_or(0))
+/// The largest magnitude of the elements that calls bind to an operand; `None` unless all are
+/// constants of 32 bits.
+fn largest(kernels: &Kernels, kernel: KernelId, operand: OperandId) -> Option<i64> {
+    let bound = bound_constants(kernels, kernel, operand)?;
+    let fits = bound.iter().all(|tensor| tensor.ty.elem == ElemType::I32);
+    let all = bound.iter().flat_map(|tensor| tensor.iter());
+    fits.then(|| all.map(|value| value.as_i64().abs()).max().unwrap_or(0))
 }
 
 /// Each element as a number.
 pub(super) fn numbers(tensor: &Tensor) -> Tensor {
-    let ty = tensor.ty.with_elem(ElemType::F32);
-    Tensor::from_fn(ty, |at| Scalar::f32(tensor.get(at).as_i64() as f32))
+    cast_tensor(ElemType::F32, tensor)
 }
 
 /// `(…) -> f32(x) · w` of two parameters, the weights' number given.
@@ -123,8 +111,6 @@ fn unconverted(expr: &ScalarExpr, sum: NodeId) -> ScalarExpr {
 
 /// The operand of a read if it is a constant that nothing else reads.
 fn lone_constant(kernel: &Kernel, access: &Access) -> Option<OperandId> {
-    let reads = kernel.stages.iter().flat_map(Stage::all_reads);
     let is_const = kernel.operands[access.operand].role == Role::Const;
-    let alone = reads.filter(|read| read.operand == access.operand).count() == 1;
-    (is_const && alone).then_some(access.operand)
+    (is_const && kernel.is_read_once(access.operand)).then_some(access.operand)
 }

@@ -28,13 +28,11 @@ use site::{Site, Words};
 pub fn use_dots(kernels: &mut Kernels, target: &Target) {
     room::make_room(kernels, target);
     let mut stored: SecondaryMap<KernelId, Vec<(OperandId, Stored)>> = SecondaryMap::new();
-    for id in kernels.kernels.keys() {
-        let largest = floats::magnitudes(kernels, id);
-        let kernel = &mut kernels.kernels[id];
-        let numbers = if kernel.schedule.is_none() { 0..kernel.stages.len() } else { 0..0 };
-        for number in numbers {
-            let largest = |operand: OperandId| largest[operand.index()];
-            stored[id].extend(rewrite(kernel, number, largest, target));
+    let plain = kernels.kernels.iter().filter(|(_, kernel)| kernel.schedule.is_none());
+    let ids: Vec<KernelId> = plain.map(|(id, _)| id).collect();
+    for id in ids {
+        for number in 0..kernels.kernels[id].stages.len() {
+            stored[id].extend(rewrite(kernels, id, number, target));
         }
     }
     rebind_constants(kernels, |kernel, operand, tensor| {
@@ -63,11 +61,12 @@ impl Stored {
 
 /// Makes a stage use the target's instruction; says how its constants are to be stored for that.
 fn rewrite(
-    kernel: &mut Kernel,
+    kernels: &mut Kernels,
+    id: KernelId,
     number: usize,
-    largest: impl Fn(OperandId) -> Option<i64>,
     target: &Target,
 ) -> Vec<(OperandId, Stored)> {
+    let kernel = &mut kernels.kernels[id];
     if let Some(site) = Site::of(kernel, number, target) {
         let weights = kernel.stages[number].reads[site.weights].operand;
         return vec![(weights, Stored::Words(site.rewrite(kernel)))];
@@ -75,10 +74,10 @@ fn rewrite(
     if pair::rewrite(kernel, number, target).is_some() {
         return Vec::new();
     }
-    if let Some(constants) = floats::rewrite(kernel, number, largest, target) {
+    if let Some(constants) = floats::rewrite(kernels, id, number, target) {
         return constants.into_iter().map(|constant| (constant, Stored::Numbers)).collect();
     }
-    rewrite_single(kernel, number, target).into_iter().collect()
+    rewrite_single(&mut kernels.kernels[id], number, target).into_iter().collect()
 }
 
 /// Makes a stage multiply single codes by the target's instruction.
@@ -110,7 +109,7 @@ mod tests {
     use edgecc_ir::kernel::verify::verify;
     use edgecc_ir::kernel::{self, Unit};
     use edgecc_ir::loops::{self, interp};
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::{CPUS, Cpu, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, TensorType};
 
@@ -131,8 +130,7 @@ mod tests {
 
     /// Every processor of the table, those with dot products first.
     fn targets() -> Vec<Target> {
-        let of = |cpu| Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
-        let mut all: Vec<Target> = CPUS.iter().map(of).collect();
+        let mut all: Vec<Target> = CPUS.iter().map(Cpu::target).collect();
         all.sort_by_key(|t| t.dots.is_empty());
         all
     }

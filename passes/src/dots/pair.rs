@@ -13,11 +13,10 @@ pub(super) fn rewrite(kernel: &mut Kernel, number: usize, target: &Target) -> Op
     let dot = instruction(a, b).filter(|dot| widened && alike && target.dots.contains(dot))?;
     let count = dot.products()?;
     let suits = |&axis: &AxisId| {
-        let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;
         let whole = kernel.extent(axis).is_multiple_of(count);
         let mut reads = stage.reads.iter();
         let joins = |r| is_consecutive(r, axis) && has_room(kernel, r, axis, count);
-        alone && whole && reads.all(joins)
+        kernel.is_of_one_stage(axis) && whole && reads.all(joins)
     };
     let axis = kernel.reduce_axes(stage).filter(suits).last()?;
     kernel.axes[axis].extent /= count;

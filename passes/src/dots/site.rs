@@ -93,8 +93,7 @@ impl Site {
         let dot = instruction(a, b).filter(|dot| target.dots.contains(dot))?;
         let count = dot.products()?;
         let axes = kernel.reduce_axes(stage).filter(|&axis| {
-            let alone = kernel.stages.iter().filter(|s| s.axes.contains(&axis)).count() == 1;
-            alone && is_consecutive(codes, axis) && fits(codes, axis, count)
+            kernel.is_of_one_stage(axis) && is_consecutive(codes, axis) && fits(codes, axis, count)
         });
         let site = |axis| Site { stage: number, weights, dot, axis, codes: count };
         axes.filter(|&axis| kernel.extent(axis) > 1)
@@ -237,11 +236,7 @@ fn is_constant(kernel: &Kernel, access: &Access) -> bool {
 
 /// Whether nothing else reads the operand of an access, and its places are known now.
 fn is_read_once(kernel: &Kernel, access: &Access) -> bool {
-    let reads = kernel.stages.iter().flat_map(Stage::all_reads);
-    let mut lookups = kernel.stages.iter().flat_map(Stage::lookups);
-    access.lookups().next().is_none()
-        && reads.filter(|r| r.operand == access.operand).count() == 1
-        && lookups.all(|l| l.operand != access.operand)
+    access.lookups().next().is_none() && kernel.is_read_once(access.operand)
 }
 
 /// Whether the steps of an axis read consecutive elements of the last dimension.

@@ -46,10 +46,9 @@ pub(super) fn rewrite(
 /// The word along the outer axis of the window with the most taps.
 fn steps(kernel: &Kernel, number: usize, codes: &Access) -> Option<Steps> {
     let stage = &kernel.stages[number];
-    let alone = |a: AxisId| kernel.stages.iter().filter(|s| s.axes.contains(&a)).count() == 1;
     let place = |dim: &Index| dim.affine().is_some();
     let inner = kernel.reduce_axes(stage).filter(|&a| kernel.extent(a) > 1).last()?;
-    let outer = kernel.reduce_axes(stage).filter(|&a| a != inner && alone(a));
+    let outer = kernel.reduce_axes(stage).filter(|&a| a != inner && kernel.is_of_one_stage(a));
     let fits = |&a: &AxisId| (2..=CODES).contains(&kernel.extent(a));
     let axis = outer.filter(fits).max_by_key(|&a| kernel.extent(a))?;
     let extent = kernel.extent(axis);

@@ -9,9 +9,10 @@ use super::rebuild::{Rebuild, rebuild};
 use crate::manager::{Pass, PassCx};
 use edgecc_ir::graph::ops::{Conv, Map, MatMul, Op, Pad};
 use edgecc_ir::graph::{Graph, OpData, OpId};
+use edgecc_ir::scalar::eval::cast_tensor;
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr, ScalarNode};
-use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType::{F16, F32};
 
 /// The pass.
@@ -149,8 +150,7 @@ fn widened(new: &mut Rebuild, value: OpId) -> OpId {
         return value;
     }
     if let Some(halves) = new.graph().as_const(value) {
-        let number = |at: usize| Scalar::f32(halves.get(at).as_f64() as f32);
-        let singles = Tensor::from_fn(halves.ty.with_elem(F32), number);
+        let singles = cast_tensor(F32, halves);
         return new.constant(singles);
     }
     match new.op(value) {

@@ -20,7 +20,7 @@ const LATENCY: usize = 4;
 /// The same function with waiting filled.
 #[must_use]
 pub fn interleave(mut func: LoopFn, target: &Target) -> LoopFn {
-    if target.load_ahead > 0 {
+    if target.runs_in_order() {
         let mut body = std::mem::take(&mut func.body);
         block(&func, &mut body);
         func.body = body;
@@ -145,12 +145,11 @@ mod tests {
     use edgecc_ir::loops::build::LoopBuilder;
     use edgecc_ir::loops::{Expr, LoopFn, Param, ParamAccess, Stmt, VType};
     use edgecc_ir::scalar::func::ScalarFn;
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::{Cpu, Target};
     use edgecc_ir::types::{ElemType, TensorType};
 
     fn target(name: &str) -> Target {
-        let cpu = CPUS.iter().find(|cpu| cpu.name == name).expect("a row");
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        Cpu::named(name).expect("a row").target()
     }
 
     /// Four vectors, each of which is raised, lowered and stored before the next one.

@@ -18,7 +18,7 @@ const SPARE: usize = 2;
 /// The same function with its loads ahead.
 #[must_use]
 pub fn load_ahead(mut func: LoopFn, target: &Target) -> LoopFn {
-    if target.load_ahead > 0 {
+    if target.runs_in_order() {
         let mut body = std::mem::take(&mut func.body);
         let registers = target.registers(func.vector_bits()) as usize - SPARE;
         let mover = Mover {
@@ -126,12 +126,11 @@ mod tests {
     use edgecc_ir::loops::build::LoopBuilder;
     use edgecc_ir::loops::{Expr, LoopFn, Param, ParamAccess, Stmt, VType};
     use edgecc_ir::scalar::func::ScalarFn;
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::{Cpu, Target};
     use edgecc_ir::types::{ElemType, TensorType};
 
     fn target(name: &str) -> Target {
-        let cpu = CPUS.iter().find(|cpu| cpu.name == name).expect("a row");
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        Cpu::named(name).expect("a row").target()
     }
 
     /// Sums of `sums` vectors each, added to in turn: a load stands before each addition.

@@ -214,7 +214,7 @@ mod tests {
     use edgecc_ir::loops::{interp, verify};
     use edgecc_ir::scalar::ScalarExpr;
     use edgecc_ir::scalar::func::ScalarFn;
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::CPUS;
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, Shape, TensorType};
 
@@ -228,7 +228,7 @@ mod tests {
     fn check(graph: &Graph, inputs: &[Tensor]) {
         let expected = eval(graph, inputs);
         for cpu in CPUS {
-            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+            let target = cpu.target();
             let mut kernels = form_kernels(graph);
             schedule(&mut kernels, &target, Class::Reassoc);
             for parts in [1, 2, 3, 8] {

@@ -102,7 +102,7 @@ mod tests {
     use edgecc_ir::graph::ops::MatMul;
     use edgecc_ir::loops::walk::each_stmt;
     use edgecc_ir::loops::{IndexId, LoopFn, Stmt};
-    use edgecc_ir::target::{Arch, CPUS, Target};
+    use edgecc_ir::target::{Arch, Cpu, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, TensorType};
     use std::collections::BTreeSet;
@@ -121,8 +121,7 @@ mod tests {
     }
 
     fn avx512() -> Target {
-        let cpu = CPUS.iter().find(|cpu| cpu.name == "znver4").expect("a row");
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        Cpu::named("znver4").expect("a row").target()
     }
 
     /// Lines of 16 elements that the function asks for.

@@ -101,7 +101,7 @@ impl Tile {
             return false;
         }
         let vectors = if target.fma_by_lane { copies } else { self.vectors };
-        let arriving = u32::from(target.load_ahead > 0);
+        let arriving = u32::from(target.runs_in_order());
         let operands = self.rows * self.vectors + vectors + arriving;
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
@@ -112,9 +112,9 @@ impl Tile {
 
     /// Cycles of one reduction step; the vectors come at `rate` bytes per cycle.
     fn step(self, rate: f64, target: &Target) -> f64 {
-        let [issue, most_loads] = match target.load_ahead {
-            0 => [ISSUE, LOADS],
-            _ => [ISSUE_IN_ORDER, LOADS_IN_ORDER],
+        let [issue, most_loads] = match target.runs_in_order() {
+            true => [ISSUE_IN_ORDER, LOADS_IN_ORDER],
+            false => [ISSUE, LOADS],
         };
         let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
         let per_cycle = target.fma_per_cycle(32 * self.lanes);
@@ -211,11 +211,10 @@ fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
 #[cfg(test)]
 mod tests {
     use super::{Tile, Work, best_lanes, best_tile};
-    use edgecc_ir::target::{Arch, CPUS, Target};
+    use edgecc_ir::target::{Arch, Cpu, Target};
 
     fn target(name: &str) -> Target {
-        let cpu = CPUS.iter().find(|c| c.name == name).expect("a row");
-        Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect())
+        Cpu::named(name).expect("a row").target()
     }
 
     fn tile(rows: usize, columns: usize, steps: usize, target: &Target) -> Tile {

@@ -58,7 +58,7 @@ fn resident(
     let is_weight = |r: &&Access| facts::is_const(kernel, r) && facts::follows(kernel, r, vector);
     let weights = taps * stage.reads.iter().filter(is_weight).count();
     let slide = Slide::of(kernel, stage, row, tap)?;
-    let arriving = if target.load_ahead > 0 { ARRIVING } else { 0 };
+    let arriving = if target.runs_in_order() { ARRIVING } else { 0 };
     let held = weights + slide.overlap() + EPILOGUE + arriving;
     let longest = (target.vector_regs as usize).checked_sub(held)? / 2;
     if taps > FEW || longest < 2 {

@@ -142,8 +142,7 @@ mod tests {
             let mut count = 0;
             loop {
                 let (mut kernels, cpu) = (plain.clone(), &CPUS[count % CPUS.len()]);
-                let features = cpu.features.iter().map(ToString::to_string).collect();
-                let target = Target::of(cpu, features);
+                let target = cpu.target();
                 rewrite(&mut kernels, &target, |k, site, _| Tiling::all(k, site).nth(count));
                 if kernels == plain {
                     break;

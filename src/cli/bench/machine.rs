@@ -129,12 +129,12 @@ fn text(lanes: u32, elem: ElemType, product: impl Fn(usize) -> String) -> String
 mod tests {
     use super::{dot_products, multiply_adds};
     use edgecc_ir::loops::verify::verify;
-    use edgecc_ir::target::{CPUS, Target};
+    use edgecc_ir::target::CPUS;
 
     #[test]
     fn the_loops_are_legal_on_every_target() {
         for cpu in CPUS {
-            let target = Target::of(cpu, cpu.features.iter().map(ToString::to_string).collect());
+            let target = cpu.target();
             verify(&multiply_adds(&target), Some(&target)).expect(cpu.name);
             for &func in &target.dots {
                 verify(&dot_products(&target, func), Some(&target)).expect(cpu.name);

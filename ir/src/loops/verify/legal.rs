@@ -90,7 +90,7 @@ mod tests {
     use super::check;
     use crate::loops::build::LoopBuilder;
     use crate::scalar::func::ScalarFn;
-    use crate::target::{Arch, CPUS, Target};
+    use crate::target::{Arch, Cpu, Target};
     use crate::tensor::Scalar;
     use crate::types::ElemType;
 
@@ -120,8 +120,7 @@ mod tests {
 
     #[test]
     fn l4_fused_multiply_add_needs_the_instruction() {
-        let old = CPUS.iter().find(|c| c.name == "x86-64-v2").expect("a row");
-        let old = Target::of(old, old.features.iter().map(ToString::to_string).collect());
+        let old = Cpu::named("x86-64-v2").expect("a row").target();
         let new = Target::default_for(Arch::X86_64);
         assert_eq!(violations(&old, Scalar::f32(1.0), 4, ScalarFn::Fma).len(), 1);
         assert!(violations(&new, Scalar::f32(1.0), 4, ScalarFn::Fma).is_empty());

@@ -37,7 +37,7 @@ pub fn simplify(mut func: LoopFn, target: &Target) -> LoopFn {
 /// Moves values out of the innermost loops, then out of those around them, while registers are free.
 fn hoist_everywhere(func: &mut LoopFn, target: &Target) {
     let heights = func.body.iter().map(hoist::height).max().unwrap_or(0);
-    let spare = SPARE + if target.load_ahead > 0 { SPARE_AHEAD } else { 0 };
+    let spare = SPARE + if target.runs_in_order() { SPARE_AHEAD } else { 0 };
     for height in 1..=heights {
         let free = |func: &LoopFn, stmt: &Stmt| {
             let moving = hoist::invariants(func, stmt);
