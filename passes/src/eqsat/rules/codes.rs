@@ -231,7 +231,7 @@ impl PerChannel {
 }
 
 /// The codes, zero point and scales of a dequantised value.
-fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Id, i32, Id)> {
+pub(super) fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Id, i32, Id)> {
     let node = rw.node(id, OpTag::Dequantize)?;
     let Op::Dequantize(op) = &node.op else { return None };
     Some((node.args[0], op.zero_point, node.args[1]))

@@ -7,6 +7,7 @@ mod epilogue;
 mod factors;
 mod gates;
 mod layout;
+mod means;
 mod quant;
 mod weights;
 
@@ -28,6 +29,7 @@ pub(crate) fn on_codes() -> impl Iterator<Item = &'static Rule> {
         layout::RULES,
         quant::RULES,
         codes::RULES,
+        means::RULES,
     ];
     topics.into_iter().flatten()
 }
