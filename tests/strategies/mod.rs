@@ -67,7 +67,7 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     subject!("row", Relaxed, attention, [37, 19]),
     subject!("row-in-order", Strict, softmax, [5, 67]),
     subject!("stages", Relaxed, side_by_side, [13, 11, 67]),
-    subject!("stages", Relaxed, conv, [13, 35, 67], O2),
+    subject!("stages", Relaxed, conv, [29, 35, 67], O2),
     subject!("stages-in-order", Strict, side_by_side, [13, 11, 67]),
     subject!("elementwise", Relaxed, exponentials, [5, 67]),
     subject!("elementwise", Relaxed, transposed, [13, 67]),

@@ -22,14 +22,16 @@ use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::kernel::{Kernel, KernelId, Kernels};
 use edgecc_ir::target::Target;
 use site::Site;
-use tiling::Tiling;
+use tiling::{Machine, Tiling};
 
 /// Rewrites each convolution that is faster so on the target.
 pub fn transform_convolutions(kernels: &mut Kernels, target: &Target) {
+    let weights = kernels.consts.values().map(|tensor| tensor.ty.bytes()).sum();
+    let machine = Machine::of(target, weights);
     let is_faster =
-        |k: &Kernel| Site::of(k).is_some_and(|site| Tiling::of(k, &site, target).is_some());
+        |k: &Kernel| Site::of(k).is_some_and(|site| Tiling::of(k, &site, machine).is_some());
     detach(kernels, is_faster);
-    rewrite(kernels, target, Tiling::of);
+    rewrite(kernels, target, |kernel, site| Tiling::of(kernel, site, machine));
 }
 
 /// A convolution before it is rewritten, and how it is divided.
@@ -43,12 +45,12 @@ struct Choice {
 fn rewrite(
     kernels: &mut Kernels,
     target: &Target,
-    tiling: impl Fn(&Kernel, &Site, &Target) -> Option<Tiling>,
+    tiling: impl Fn(&Kernel, &Site) -> Option<Tiling>,
 ) {
     let mut choices: SecondaryMap<KernelId, Option<Choice>> = SecondaryMap::new();
     for (id, kernel) in &mut kernels.kernels {
         let Some(site) = Site::of(kernel).filter(|_| kernel.schedule.is_none()) else { continue };
-        let Some(tiling) = tiling(kernel, &site, target) else { continue };
+        let Some(tiling) = tiling(kernel, &site) else { continue };
         let new = stages::tiled(kernel, &site, &tiling, target);
         let kernel = std::mem::replace(kernel, new);
         choices[id] = Some(Choice { kernel, site, tiling });
@@ -143,7 +145,7 @@ mod tests {
             loop {
                 let (mut kernels, cpu) = (plain.clone(), &CPUS[count % CPUS.len()]);
                 let target = cpu.target();
-                rewrite(&mut kernels, &target, |k, site, _| Tiling::all(k, site).nth(count));
+                rewrite(&mut kernels, &target, |k, site| Tiling::all(k, site).nth(count));
                 if kernels == plain {
                     break;
                 }

@@ -29,25 +29,48 @@ const TRANSFORM: f64 = 2.0;
 /// Bytes per cycle from the second-level cache, from the one beyond it, and from memory.
 const NEAR: f64 = 24.0;
 const FAR: f64 = 24.0;
-const MEMORY: f64 = 7.0;
+const MEMORY: f64 = 5.5;
+/// Weights of a model, in bytes, that stay in the last cache from run to run.
+const KEPT: usize = 16 << 20;
 /// Of the shorter one of arithmetic and streaming, what the longer one does not hide.
 const SHOWN: f64 = 0.3;
+/// The same for sums of all taps, which are long and read weights in one order.
+const SHOWN_DIRECT: f64 = 0.05;
 /// Blocks of channels that are tried; each transforms the image again.
 const CHANNEL_BLOCKS: [usize; 3] = [1, 2, 4];
 /// Numbers of threads that a division should serve.
 const THREADS: [usize; 2] = [1, 2];
+/// Cycles that a byte must save which the transforms add to the weights: the first run takes some
+/// 0.6 to page one in, and memory is short.
+const PAGE: f64 = 0.12;
 /// What the transforms must save to be worth their memory.
 const WORTH: f64 = 0.9;
+
+/// What a convolution runs on.
+#[derive(Clone, Copy)]
+pub(super) struct Machine<'a> {
+    target: &'a Target,
+    /// Bytes per cycle at which weights arrive that are used for the first time in a run.
+    arrival: f64,
+}
+
+impl<'a> Machine<'a> {
+    /// For a model with so many bytes of weights.
+    pub(super) fn of(target: &'a Target, weights: usize) -> Machine<'a> {
+        Machine { target, arrival: if weights > KEPT { MEMORY } else { FAR } }
+    }
+}
 
 impl Tiling {
     /// The best division of a convolution, if that is faster than sums of all its taps. Transforms
     /// run along channels, which must fill vectors.
-    pub(super) fn of(kernel: &Kernel, site: &Site, target: &Target) -> Option<Tiling> {
-        let direct = direct_cycles(kernel, site, target);
+    pub(super) fn of(kernel: &Kernel, site: &Site, machine: Machine<'_>) -> Option<Tiling> {
+        let target = machine.target;
+        let direct = direct_cycles(kernel, site, machine);
         let is_wide = |axis| kernel.extent(axis) >= target.lanes(4) as usize;
         let all = Tiling::all(kernel, site).filter(|_| is_wide(site.from) && is_wide(site.to));
-        let faster = all.filter(|t| t.cycles(1, target) < WORTH * direct);
-        let score = |t: &Tiling| THREADS.iter().map(|&n| t.cycles(n, target) * n as f64).sum();
+        let faster = all.filter(|t| t.cycles(1, machine) < WORTH * direct);
+        let score = |t: &Tiling| THREADS.iter().map(|&n| t.cycles(n, machine) * n as f64).sum();
         let scored: Vec<(f64, Tiling)> = faster.map(|t| (score(&t), t)).collect();
         scored.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
     }
@@ -123,13 +146,15 @@ impl Tiling {
         [columns, spectra * self.from, spectra * self.to, rows]
     }
 
-    /// Cycles until the last of some threads is done.
-    fn cycles(&self, threads: usize, target: &Target) -> f64 {
+    /// Cycles until the last of some threads is done, and what more weights are worth.
+    fn cycles(&self, threads: usize, machine: Machine<'_>) -> f64 {
         let blocks = self.batch * self.row_blocks() * self.channel_blocks();
         let turns = blocks.div_ceil(threads);
         let weights = 4 * self.all_points() * self.from * self.all_to;
-        let streamed = stream_cycles(weights, turns * (weights / self.channel_blocks()), target);
-        overlapped(turns as f64 * self.block_cycles(target), streamed)
+        let streamed = stream_cycles(weights, turns * (weights / self.channel_blocks()), machine);
+        let more = weights - 4 * TAPS * TAPS * self.from * self.all_to;
+        let arithmetic = turns as f64 * self.block_cycles(machine.target);
+        overlapped(arithmetic, streamed, SHOWN) + PAGE * more as f64
     }
 
     /// Of the products and transforms of a block; each transform reads what another one has written.
@@ -146,23 +171,23 @@ impl Tiling {
     }
 }
 
-/// Cycles to read some bytes of weights, if those do not stay in the second-level cache: each from
-/// memory the first time.
-fn stream_cycles(weights: usize, bytes: usize, target: &Target) -> f64 {
+/// Cycles to read some bytes of weights, if those do not stay in the second-level cache: each as they
+/// arrive the first time.
+fn stream_cycles(weights: usize, bytes: usize, machine: Machine<'_>) -> f64 {
     let first = bytes.min(weights);
-    match weights > target.l2_bytes / 2 {
-        true => first as f64 / MEMORY + (bytes - first) as f64 / FAR,
+    match weights > machine.target.l2_bytes / 2 {
+        true => first as f64 / machine.arrival + (bytes - first) as f64 / FAR,
         false => 0.0,
     }
 }
 
 /// Cycles of arithmetic and of streaming at the same time.
-fn overlapped(arithmetic: f64, streamed: f64) -> f64 {
-    arithmetic.max(streamed) + SHOWN * arithmetic.min(streamed)
+fn overlapped(arithmetic: f64, streamed: f64, shown: f64) -> f64 {
+    arithmetic.max(streamed) + shown * arithmetic.min(streamed)
 }
 
 /// Cycles of the sums of all taps.
-fn direct_cycles(kernel: &Kernel, site: &Site, target: &Target) -> f64 {
+fn direct_cycles(kernel: &Kernel, site: &Site, machine: Machine<'_>) -> f64 {
     let [rows, columns] = site.slides.map(|s| kernel.extent(s.out));
     let (from, to) = (kernel.extent(site.from), kernel.extent(site.to));
     let images: usize = site.batch.iter().map(|&a| kernel.extent(a)).product();
@@ -170,6 +195,6 @@ fn direct_cycles(kernel: &Kernel, site: &Site, target: &Target) -> f64 {
     let repeats = images * rows;
     let work = Work { rows: columns, columns: to, steps, repeats, row_bytes: 4 * from, codes: 1 };
     let weights = 4 * steps * to;
-    let streamed = stream_cycles(weights, weights, target);
-    overlapped(repeats as f64 * best_cycles(work, target), streamed)
+    let streamed = stream_cycles(weights, weights, machine);
+    overlapped(repeats as f64 * best_cycles(work, machine.target), streamed, SHOWN_DIRECT)
 }
