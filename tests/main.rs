@@ -2,6 +2,7 @@
 
 mod cli;
 mod codegen;
+mod codes;
 mod determinism;
 mod examples;
 mod fuzz;
