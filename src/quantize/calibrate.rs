@@ -7,13 +7,12 @@ use super::{Progress, Settings, ValueCodes};
 use crate::code::Code;
 use crate::failure::Failure;
 use crate::options::Options;
-use edgecc_frontend::quantize::{FloatModel, Layer, Weights};
+use edgecc_frontend::quantize::{FloatModel, Layer};
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::kernel::Port;
 use edgecc_ir::suggest;
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{ElemType, TensorType};
-use edgecc_passes::quantize::equalize::{factors, remaining_error};
 use edgecc_passes::quantize::histogram::Histogram;
 use edgecc_passes::quantize::range::{Codes, Grid, Method, choose};
 use edgecc_passes::quantize::select::Candidate;
@@ -38,14 +37,24 @@ pub(super) struct Calibration {
 }
 
 /// Told of an example's number, the names of values and the values.
-type Visit<'a> = dyn FnMut(usize, &[Port], Vec<Tensor>) + 'a;
-
-/// Channels are scaled where at most this part of the error of codes is left.
-const WORTHWHILE: f64 = 0.5;
+pub(super) type Visit<'a> = dyn FnMut(usize, &[Port], Vec<Tensor>) + 'a;
 
 impl Calibration {
+    /// What is seen when a model runs on all examples.
+    pub(super) fn seen(
+        model: &FloatModel,
+        options: &Options,
+        settings: &Settings,
+        data: &Data,
+        progress: &mut Progress<'_>,
+    ) -> Result<Calibration, Failure> {
+        let mut calibration = Calibration::new(model, options, settings, progress)?;
+        calibration.see(model, data, progress)?;
+        Ok(calibration)
+    }
+
     /// Nothing is seen yet.
-    pub(super) fn new(
+    fn new(
         model: &FloatModel,
         options: &Options,
         settings: &Settings,
@@ -78,7 +87,7 @@ impl Calibration {
     }
 
     /// Runs the model on all examples.
-    fn run(
+    pub(super) fn run(
         &self,
         data: &Data,
         progress: &mut Progress<'_>,
@@ -94,7 +103,7 @@ impl Calibration {
     }
 
     /// Counts the elements of all values and keeps samples of layers' inputs.
-    pub(super) fn see(
+    fn see(
         &mut self,
         model: &FloatModel,
         data: &Data,
@@ -115,36 +124,6 @@ impl Calibration {
         })?;
         (self.histograms, self.samples, self.outputs) = (histograms, samples, outputs);
         Ok(())
-    }
-
-    /// Factors for the channels of layers' inputs where that lowers the error of codes.
-    pub(super) fn factors(
-        &self,
-        model: &FloatModel,
-        data: &Data,
-        progress: &mut Progress<'_>,
-    ) -> Result<BTreeMap<String, Vec<f32>>, Failure> {
-        let mut peaks = empty_peaks(model);
-        self.run(data, progress, &mut |_, ports, values| {
-            for (port, value) in ports.iter().zip(&values) {
-                let reader = model.layers.iter().find(|layer| layer.input == port.name);
-                if let (Some(layer), Some(peaks)) = (reader, peaks.get_mut(&port.name)) {
-                    raise(peaks, layer, &value.ty.shape, &floats(value));
-                }
-            }
-        })?;
-        let worthwhile = |(value, peaks): (&String, &Vec<f32>)| {
-            let readers = || model.layers.iter().filter(|layer| layer.input == *value);
-            let all: Option<Vec<&Weights>> = readers().map(Layer::weights).collect();
-            let is_usable = readers()
-                .all(|layer| self.layers.iter().any(|&n| model.layers[n].name == layer.name));
-            let weights = all.filter(|_| is_usable && model.is_scalable(value))?;
-            let (largest, squares) = columns(&weights, peaks.len())?;
-            let factors = factors(peaks, &largest);
-            let is_better = remaining_error(peaks, &squares, &factors) < WORTHWHILE;
-            is_better.then(|| (value.clone(), factors))
-        };
-        Ok(peaks.iter().filter_map(worthwhile).collect())
     }
 
     /// The grid of each group of values.
@@ -188,45 +167,6 @@ pub(super) fn check_names(model: &FloatModel, keep: &[String]) -> Result<(), Fai
     };
     let problems: Vec<Diagnostic> = unknown.map(problem).collect();
     if problems.is_empty() { Ok(()) } else { Err(problems.into()) }
-}
-
-/// A place for each channel of a layer's input.
-fn empty_peaks(model: &FloatModel) -> BTreeMap<String, Vec<f32>> {
-    let peaks = |layer: &Layer| {
-        let channels = layer.weights()?.input_channels();
-        Some((layer.input.clone(), vec![0.0; channels]))
-    };
-    model.layers.iter().filter_map(peaks).collect()
-}
-
-/// Raises the largest magnitude of each channel.
-fn raise(peaks: &mut [f32], layer: &Layer, dims: &[usize], elements: &[f32]) {
-    let axis = layer.channel_axis(dims.len());
-    if dims.get(axis) != Some(&peaks.len()) {
-        return;
-    }
-    let inner: usize = dims[axis + 1..].iter().product();
-    for (n, run) in elements.chunks_exact(inner.max(1)).enumerate() {
-        let peak = &mut peaks[n % dims[axis]];
-        *peak = run.iter().fold(*peak, |peak, x| peak.max(x.abs()));
-    }
-}
-
-/// The largest magnitude and the sum of squares of weights for each channel of the input; nothing
-/// when layers see it differently.
-fn columns(weights: &[&Weights], channels: usize) -> Option<(Vec<f32>, Vec<f64>)> {
-    let (mut largest, mut squares) = (vec![0.0_f32; channels], vec![0.0; channels]);
-    for weights in weights {
-        if weights.input_channels() != channels {
-            return None;
-        }
-        for (at, value) in floats(&weights.values).into_iter().enumerate() {
-            let channel = weights.input_channel(at);
-            largest[channel] = largest[channel].max(value.abs());
-            squares[channel] += f64::from(value).powi(2);
-        }
-    }
-    Some((largest, squares))
 }
 
 /// The layers that compute in `f32` and are not to stay so.

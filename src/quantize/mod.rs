@@ -8,6 +8,7 @@
 
 mod assess;
 mod calibrate;
+mod equalize;
 mod patches;
 mod plain;
 mod plan;
@@ -131,20 +132,22 @@ struct Case<'a> {
 
 /// The model with channels made alike where that is worth it, and what was seen of it.
 fn calibrate(
-    mut model: FloatModel,
+    model: FloatModel,
     options: &Options,
     settings: &Settings,
     data: &Data,
     progress: &mut Progress<'_>,
 ) -> Result<(FloatModel, Calibration), Failure> {
-    let mut calibration = Calibration::new(&model, options, settings, progress)?;
-    if settings.equalize {
-        let factors = calibration.factors(&model, data, progress)?;
-        if !factors.is_empty() {
-            model = model.scaled(&factors);
-            calibration = Calibration::new(&model, options, settings, progress)?;
-        }
+    let calibration = Calibration::seen(&model, options, settings, data, progress)?;
+    if !settings.equalize {
+        return Ok((model, calibration));
     }
-    calibration.see(&model, data, progress)?;
+    let case = Case { model: &model, options, settings, data, calibration: &calibration };
+    let factors = equalize::factors(&case, progress)?;
+    if factors.is_empty() {
+        return Ok((model, calibration));
+    }
+    let model = model.scaled(&factors);
+    let calibration = Calibration::seen(&model, options, settings, data, progress)?;
     Ok((model, calibration))
 }

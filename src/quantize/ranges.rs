@@ -3,6 +3,7 @@
 use super::assess::{self, TRIED};
 use super::{Case, Progress, Settings, plan};
 use crate::failure::Failure;
+use edgecc_frontend::quantize::Plan;
 use edgecc_passes::quantize::range::{Grid, Method};
 use std::collections::BTreeMap;
 
@@ -14,6 +15,7 @@ pub(super) struct Ranges {
 }
 
 impl Ranges {
+    /// The ranges of all values by one method.
     fn by(case: &Case<'_>, name: &'static str, method: Method) -> Ranges {
         let grids = case.calibration.grids(method);
         let methods = grids.keys().map(|value| (value.clone(), name)).collect();
@@ -39,15 +41,15 @@ pub(super) fn choose(case: &Case<'_>, progress: &mut Progress<'_>) -> Result<Ran
     }
     let mut candidates: Vec<Ranges> = Method::ALL.iter().map(by).collect();
     let mut errors = Vec::new();
-    for (ranges, (name, _)) in candidates.iter().zip(Method::ALL) {
+    for (name, method) in Method::ALL {
         progress(&format!("ranges by {name}"));
-        errors.push(assess::own_errors(case, &quick_plan(case, ranges))?);
+        errors.push(errors_by(case, *method)?);
     }
     candidates.push(best_of_each(case, &candidates, &errors));
     let mut best: Option<(f64, Ranges)> = None;
     for ranges in candidates {
         progress("comparing ranges");
-        let bytes = case.model.quantised(&quick_plan(case, &ranges), |n| case.is_layer(n));
+        let bytes = case.model.quantised(&quick_plan(case, &ranges.grids), |n| case.is_layer(n));
         let loss = assess::evaluate(&bytes, case, TRIED)?.distance;
         if best.as_ref().is_none_or(|(least, _)| loss < *least) {
             best = Some((loss, ranges));
@@ -56,9 +58,14 @@ pub(super) fn choose(case: &Case<'_>, progress: &mut Progress<'_>) -> Result<Ran
     Ok(best.expect("there is a candidate for each method").1)
 }
 
-fn quick_plan(case: &Case<'_>, ranges: &Ranges) -> edgecc_frontend::quantize::Plan {
+/// The squares of the own errors of layers whose values have ranges by one method.
+pub(super) fn errors_by(case: &Case<'_>, method: Method) -> Result<Vec<f64>, Failure> {
+    assess::own_errors(case, &quick_plan(case, &case.calibration.grids(method)))
+}
+
+fn quick_plan(case: &Case<'_>, grids: &BTreeMap<String, Grid>) -> Plan {
     let quick = Settings { reconstruct: false, ..case.settings.clone() };
-    plan::plan(case.model, &quick, &ranges.grids, case.calibration)
+    plan::plan(case.model, &quick, grids, case.calibration)
 }
 
 /// For each value the range with which the layers that read it have the least errors; for values

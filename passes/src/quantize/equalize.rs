@@ -5,13 +5,21 @@
 /// The largest factor and the inverse of the smallest.
 const LIMIT: f64 = 64.0;
 
+/// How much of the spread of a value's channels weights take over when each row of them reads so many
+/// channels. Half of it makes values and weights alike; a row that reads one channel takes over all,
+/// since it has a scale of its own.
+#[must_use]
+pub fn share(channels: usize) -> f64 {
+    if channels == 1 { 1.0 } else { 0.5 }
+}
+
 /// For each channel what to divide the value by and to multiply the weights behind with. `values`
 /// are the largest magnitudes of the value's channels, `weights` those of the weights behind that
-/// read them.
+/// read them, which take over a `share` of the spread.
 #[must_use]
-pub fn factors(values: &[f32], weights: &[f32]) -> Vec<f32> {
+pub fn factors(values: &[f32], weights: &[f32], share: f64) -> Vec<f32> {
     let raw = |(&x, &w): (&f32, &f32)| match x > 0.0 && w > 0.0 {
-        true => (f64::from(x) / f64::from(w)).sqrt(),
+        true => f64::from(x).powf(share) / f64::from(w).powf(1.0 - share),
         false => f64::NAN,
     };
     let raw: Vec<f64> = values.iter().zip(weights).map(raw).collect();
@@ -39,11 +47,11 @@ pub fn remaining_error(values: &[f32], squares: &[f64], factors: &[f32]) -> f64 
 
 #[cfg(test)]
 mod tests {
-    use super::{factors, remaining_error};
+    use super::{factors, remaining_error, share};
 
     #[test]
     fn a_large_channel_becomes_smaller_and_its_weights_larger() {
-        let found = factors(&[1.0, 1.0, 100.0], &[1.0, 1.0, 0.01]);
+        let found = factors(&[1.0, 1.0, 100.0], &[1.0, 1.0, 0.01], share(3));
         assert!(found[2] > 10.0 && found[0] < 1.0);
         let spread = |v: [f32; 3]| v[2] / v[0];
         let after = [0, 1, 2].map(|n| [1.0, 1.0, 100.0][n] / found[n]);
@@ -54,14 +62,22 @@ mod tests {
     fn equal_channels_gain_nothing_and_an_outlier_much() {
         let left = |values: &[f32], weights: &[f32]| {
             let squares: Vec<f64> = weights.iter().map(|&w| f64::from(w * w)).collect();
-            remaining_error(values, &squares, &factors(values, weights))
+            remaining_error(values, &squares, &factors(values, weights, share(2)))
         };
         assert!((left(&[2.0, 2.0], &[1.0, 1.0]) - 1.0).abs() < 1e-6);
         assert!(left(&[1.0, 100.0], &[1.0, 0.01]) < 0.01);
     }
 
     #[test]
+    fn weights_take_over_all_of_the_spread() {
+        let (values, weights) = ([0.5, 3.0, 20.0], [2.0, 1.0, 0.25]);
+        let found = factors(&values, &weights, share(1));
+        let after: Vec<f32> = values.iter().zip(&found).map(|(v, f)| v / f).collect();
+        assert!(after.iter().all(|a| (a / after[0] - 1.0).abs() < 1e-3), "{after:?}");
+    }
+
+    #[test]
     fn a_channel_of_zeros_stays() {
-        assert_eq!(factors(&[0.0, 2.0], &[1.0, 0.0]), [1.0, 1.0]);
+        assert_eq!(factors(&[0.0, 2.0], &[1.0, 0.0], share(2)), [1.0, 1.0]);
     }
 }
