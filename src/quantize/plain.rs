@@ -8,7 +8,8 @@ use crate::driver::{self, Source};
 use crate::failure::Failure;
 use crate::options::Options;
 use edgecc_frontend::quantize::{FloatModel, LayerCodes, StoredCodes, Weights};
-use edgecc_passes::quantize::blocks::{Coded, Sharing, Width, encode};
+use edgecc_passes::quantize::blocks::{Coded, Sharing, encode};
+use edgecc_passes::quantize::width::Width;
 use serde::Serialize;
 
 /// What is quantised without data.

@@ -9,7 +9,8 @@ use edgecc_ir::types::ElemType;
 use edgecc_passes::quantize::gram::Gram;
 use edgecc_passes::quantize::range::Grid;
 use edgecc_passes::quantize::reconstruct::Rounding;
-use edgecc_passes::quantize::weights::{Rows, code, from_rows, scale};
+use edgecc_passes::quantize::weights::{Rows, from_rows, scale};
+use edgecc_passes::quantize::width::Width;
 use std::collections::BTreeMap;
 
 /// The plan for all layers when groups of values have these grids.
@@ -91,7 +92,8 @@ impl Group<'_> {
         match products.and_then(|products| Rounding::new(&products, self.len)) {
             Some(rounding) => rounding.round(self.values, scales),
             None => {
-                let nearest = |(n, &w): (usize, &f32)| code(w, scales[n / self.len]) as i32;
+                let nearest =
+                    |(n, &w): (usize, &f32)| Width::Int8.code(w, scales[n / self.len]) as i32;
                 self.values.iter().enumerate().map(nearest).collect()
             }
         }

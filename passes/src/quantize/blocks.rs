@@ -1,17 +1,8 @@
 //! Weights as codes of few bits without data: symmetric around zero, a scale for each channel or
 //! for each block of a dimension.
 
-use super::round::nearest;
 use super::weights::to_rows;
-
-/// How wide codes are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Width {
-    /// From -127 to 127.
-    Int8,
-    /// From -8 to 7.
-    Int4,
-}
+use super::width::Width;
 
 /// Which weights share a scale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,45 +31,6 @@ pub struct Coded {
     pub error: f64,
 }
 
-/// Shares of the largest scale that are tried.
-const SHARES: usize = 32;
-
-/// How much the smallest of them cuts off.
-const CUT: f64 = 0.4;
-
-/// The smallest scale.
-const SMALLEST_SCALE: f32 = 1e-12;
-
-impl Width {
-    /// The smallest and the largest code.
-    #[must_use]
-    pub fn range(self) -> (i32, i32) {
-        match self {
-            Width::Int8 => (-127, 127),
-            Width::Int4 => (-8, 7),
-        }
-    }
-
-    fn code(self, weight: f32, scale: f32) -> f32 {
-        let (lo, hi) = self.range();
-        nearest((weight / scale).clamp(lo as f32, hi as f32))
-    }
-
-    /// The scale with the least sum of squares of what codes change.
-    fn scale(self, weights: &[f32]) -> f32 {
-        let largest = weights.iter().fold(0.0, |m: f32, w| m.max(w.abs()));
-        let top = f64::from(largest) / f64::from(self.range().1);
-        let share = |n: usize| (top * (1.0 - CUT * n as f64 / SHARES as f64)) as f32;
-        let lost = |scale: f32| -> f64 {
-            let error = |&w: &f32| f64::from(w - self.code(w, scale) * scale).powi(2);
-            weights.iter().map(error).sum()
-        };
-        let candidates = (0..=SHARES).map(share).map(|scale| (scale, lost(scale)));
-        let best = candidates.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0.0, |(scale, _)| scale);
-        best.max(SMALLEST_SCALE)
-    }
-}
-
 /// The codes of weights with these dimensions.
 #[must_use]
 pub fn encode(values: &[f32], dims: &[usize], width: Width, sharing: Sharing) -> Coded {
@@ -87,7 +39,7 @@ pub fn encode(values: &[f32], dims: &[usize], width: Width, sharing: Sharing) ->
     let mut error = 0.0;
     for places in groups {
         let weights: Vec<f32> = places.iter().map(|&at| values[at]).collect();
-        let scale = width.scale(&weights);
+        let scale = width.scale(&weights, &vec![1.0; weights.len()]);
         for (&at, &w) in places.iter().zip(&weights) {
             let code = width.code(w, scale);
             codes[at] = code as i32;
@@ -127,7 +79,8 @@ fn groups(dims: &[usize], sharing: Sharing) -> (Vec<Vec<usize>>, Vec<usize>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sharing, Width, encode};
+    use super::{Sharing, encode};
+    use crate::quantize::width::Width;
 
     fn waves(count: usize) -> Vec<f32> {
         (0..count).map(|n| (n as f32 * 0.7).sin() * (1 + n % 5) as f32).collect()

@@ -16,3 +16,4 @@ pub mod reconstruct;
 pub mod round;
 pub mod select;
 pub mod weights;
+pub mod width;

@@ -5,7 +5,7 @@
 //! `R` of the products of inputs, `RᵀR`, the square of what errors `e` change is `|R e|²`, and each
 //! weight has a row of it to itself (the nearest plane of Babai, 1986). No inverse is needed.
 
-use super::weights::code;
+use super::width::Width;
 
 /// Added to the diagonal, as a share of its mean.
 const DAMPING: f64 = 0.01;
@@ -121,7 +121,7 @@ fn lanes(value: impl Fn(usize) -> f32) -> Lanes {
 }
 
 fn codes_of(weights: &Lanes, scale: &Lanes) -> Lanes {
-    lanes(|c| code(weights[c], scale[c]))
+    lanes(|c| Width::Int8.code(weights[c], scale[c]))
 }
 
 fn errors(weights: &[Lanes], codes: &[Lanes], scale: &Lanes) -> Vec<Lanes> {

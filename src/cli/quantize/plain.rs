@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use edgecc::Options;
 use edgecc::driver::Source;
 use edgecc::quantize::{Scheme, quantize_plain};
-use edgecc_passes::quantize::blocks::Width;
+use edgecc_passes::quantize::width::Width;
 use std::path::PathBuf;
 
 /// Options of a quantisation that decides on the examples, which one without data has not.
