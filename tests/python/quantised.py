@@ -3,10 +3,11 @@
 Usage: quantised.py calibrate TASK MODEL DATA EXAMPLES.npz
        quantised.py compare TASK MODEL DATA EXAMPLES.npz QUANTISED.onnx QUANTISED.so
 
-DATA is an archive or a file that the task needs, or `-`. `calibrate` writes 100 examples of the model's inputs
-that the task is not judged by. `compare` quantises the model with ONNX Runtime from the same examples and prints,
-as JSON, what each quantised model loses of the answers of the model in f32, and the limit: `ours` and `theirs`
-run by ONNX Runtime, `compiled` by the object compiled from ours under the name `model`.
+DATA is an archive or a file that the task needs, or `-`. `calibrate` writes examples of the model's inputs that the
+task is not judged by: 100 images or sentences, or the frames of a recording. `compare` quantises the model with ONNX
+Runtime from the same examples and prints, as JSON, what each quantised model loses of the answers of the model in f32,
+and the limit: `ours` and `theirs` run by ONNX Runtime, `compiled` by the object compiled from ours under the name
+`model`.
 """
 
 import gzip
@@ -46,14 +47,20 @@ def runner(path, **consts):
     return lambda feed: run.run(None, {n: v for n, v in {**feed, **consts}.items() if n in known})
 
 
-# ---- Classes of images ----
+# ---- Tasks ----
 
 
-class Classes:
+class Task:
+    """Its models have no constant inputs, and all of their inputs are examples."""
+
+    consts = {}
+    states = {}
+
+
+class Classes(Task):
     """The share of right answers."""
 
     limit = 0.003
-    consts = {}
 
     def calibrate(self):
         return {self.input: self.training}
@@ -97,11 +104,10 @@ class Mnist(Classes):
 # ---- Rendered text ----
 
 
-class Text:
+class Text(Task):
     """The share of strings that are read otherwise."""
 
     limit = 0.0
-    consts = {}
 
     def __init__(self, model, _):
         properties = {p.key: p.value for p in onnx.load(model).metadata_props}
@@ -125,11 +131,12 @@ class Text:
 # ---- Speech ----
 
 
-class Speech:
+class Speech(Task):
     """The largest change of a probability."""
 
     limit = 0.02
     consts = {"sr": tasks.RATE}
+    states = {"state": "before"}
 
     def __init__(self, model, data):
         self.run, recording = runner(model, **self.consts), tasks.recording(data)
@@ -137,20 +144,19 @@ class Speech:
         self.samples = np.concatenate([quiet, recording, quiet])
 
     def calibrate(self):
-        """The recording faster, slower, louder and with noise, and the states that this leads to."""
-        random, examples = np.random.default_rng(SEED), {"input": [], "state": []}
+        """The recording faster, slower, louder and with noise, frame by frame, and the states that this leads to."""
+        random, frames = np.random.default_rng(SEED), []
 
         def record(feed):
-            for name, values in examples.items():
-                values.append(feed[name][0] if name == "input" else feed[name])
+            frames.append(feed)
             return self.run(feed)
 
         for speed, gain in ((0.8, 0.5), (1.1, 1.5), (1.25, 1.0)):
             places = np.arange(0, len(self.samples), speed)
             samples = np.interp(places, np.arange(len(self.samples)), self.samples) * gain
             tasks.speech(record, (samples + 0.003 * random.standard_normal(len(samples))).astype("f4"))
-        chosen = random.choice(len(examples["input"]), EXAMPLES)
-        return {name: np.stack(values)[chosen] for name, values in examples.items()}
+        names = {"input": "input", **self.states}
+        return {to: np.stack([frame[name] for frame in frames]) for name, to in names.items()}
 
     def answers(self, run):
         return tasks.speech(run, self.samples)
@@ -168,11 +174,10 @@ sells crosses watches reads writes carries near under over behind with without b
 water bread music letters stones apples stories in of on to and or but while when""".split()
 
 
-class Sentences:
+class Sentences(Task):
     """How far the worst cosine of an embedding with that in f32 is from 1."""
 
     limit = 0.005
-    consts = {}
 
     def __init__(self, *_):
         pass
@@ -206,32 +211,47 @@ TASKS = {"cifar": Cifar, "mnist": Mnist, "read": Text, "speech": Speech, "senten
 
 
 class Reader(CalibrationDataReader):
-    def __init__(self, examples, ports, consts):
-        self.feeds = iter([self.feed(examples, ports, consts, n) for n in range(EXAMPLES)])
+    """The same examples; those of states are stored beside them, since they are no inputs of the other quantiser."""
+
+    def __init__(self, examples, ports, states):
+        self.feeds = iter(self.all(examples, ports, states))
 
     @staticmethod
-    def feed(examples, ports, consts, n):
-        shapes = {port.name: len(port.shape) for port in ports}
-        feed = {name: values[n] if values[n].ndim == shapes[name] else values[n][None] for name, values in examples.items()}
-        return {**feed, **{name: np.array(value) for name, value in consts.items()}}
+    def all(examples, ports, states):
+        values = {port.name: examples[states.get(port.name, port.name)] for port in ports}
+        ranks = {port.name: len(port.shape) for port in ports}
+        count = len(next(iter(values.values())))
+        one = lambda name, value: value if value.ndim == ranks[name] else value[None]
+        return ({name: one(name, value[n]) for name, value in values.items()} for n in range(count))
 
     def get_next(self):
         return next(self.feeds, None)
 
 
-def quantise(model, examples, consts, to):
-    """Unsigned values, signed weights per channel, in the form that edgecc writes too."""
+def quantise(task, model, examples, to):
+    """Unsigned values, signed weights per channel, in the form that edgecc writes too. Constants are stored, as edgecc
+    has them: the quantiser leaves the branches of an `If` alone unless its condition is constant."""
     raised, prepared = str(to) + ".raised", str(to) + ".prepared"
-    onnx.save(raise_opset(onnx.load(model)), raised)
+    onnx.save(store(raise_opset(onnx.load(model)), task.consts), raised)
     quant_pre_process(raised, prepared, skip_symbolic_shape=True)
     types = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8}
     for per_channel in (True, False):
-        reader = Reader(examples, session(prepared).get_inputs(), consts)
+        reader = Reader(examples, session(prepared).get_inputs(), task.states)
         try:
             return quantize_static(prepared, str(to), reader, QuantFormat.QDQ, per_channel=per_channel, **types)
         except ValueError:
             if not per_channel:
                 raise
+
+
+def store(model, consts):
+    """Makes inputs constants."""
+    for name, value in consts.items():
+        port = next(port for port in model.graph.input if port.name == name)
+        kind = onnx.helper.tensor_dtype_to_np_dtype(port.type.tensor_type.elem_type)
+        model.graph.input.remove(port)
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, kind), name))
+    return model
 
 
 def raise_opset(model):
@@ -244,7 +264,9 @@ def theirs(task, model, examples, folder):
     """What ONNX Runtime's quantiser loses; nothing where it fails."""
     path = folder / "theirs.onnx"
     try:
-        quantise(model, examples, task.consts, path)
+        quantise(task, model, examples, path)
+        if all(node.op_type != "QuantizeLinear" for node in onnx.load(path).graph.node):
+            raise ValueError("no value became codes")
         return task.answers(runner(path, **task.consts))
     except Exception as error:
         print(f"ONNX Runtime cannot quantise {model}: {error}", file=sys.stderr)

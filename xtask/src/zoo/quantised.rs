@@ -27,8 +27,13 @@ const TASKS: &[Task] = &[
     Task { name: "cifar", model: "cifar_dscnn", data: cifar, options: &[] },
     Task { name: "cifar", model: "mlperf_ic_resnet8_fp32", data: cifar, options: &[] },
     Task { name: "mnist", model: "mnist_cntk", data: mnist, options: &[] },
-    Task { name: "read", model: "ppocrv4_rec", data: nothing, options: &["--max-drop", "5%"] },
-    Task { name: "speech", model: "silero_vad", data: recording, options: &["--max-drop", "0.1%"] },
+    Task { name: "read", model: "ppocrv4_rec", data: nothing, options: &["--max-drop", "2%"] },
+    Task {
+        name: "speech",
+        model: "silero_vad",
+        data: recording,
+        options: &["--state", "state=stateN", "--max-drop", "0.3%"],
+    },
     Task { name: "sentences", model: "minilm", data: nothing, options: &["--max-drop", "6%"] },
 ];
 
