@@ -48,6 +48,9 @@ codes! {
     NothingToQuantize "nothing-to-quantize" Unsupported
         "A model is quantised in its convolutions and its products of matrices in `f32`, and it has \
          none, or all of them are to stay as they are.";
+    NoDecisions "no-decisions" Usage
+        "`--measure decisions` counts where the largest element along the last dimension of the \
+         first output is another one than in `f32`. That output has integers, or one element there.";
     UnknownLayer "unknown-layer" Usage
         "`--keep` takes the names of nodes that can be quantised: convolutions and products of \
          matrices. `edgecc quantize --report FILE.json` lists them.";

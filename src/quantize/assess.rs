@@ -25,6 +25,19 @@ pub struct Quality {
     pub distance: f64,
     /// The share of labelled examples that are classified rightly, in `f32` and quantised.
     pub accuracy: Option<[f64; 2]>,
+    /// The share of decisions that are others than in `f32`: places of the largest element along the
+    /// last dimension of the first output, if that has several elements.
+    pub decisions: Option<f64>,
+}
+
+/// What may be lost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Measure {
+    /// Accuracy where there are labels, otherwise the distance of outputs.
+    #[default]
+    Outputs,
+    /// Decisions that are others than in `f32`.
+    Decisions,
 }
 
 /// The errors of a layer's results, as parts of their norm.
@@ -44,8 +57,13 @@ pub(super) const TRIED: usize = 32;
 /// Examples on which the errors of layers are measured.
 const MEASURED: usize = 16;
 
-/// Examples on which choices of layers are compared.
+/// Examples on which choices of layers are compared by distance. What is counted needs all.
 const CHOSEN: usize = 16;
+
+/// The part of its lead that an element keeps in a decision which counts as the same while layers
+/// are chosen. Errors are as large in inputs that are not among the examples, but leads may be
+/// smaller: as if there were four times as many examples.
+const LEAD: f64 = 0.75;
 
 /// How often layers are chosen again for a smaller loss.
 const ROUNDS: usize = 5;
@@ -60,35 +78,63 @@ pub(super) struct Probe<'a> {
     program: Program,
 }
 
-impl Quality {
-    /// What must stay below a budget.
-    #[must_use]
-    pub fn loss(&self) -> f64 {
-        self.accuracy.map_or(self.distance, |[float, quantised]| float - quantised)
+/// When a choice of layers is good enough.
+#[derive(Clone, Copy)]
+struct Demand {
+    measure: Measure,
+    /// The most that may be lost.
+    budget: f64,
+    /// The part of its lead that an element keeps in a decision that counts as the same.
+    lead: f64,
+}
+
+impl Demand {
+    /// Only what everybody would call a loss counts, and any may be lost.
+    const NONE: Demand = Demand { measure: Measure::Outputs, budget: f64::INFINITY, lead: 0.0 };
+
+    /// What to ask for when a choice that kept this turned out to lose more than `budget`.
+    fn tightened(self, budget: f64, loss: f64) -> Demand {
+        let (budget, lead) = (0.9 * self.budget * budget / loss, (1.0 + self.lead) / 2.0);
+        Demand { budget, lead, ..self }
     }
 }
 
-/// The quality of a model with the same inputs and outputs, on the first `count` examples.
-pub(super) fn evaluate(bytes: &[u8], case: &Case<'_>, count: usize) -> Result<Quality, Failure> {
-    let program = Program::new(bytes, case.options)?;
-    quality(&program, case, count, f64::INFINITY, |_| false)
+impl Quality {
+    /// What must stay below a budget.
+    #[must_use]
+    pub fn loss(&self, measure: Measure) -> f64 {
+        let by_outputs = self.accuracy.map_or(self.distance, |[float, now]| float - now);
+        match measure {
+            Measure::Outputs => by_outputs,
+            Measure::Decisions => self.decisions.unwrap_or(by_outputs),
+        }
+    }
 }
 
-/// The quality on the first `count` examples; a bound as soon as the loss is above a budget.
+/// The quality of a model with the same inputs and outputs, on `count` examples.
+pub(super) fn evaluate(bytes: &[u8], case: &Case<'_>, count: usize) -> Result<Quality, Failure> {
+    let program = Program::new(bytes, case.options)?;
+    quality(&program, case, count, Demand::NONE, |_| false)
+}
+
+/// The quality on `count` examples; a bound as soon as the loss is above a budget.
 fn quality(
     program: &Program,
     case: &Case<'_>,
     count: usize,
-    budget: f64,
+    demand: Demand,
     switch: impl Fn(&str) -> bool,
 ) -> Result<Quality, Failure> {
-    let count = count.min(case.data.examples.len());
-    let truth = &case.calibration.outputs[..count];
-    let mut tally = Tally::new(truth, case.data.labels.as_deref());
+    let chosen = case.some(count);
+    let truth: Vec<&[Tensor]> =
+        chosen.iter().map(|&n| case.calibration.outputs[n].as_slice()).collect();
+    let labels = case.data.labels.as_ref();
+    let labels: Option<Vec<i64>> = labels.map(|labels| chosen.iter().map(|&n| labels[n]).collect());
+    let mut tally = Tally::new(&truth, labels.as_deref(), demand.lead);
     let mut session = program.session();
-    for example in &case.data.examples[..count] {
-        tally.add(&session.run(example, &switch)?);
-        if tally.quality().loss() > budget {
+    for &n in &chosen {
+        tally.add(&session.run(&case.data.examples[n], &switch)?);
+        if tally.quality().loss(demand.measure) > demand.budget {
             break;
         }
     }
@@ -112,19 +158,28 @@ impl<'a> Probe<'a> {
     ) -> Result<(Vec<usize>, Vec<u8>, Quality), Failure> {
         let Some(budget) = self.case.settings.max_drop else { return self.with_float(&[]) };
         let rows = self.case.calibration.candidates(self.case.model, alone);
-        let mut target = budget;
+        let measure = self.case.settings.measure;
+        let mut demand = Demand { measure, budget, lead: LEAD };
         for round in 1..=ROUNDS {
             progress(&format!("choosing layers, round {round}"));
-            let loss =
-                |kept: &[usize]| self.quality(kept, CHOSEN, target).map(|quality| quality.loss());
-            let chosen = select(&rows, target, loss)?;
+            let loss = |kept: &[usize]| {
+                self.quality(kept, self.needed(), demand).map(|quality| quality.loss(measure))
+            };
+            let chosen = select(&rows, demand.budget, loss)?;
             let result = self.with_float(&chosen)?;
-            if result.2.loss() <= budget {
+            if result.2.loss(measure) <= budget {
                 return Ok(result);
             }
-            target *= 0.9 * budget / result.2.loss();
+            demand = demand.tightened(budget, result.2.loss(measure));
         }
         self.with_float(&(0..rows.len()).collect::<Vec<_>>())
+    }
+
+    /// Examples that tell whether a choice of layers is good enough.
+    fn needed(&self) -> usize {
+        let is_distance =
+            self.case.settings.measure == Measure::Outputs && self.case.data.labels.is_none();
+        if is_distance { CHOSEN } else { usize::MAX }
     }
 
     /// The model in which some of the layers that can be quantised are not.
@@ -137,11 +192,11 @@ impl<'a> Probe<'a> {
         Ok((float, bytes, quality))
     }
 
-    fn quality(&self, float: &[usize], count: usize, budget: f64) -> Result<Quality, Failure> {
+    fn quality(&self, float: &[usize], count: usize, demand: Demand) -> Result<Quality, Failure> {
         let layers = &self.case.calibration.layers;
         let name = |&n: &usize| switch(&self.case.model.layers[layers[n]].name);
         let names: Vec<String> = float.iter().map(name).collect();
-        quality(&self.program, &self.case, count, budget, |s| names.iter().any(|n| n == s))
+        quality(&self.program, &self.case, count, demand, |s| names.iter().any(|n| n == s))
     }
 
     /// For each layer, the distance of outputs when it alone is quantised.
@@ -151,7 +206,7 @@ impl<'a> Probe<'a> {
         let alone = |n: usize| {
             progress(&format!("layer {} of {layers}", n + 1));
             let others: Vec<usize> = (0..layers).filter(|&other| other != n).collect();
-            Ok(self.quality(&others, count, f64::INFINITY)?.distance)
+            Ok(self.quality(&others, count, Demand::NONE)?.distance)
         };
         (0..layers).map(alone).collect()
     }
@@ -162,8 +217,9 @@ impl<'a> Probe<'a> {
         let coded = self.case.in_both_ways(self.plan, Flow::Codes)?;
         let (mut float, mut coded) = (float.session(), coded.session());
         let mut sums = vec![Sums::default(); self.case.calibration.layers.len()];
-        for (n, example) in self.case.data.examples.iter().take(MEASURED).enumerate() {
+        for n in self.case.some(MEASURED) {
             progress(&format!("measuring layers, example {}", n + 1));
+            let example = &self.case.data.examples[n];
             let (float, coded) = (float.run(example, |_| false)?, coded.run(example, |_| false)?);
             let pairs = pairs(&float, sums.len()).zip(pairs(&coded, sums.len()));
             sums.iter_mut().zip(pairs).for_each(|(sums, (f, c))| sums.add(f, c));
@@ -179,8 +235,8 @@ pub(super) fn own_errors(case: &Case<'_>, plan: &Plan) -> Result<Vec<f64>, Failu
     let mut session = program.session();
     let layers = &case.calibration.layers;
     let mut errors = vec![0.0; layers.len()];
-    for example in case.data.examples.iter().take(MEASURED) {
-        let outputs = session.run(example, |_| false)?;
+    for n in case.some(MEASURED) {
+        let outputs = session.run(&case.data.examples[n], |_| false)?;
         let pairs = pairs(&outputs, layers.len()).zip(layers);
         for (error, (pair, &n)) in errors.iter_mut().zip(pairs) {
             let row = match case.model.layers[n].reach {
@@ -241,6 +297,15 @@ impl Case<'_> {
     /// Whether a layer can be quantised.
     pub(super) fn is_layer(&self, n: usize) -> bool {
         self.calibration.layers.contains(&n)
+    }
+
+    /// Examples, evenly from all of them: `count`, or all where each needs the state that the one
+    /// before leaves.
+    fn some(&self, count: usize) -> Vec<usize> {
+        let all = self.data.examples.len();
+        let is_sequence = !self.options.states.is_empty();
+        let count = if is_sequence { all } else { count.min(all) };
+        (0..count).map(|n| n * all / count).collect()
     }
 
     fn in_both_ways(&self, plan: &Plan, flow: Flow) -> Result<Program, Failure> {

@@ -1,8 +1,9 @@
 //! Runs a model on examples: how large values are, what layers' inputs are like.
 
-use super::assess::Data;
+use super::assess::{Data, Measure};
 use super::runner::{Program, floats};
 use super::samples::Samples;
+use super::tally::decisions;
 use super::{Progress, Settings, ValueCodes};
 use crate::code::Code;
 use crate::failure::Failure;
@@ -123,6 +124,17 @@ impl Calibration {
             outputs.push(values);
         })?;
         (self.histograms, self.samples, self.outputs) = (histograms, samples, outputs);
+        Ok(())
+    }
+
+    /// Fails where there are no decisions to count.
+    pub(super) fn check_measure(&self, measure: Measure) -> Result<(), Failure> {
+        let output = self.outputs.first().and_then(|outputs| outputs.first());
+        if measure == Measure::Decisions && output.is_none_or(|output| decisions(output) == 0) {
+            let message = "the first output has no decisions: its last dimension has one element";
+            let help = "leave out --measure, so that the distance of outputs counts";
+            return Err(Code::NoDecisions.error(message).help(help).into());
+        }
         Ok(())
     }
 

@@ -18,7 +18,7 @@ mod runner;
 mod samples;
 mod tally;
 
-pub use assess::Data;
+pub use assess::{Data, Measure};
 pub use plain::{Scheme, Summary, quantize_plain};
 pub use report::{LayerReport, Report};
 pub use runner::Arrays;
@@ -45,8 +45,10 @@ pub struct Settings {
     pub equalize: bool,
     /// Whether biases make up for the mean error.
     pub correct_bias: bool,
-    /// The most that may be lost: of accuracy, where there are labels, otherwise of the outputs.
+    /// The most that may be lost.
     pub max_drop: Option<f64>,
+    /// Of what.
+    pub measure: Measure,
     /// Names of layers that stay in `f32`.
     pub keep: Vec<String>,
 }
@@ -72,6 +74,7 @@ impl Default for Settings {
             equalize: true,
             correct_bias: true,
             max_drop: None,
+            measure: Measure::Outputs,
             keep: Vec::new(),
         }
     }
@@ -106,6 +109,7 @@ pub fn quantize(
     }
     let model = driver::prepare_quantisation(source, options)?;
     let (model, calibration) = calibrate(model, options, settings, data, progress)?;
+    calibration.check_measure(settings.measure)?;
     let case = Case { model: &model, options, settings, data, calibration: &calibration };
     let ranges = ranges::choose(&case, progress)?;
     progress("choosing codes");

@@ -44,6 +44,9 @@ fn summary(page: &mut String, report: &Report) {
         escape(&report.ranges),
         percent(quality.distance)
     );
+    if let Some(share) = quality.decisions {
+        let _ = write!(page, " Decisions that change: {}.", percent(share));
+    }
     if let Some([float, now]) = quality.accuracy {
         let _ = write!(page, " Accuracy: {}, in f32 {}.", percent(now), percent(float));
     }

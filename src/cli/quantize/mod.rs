@@ -13,7 +13,7 @@ use super::host;
 use super::ui::Ui;
 use clap::ValueEnum;
 use edgecc::driver::Source;
-use edgecc::quantize::{Data, Report, Settings, ValueCodes, quantize};
+use edgecc::quantize::{Data, Measure, Report, Settings, ValueCodes, quantize};
 use edgecc::{Failure, Options, TargetSpec};
 use edgecc_passes::quantize::range::Method;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
     "  edgecc quantize model.onnx --data calibration.npz -o model.int8.onnx\n",
     "  edgecc quantize model.onnx --data examples/ --report report.html\n",
     "  edgecc quantize model.onnx --data labelled.npz --max-drop 1%     keeps layers in f32 as needed\n",
+    "  edgecc quantize model.onnx --data text.npz --max-drop 0 --measure decisions\n",
     "  edgecc quantize model.onnx --data calibration.npz --keep /head/Gemm --ranges mse\n",
     "  edgecc quantize model.onnx --weights-only int4 -o model.int4.onnx\n",
     "  edgecc quantize model.onnx --dynamic --keep /head/Gemm\n\n",
@@ -41,7 +42,8 @@ use std::path::{Path, PathBuf};
     "of [1,3,32,32]. A folder has an archive for each example. 100 examples are usually enough; they\n",
     "should be like those of real use and not be those that the result is judged by.\n\n",
     "An array of integers called `labels` holds the right class of each example; --max-drop then counts\n",
-    "wrong answers. Without it --max-drop is how far the outputs may be from those in f32.",
+    "wrong answers. Without it --max-drop is how far the outputs may be from those in f32, or with\n",
+    "--measure decisions the share of decisions that may change, which needs no labels.",
 ))]
 pub(super) struct Args {
     #[command(flatten)]
@@ -68,6 +70,11 @@ pub(super) struct Args {
     /// Most that may be lost, e.g. 1% or 0.01; layers stay in f32 until it is kept
     #[arg(long, value_name = "SHARE", value_parser = share)]
     max_drop: Option<f64>,
+    /// What --max-drop is about: how far outputs are from those in f32 (with labels, how many more
+    /// answers are wrong), or how many decisions are others than in f32: places of the largest
+    /// element along the last dimension of the first output
+    #[arg(long, value_name = "MEASURE", default_value = "outputs", requires = "max_drop")]
+    measure: What,
     /// Layers that stay in f32, by the names of their nodes
     #[arg(long, value_name = "NODE", value_delimiter = ',')]
     keep: Vec<String>,
@@ -145,6 +152,12 @@ enum Values {
     Symmetric,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum What {
+    Outputs,
+    Decisions,
+}
+
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
     let path = output(args);
     args.report.iter().chain([&path]).try_for_each(|path| check_writable(path))?;
@@ -188,6 +201,10 @@ fn settings(args: &Args) -> Settings {
         equalize: !method.keep_channels,
         correct_bias: !method.keep_bias,
         max_drop: args.max_drop,
+        measure: match args.measure {
+            What::Outputs => Measure::Outputs,
+            What::Decisions => Measure::Decisions,
+        },
         keep: args.keep.clone(),
     }
 }

@@ -13,7 +13,7 @@ use edgecc_passes::quantize::width::Width;
 use std::path::PathBuf;
 
 /// Options of a quantisation that decides on the examples, which one without data has not.
-const OF_EXAMPLES: [&str; 9] = [
+const OF_EXAMPLES: [&str; 10] = [
     "data",
     "labels",
     "ranges",
@@ -22,6 +22,7 @@ const OF_EXAMPLES: [&str; 9] = [
     "keep_channels",
     "keep_bias",
     "max_drop",
+    "measure",
     "report",
 ];
 

@@ -22,13 +22,14 @@ pub(super) fn text(report: &Report) -> String {
 }
 
 fn quality(report: &Report) -> String {
-    let distance = format!("outputs differ by {}", percent(report.quality.distance));
-    match report.quality.accuracy {
-        None => distance + "\n",
-        Some([float, now]) => {
-            format!("{distance}; accuracy {} of {} in f32\n", percent(now), percent(float))
-        }
-    }
+    let quality = &report.quality;
+    let distance = format!("outputs differ by {}", percent(quality.distance));
+    let changed = quality.decisions.map(|share| format!("{} of decisions change", percent(share)));
+    let accuracy = quality
+        .accuracy
+        .map(|[float, now]| format!("accuracy {} of {} in f32", percent(now), percent(float)));
+    let parts: Vec<String> = [Some(distance), changed, accuracy].into_iter().flatten().collect();
+    parts.join("; ") + "\n"
 }
 
 fn row(layer: &LayerReport) -> String {
