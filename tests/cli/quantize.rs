@@ -1,6 +1,7 @@
 //! `edgecc quantize` on the bundled model: what it writes is a model that still knows its image.
 
 use super::{Folder, MODEL, SAMPLE, code, stdout};
+use onnx_protobuf::{Message, ModelProto, NodeProto, TensorProto};
 use std::fs;
 
 #[test]
@@ -45,6 +46,74 @@ fn a_budget_of_nothing_keeps_layers_in_f32() {
     let kept = layers.iter().filter(|layer| layer["float"] == true).count();
     assert!((1..layers.len()).contains(&kept), "{kept}");
     assert!(report["quality"]["distance"].as_f64().is_some_and(|d| d <= 0.001));
+    let decisions = [&args[..7], &["0", "--measure", "decisions", "--json"]].concat();
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout(&folder.0, &decisions)).expect("one object");
+    assert_eq!(report["quality"]["decisions"], 0.0);
+}
+
+/// The layer with an outlier, and its channel.
+const PLANTED: (&str, usize) = ("block2/pointwise/conv", 5);
+
+/// The bundled model with one channel of a layer's input 80 times as large, for which its weights
+/// make up.
+fn with_outlier() -> Vec<u8> {
+    const TIMES: f32 = 80.0;
+    let bytes = fs::read(MODEL).expect("the model is bundled");
+    let mut model = ModelProto::parse_from_bytes(&bytes).expect("a model");
+    let graph = model.graph.as_mut().expect("a graph");
+    let at = graph.node.iter().position(|n| n.name == PLANTED.0).expect("the model has the layer");
+    let (input, weights) = (graph.node[at].input[0].clone(), graph.node[at].input[1].clone());
+    let stored = graph.initializer.iter_mut().find(|t| t.name == weights).expect("stored");
+    let channels = stored.dims[1] as usize;
+    for (n, bytes) in stored.raw_data.chunks_exact_mut(4).enumerate() {
+        let weight = f32::from_le_bytes(bytes.try_into().expect("four bytes"));
+        let part = if n % channels == PLANTED.1 { TIMES } else { 1.0 };
+        bytes.copy_from_slice(&(weight / part).to_le_bytes());
+    }
+    let factor = |n: usize| if n == PLANTED.1 { TIMES } else { 1.0 };
+    graph.initializer.push(TensorProto {
+        name: "outlier".to_owned(),
+        dims: vec![channels as i64, 1, 1],
+        data_type: 1,
+        raw_data: (0..channels).flat_map(|n| factor(n).to_le_bytes()).collect(),
+        ..Default::default()
+    });
+    let planted = NodeProto {
+        op_type: "Mul".to_owned(),
+        input: vec![input, "outlier".to_owned()],
+        output: vec!["planted".to_owned()],
+        ..Default::default()
+    };
+    "planted".clone_into(&mut graph.node[at].input[0]);
+    graph.node.insert(at, planted);
+    model.write_to_bytes().expect("writable")
+}
+
+#[test]
+fn a_planted_outlier_is_found_and_costs_one_layer_at_most() {
+    let folder = Folder::new("outlier");
+    fs::write(folder.file("planted.onnx"), with_outlier()).expect("writable");
+    let report = |options: &[&str]| -> serde_json::Value {
+        let args = ["quantize", "planted.onnx", "--data", SAMPLE, "--ranges", "mse", "--json"];
+        let text = stdout(&folder.0, &[&args, options].concat());
+        serde_json::from_str(&text).expect("one object")
+    };
+    let loss =
+        |report: &serde_json::Value| report["quality"]["distance"].as_f64().expect("a number");
+    let kept = |report: &serde_json::Value| -> Vec<String> {
+        let layers = report["layers"].as_array().expect("a list");
+        let float = layers.iter().filter(|layer| layer["float"] == true);
+        float.map(|layer| layer["name"].as_str().expect("a name").to_owned()).collect()
+    };
+    let plain = report(&["--keep-channels"]);
+    assert_eq!(plain["layers"][0]["name"], PLANTED.0);
+    assert!(loss(&plain) > 0.05, "{}", loss(&plain));
+    let lifted = report(&["--keep-channels", "--max-drop", "1%"]);
+    assert_eq!(kept(&lifted), [PLANTED.0]);
+    assert!(loss(&lifted) <= 0.01, "{}", loss(&lifted));
+    let alike = report(&["--max-drop", "1%"]);
+    assert_eq!(kept(&alike), [""; 0], "channels made alike need no layer in f32");
 }
 
 /// What the bundled model, quantised with some options, finds in the sample.
@@ -87,6 +156,7 @@ fn names_and_options_without_examples_are_checked() {
     assert_eq!(run(&["--dynamic", "--weights-only", "int8"]), Some(2));
     assert_eq!(run(&["--weights-only", "int4", "--max-drop", "1%"]), Some(2));
     assert_eq!(run(&["--weights-only", "int4", "--block", "1"]), Some(2));
+    assert_eq!(run(&["--data", SAMPLE, "--measure", "decisions"]), Some(2));
     assert_eq!(run(&["--weights-only", "int8", "--keep", "stem/con"]), Some(2));
     assert_eq!(folder.names(), [""; 0]);
     assert_eq!(run(&["--weights-only", "int4"]), Some(0));
