@@ -9,7 +9,7 @@ use super::contraction;
 use super::cost;
 use super::facts::{self, stride};
 use edgecc_ir::kernel::schedule::Schedule;
-use edgecc_ir::kernel::{AxisId, Kernel, Outside, Role, Stage};
+use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Role, Stage};
 use edgecc_ir::target::Target;
 
 /// Vectors of accumulators, and vectors per iteration of a map.
@@ -81,10 +81,12 @@ fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(Axis
     fits.then_some((axis, lanes))
 }
 
-/// Whether each read moves by nothing or one element for one step of an axis, and some read by one.
+/// Whether each read moves by nothing or by what it reads for one step of an axis, and some by that.
 fn runs_along(kernel: &Kernel, stage: &Stage, axis: AxisId) -> bool {
-    let steps: Vec<Option<i64>> = stage.reads.iter().map(|r| stride(kernel, r, axis)).collect();
-    steps.contains(&Some(1)) && steps.iter().all(|s| matches!(s, Some(0 | 1)))
+    let moves = |read: &Access, by: usize| stride(kernel, read, axis) == Some(by as i64);
+    let is_next = |read: &Access| moves(read, kernel.width(read));
+    let stays_or_is_next = |read: &Access| moves(read, 0) || is_next(read);
+    stage.reads.iter().any(is_next) && stage.reads.iter().all(stays_or_is_next)
 }
 
 /// Whether neighbouring points read the same rows.
