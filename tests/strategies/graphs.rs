@@ -77,6 +77,26 @@ pub(super) fn codes_product(&[rows, columns, depth]: &[usize; 3]) -> Graph {
     m.finish(y)
 }
 
+/// Codes of a batch of `rows × depth` times codes, as codes.
+pub(super) fn codes_products(&[rows, columns, words]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.codes(ElemType::U8, &[2, rows, 4 * words]);
+    let w = m.codes(ElemType::U8, &[2, 4 * words, columns]);
+    let zeros = Zeros { x: 131, w: 125 };
+    let y = m.op(MatMul { zeros, ..MatMul::plain() }, &[x, w]);
+    m.finish(y)
+}
+
+/// The same with columns that lie in rows.
+pub(super) fn codes_scores(&[rows, columns, words]: &[usize; 3]) -> Graph {
+    let mut m = Maker::new();
+    let x = m.codes(ElemType::I8, &[2, rows, 4 * words]);
+    let w = m.codes(ElemType::I8, &[2, columns, 4 * words]);
+    let zeros = Zeros { x: 3, w: -2 };
+    let y = m.op(MatMul { transpose_b: true, zeros, ..MatMul::plain() }, &[x, w]);
+    m.finish(y)
+}
+
 /// As `conv` on codes.
 pub(super) fn codes_conv(&[side, inner, outer]: &[usize; 3]) -> Graph {
     codes_conv_of([side, inner], [inner, outer], Taps { size: 3, stride: 1 }, 3)
@@ -233,7 +253,8 @@ impl Maker {
     }
 
     fn codes(&mut self, elem: ElemType, dims: &[usize]) -> OpId {
-        self.b.input("x", TensorType::new(elem, dims))
+        let name = format!("x{}", self.b.graph().inputs.len());
+        self.b.input(&name, TensorType::new(elem, dims))
     }
 
     fn constant(&mut self, dims: &[usize]) -> OpId {

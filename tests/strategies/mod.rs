@@ -52,6 +52,8 @@ pub(crate) const SUBJECTS: &[Subject] = &[
     subject!("contraction", Relaxed, scores, [37, 29, 19]),
     subject!("contraction", Relaxed, conv, [13, 11, 67]),
     subject!("contraction", Relaxed, codes_product, [19, 83, 37]),
+    subject!("contraction", Relaxed, codes_products, [19, 37, 5]),
+    subject!("contraction", Relaxed, codes_scores, [19, 37, 5]),
     subject!("contraction", Relaxed, codes_conv, [13, 11, 67]),
     subject!("window", Relaxed, depthwise, [13, 67]),
     subject!("window", Relaxed, depthwise_in_steps, [13, 67]),

@@ -10,23 +10,28 @@
 //!
 //! Needs: interned kernels without schedules, codes that are not centred while they are summed.
 
+mod before;
 mod floats;
+mod packed;
 mod pair;
 mod room;
 mod single;
 mod site;
 mod taps;
+mod terms;
 
 use crate::rebind::rebind_constants;
+use before::Makings;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::kernel::{Kernel, KernelId, Kernels, OperandId};
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Tensor;
+pub(crate) use packed::pays;
 use site::{Site, Words};
 
 /// Rewrites each sum for which the target has an instruction.
 pub fn use_dots(kernels: &mut Kernels, target: &Target) {
-    room::make_room(kernels, target);
+    make_values(kernels, target);
     let mut stored: SecondaryMap<KernelId, Vec<(OperandId, Stored)>> = SecondaryMap::new();
     let plain = kernels.kernels.iter().filter(|(_, kernel)| kernel.schedule.is_none());
     let ids: Vec<KernelId> = plain.map(|(id, _)| id).collect();
@@ -39,6 +44,18 @@ pub fn use_dots(kernels: &mut Kernels, target: &Target) {
         let found = stored[kernel].iter().find(|(id, _)| id.index() == operand);
         found.map(|(_, stored)| stored.of(tensor))
     });
+}
+
+/// Lets sums read their codes in words that kernels before them make, where that pays.
+fn make_values(kernels: &mut Kernels, target: &Target) {
+    let mut makings = Makings::new();
+    for (id, kernel) in kernels.kernels.iter_mut().filter(|(_, k)| k.schedule.is_none()) {
+        for number in 0..kernel.stages.len() {
+            makings[id].extend(room::copied(kernel, number, target));
+            makings[id].extend(packed::rewrite(kernel, number, target));
+        }
+    }
+    before::make_before(kernels, &makings);
 }
 
 /// How weights are stored.
@@ -225,5 +242,36 @@ mod tests {
             let weights = codes(ElemType::I8, &weights);
             assert_eq!(check(op, codes(ElemType::I8, &[13, 20]), weights), 1);
         }
+    }
+
+    /// Products of a batch of two values, `rows × steps` codes and as many steps of 19 columns.
+    fn values(elems: [ElemType; 2], [rows, steps]: [usize; 2], op: MatMul) -> usize {
+        let right = if op.transpose_b { [2, 19, steps] } else { [2, steps, 19] };
+        let inputs = [codes(elems[0], &[2, rows, steps]), codes(elems[1], &right)];
+        let mut b = GraphBuilder::new("m");
+        let factors = [0, 1].map(|n| b.input("x", inputs[n].ty.clone()));
+        let y = b.add(op, &factors).expect("a product");
+        b.output("y", y);
+        check_graph(&b.finish(), &inputs)
+    }
+
+    #[test]
+    fn products_of_two_values_read_packed_words() {
+        use ElemType::{I8, U8};
+        for elems in [[U8, U8], [U8, I8], [I8, I8], [I8, U8]] {
+            for zeros in [[0, 0], [7, 0], [0, 9], [121, 124]] {
+                let zeros = Zeros { x: zeros[0], w: zeros[1] };
+                let op = MatMul { zeros, ..MatMul::plain() };
+                assert!(values(elems, [13, 20], op.clone()) >= 1);
+                assert!(values(elems, [13, 20], MatMul { transpose_b: true, ..op }) >= 2);
+            }
+        }
+    }
+
+    #[test]
+    fn products_of_few_rows_or_parts_of_words_are_not_packed() {
+        let elems = [ElemType::U8, ElemType::I8];
+        assert_eq!(values(elems, [3, 20], MatMul::plain()), 0);
+        assert_eq!(values(elems, [13, 19], MatMul::plain()), 0);
     }
 }

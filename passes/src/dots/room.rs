@@ -3,50 +3,23 @@
 //! Where consecutive steps of a sum make no whole words, or some are in pads that are not zero, a
 //! kernel of its own first copies the codes and their pads: each once, while many sums read them.
 
+use super::before::{Making, To};
 use super::site::{Site, span};
-use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::affine::{Affine, Interval};
 use edgecc_ir::kernel::build::{KernelBuilder, access, access_axes};
-use edgecc_ir::kernel::{
-    AxisKind, Buffer, Home, Index, Kernel, KernelId, Kernels, Operand, Outside, Role,
-};
-use edgecc_ir::program::{Call, expand_calls};
+use edgecc_ir::kernel::{AxisKind, Index, Kernel, Operand, Outside};
 use edgecc_ir::scalar::ScalarExpr;
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::TensorType;
-use indexmap::IndexMap;
-use std::mem::take;
 
 /// Steps of sums that pay for the copy of a code.
 const STEPS: usize = 8;
 /// What a step with a test takes, in steps without: pads that count are tested word by word.
 const TESTED: usize = 2;
 
-/// A kernel that copies what another one reads as one of its arguments.
-#[derive(Clone)]
-struct Copying {
-    argument: usize,
-    kernel: Kernel,
-}
-
-/// Lets each sum that is faster so read its codes from a copy.
-pub(super) fn make_room(kernels: &mut Kernels, target: &Target) {
-    let mut copies: SecondaryMap<KernelId, Vec<Copying>> = SecondaryMap::new();
-    for (id, kernel) in kernels.kernels.iter_mut().filter(|(_, k)| k.schedule.is_none()) {
-        let sites = 0..kernel.stages.len();
-        copies[id] = sites.filter_map(|number| copied(kernel, number, target)).collect();
-    }
-    let steps = take(&mut kernels.program.steps);
-    let mut known = IndexMap::new();
-    let steps = expand_calls(steps, &mut |call| {
-        with_copies(kernels, &mut known, &copies[call.callee], call)
-    });
-    kernels.program.steps = steps;
-}
-
-/// Makes a stage read its codes from a copy, if that pays.
-fn copied(kernel: &mut Kernel, number: usize, target: &Target) -> Option<Copying> {
+/// Makes a stage read its codes from a copy, if that pays; gives what makes the copy.
+pub(super) fn copied(kernel: &mut Kernel, number: usize, target: &Target) -> Option<Making> {
     let in_place = Site::of(kernel, number, target).map_or(usize::MAX, |site| cost(&site, kernel));
     let site = Site::of_copy(kernel, number, target)?;
     let codes = site.read(kernel).clone();
@@ -69,7 +42,7 @@ fn copied(kernel: &mut Kernel, number: usize, target: &Target) -> Option<Copying
     for (place, span) in read.index.iter_mut().flat_map(Index::affines_mut).zip(&spans) {
         place.constant -= span.lo;
     }
-    Some(Copying { argument: codes.operand.index(), kernel: copy })
+    Some(Making { from: codes.operand, to: To::Same, kernel: copy })
 }
 
 /// Steps of a sum that reads its codes where they are.
@@ -93,26 +66,4 @@ fn copy(from: &Operand, to: &TensorType, spans: &[Interval], outside: Outside) -
     let write = access_axes(result, &axes);
     b.map_stage(axes, vec![read], ScalarExpr::identity(), write);
     b.finish()
-}
-
-/// The copies for a call's arguments, then the call of what they made.
-fn with_copies(
-    kernels: &mut Kernels,
-    known: &mut IndexMap<Kernel, KernelId>,
-    copies: &[Copying],
-    mut call: Call<KernelId>,
-) -> Vec<Call<KernelId>> {
-    let mut calls = Vec::new();
-    for Copying { argument, kernel } in copies {
-        let pool = &mut kernels.kernels;
-        let callee = *known.entry(kernel.clone()).or_insert_with_key(|k| pool.push(k.clone()));
-        let written = kernel.operands.values().find(|o| o.role == Role::Write);
-        let ty = written.expect("a copy writes").ty.clone();
-        let buffer = kernels.buffers.push(Buffer { ty, home: Home::Arena }).into();
-        let from = std::mem::replace(&mut call.args[*argument], buffer);
-        let to = call.args[*argument].clone();
-        calls.push(Call { callee, args: vec![from, to], loc: call.loc });
-    }
-    calls.push(call);
-    calls
 }

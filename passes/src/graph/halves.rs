@@ -1,17 +1,20 @@
 //! Products of two factors that are both made at run time from codes, as products of centred codes
 //! of 16 bits: neither factor has sums known now that would take its code of zero out, and two such
-//! products are one step of the target's dot product. What makes the codes makes them so.
+//! products are one step of the target's dot product. What makes the codes makes them so. Products
+//! of enough rows are packed and multiplied in bytes instead, where the target does that (`dots`).
 
 use super::canonicalize::canonical;
 use super::rebuild::{Rebuild, live_ops, rebuild};
+use crate::dots::pays;
 use crate::manager::{Pass, PassCx};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::graph::ops::{Conv, Map, MatMul, Op, Zeros};
 use edgecc_ir::graph::{Graph, OpId};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, NodeId, ScalarExpr};
+use edgecc_ir::target::Target;
 use edgecc_ir::tensor::Scalar;
-use edgecc_ir::types::ElemType;
+use edgecc_ir::types::{ElemType, TensorType};
 
 /// The pass.
 pub const PASS: Pass<Graph> = Pass {
@@ -26,7 +29,7 @@ fn run(graph: &mut Graph, cx: &PassCx<'_>) {
         return;
     }
     let live = live_ops(graph);
-    let plan = Plan::of(graph, &live, products);
+    let plan = Plan::of(graph, &live, products, cx.target);
     let mut ids = live.iter();
     rebuild(graph, |new, data, args| {
         let &id = ids.next().expect("one op after the other is rebuilt");
@@ -44,7 +47,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(graph: &Graph, live: &[OpId], products: usize) -> Plan {
+    fn of(graph: &Graph, live: &[OpId], products: usize, target: &Target) -> Plan {
         let mut uses: SecondaryMap<OpId, usize> = SecondaryMap::new();
         live.iter().flat_map(|&id| &graph.ops[id].args).for_each(|&arg| uses[arg] += 1);
         graph.outputs.iter().for_each(|output| uses[output.value] += 1);
@@ -54,7 +57,11 @@ impl Plan {
             let factors = [graph.ops[id].args[0], graph.ops[id].args[1]];
             let zeros = [matmul.zeros.x, matmul.zeros.w];
             let chains = factors.map(|factor| chain(graph, &uses, factor));
-            if chains.iter().all(|c| !c.is_empty()) && suits(graph, matmul, factors, products) {
+            let [x, w] = factors.map(|factor| &graph.ops[factor].ty);
+            let steps_last = is_innermost(graph, factors[0], steps_dim(matmul, x));
+            let halved = !(in_bytes(target, matmul, [x, w]) && steps_last)
+                && suits(graph, matmul, factors, products);
+            if halved && chains.iter().all(|c| !c.is_empty()) {
                 plan.products[id] = true;
                 for (chain, zero) in chains.into_iter().zip(zeros) {
                     chain.into_iter().for_each(|of| plan.centred[of] = Some(zero));
@@ -95,6 +102,21 @@ fn chain(graph: &Graph, uses: &SecondaryMap<OpId, usize>, mut id: OpId) -> Vec<O
         }
     }
     Vec::new()
+}
+
+/// The dimension of a product's first factor along which it sums.
+fn steps_dim(op: &MatMul, x: &TensorType) -> usize {
+    x.shape.rank() - if op.transpose_a { 2 } else { 1 }
+}
+
+/// Whether a product of two values is faster as dot products of packed bytes.
+pub(super) fn in_bytes(target: &Target, op: &MatMul, [x, w]: [&TensorType; 2]) -> bool {
+    let takes_bytes = target.dots.iter().any(|dot| dot.products() == Some(4));
+    let are_bytes = [x, w].iter().all(|ty| matches!(ty.elem, ElemType::U8 | ElemType::I8));
+    let ([.., m, k], [.., n, l]) = (&x.shape[..], &w.shape[..]) else { return false };
+    let (rows, steps) = if op.transpose_a { (*k, *m) } else { (*m, *k) };
+    let columns = if op.transpose_b { *n } else { *l };
+    takes_bytes && are_bytes && pays(rows, columns, steps)
 }
 
 /// Whether the products that are summed are of whole words of neighbours in memory.
