@@ -156,6 +156,11 @@ impl Code {
         range.0 as f32 <= self.lo && self.hi <= range.1 as f32
     }
 
+    /// The lowest code.
+    pub(crate) fn lowest(self) -> i32 {
+        self.lo as i32
+    }
+
     /// The form whose results are larger by a whole number.
     pub(crate) fn moved(self, by: f32) -> Code {
         Code { zero: self.zero + by, lo: self.lo + by, hi: self.hi + by, ..self }

@@ -11,6 +11,7 @@ pub mod bodies;
 pub mod canonicalize;
 pub mod centre;
 pub mod dce;
+mod distances;
 pub mod fold_constants;
 pub mod halves;
 pub mod layout;

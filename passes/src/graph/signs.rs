@@ -1,9 +1,11 @@
 //! Codes in the form that the target's dot products want of their first factor: unsigned ones are
-//! stored in the place of signed ones, or the reverse, 128 apart, or all in 16 bits, from the ops
-//! that make them to those that use them. Only the model's inputs and outputs are converted; no
+//! stored in the place of signed ones, up to 128 apart, or the reverse, or all in 16 bits, from the
+//! ops that make them to those that use them. Only the model's inputs and outputs are converted; no
 //! result changes.
 
 use super::canonicalize::canonical;
+use super::distances::distances;
+use super::halves::in_bytes;
 use super::rebuild::{Rebuild, live_ops, rebuild};
 use crate::codes::Code;
 use crate::manager::{Pass, PassCx};
@@ -26,12 +28,13 @@ pub const PASS: Pass<Graph> = Pass {
 
 fn run(graph: &mut Graph, cx: &PassCx<'_>) {
     let Some(shift) = Shift::of(cx.target) else { return };
-    let (live, apart) = (live_ops(graph), apart(graph));
-    let mut known = Known { shift, others: IndexMap::new() };
+    let (live, apart, distances) = (live_ops(graph), apart(graph), distances(graph));
+    let mut known = Known { shift, target: cx.target, others: IndexMap::new() };
     let mut ids = live.iter();
     rebuild(graph, |new, data, args| {
         let &id = ids.next().expect("one op after the other is rebuilt");
-        known.rewritten(new, data, args, !(shift.widens(data.ty.elem) && apart[id]))
+        let wanted = !(shift.widens(data.ty.elem) && apart[id]);
+        known.rewritten(new, data, args, wanted.then(|| shift.of_value(distances[id])))
     });
 }
 
@@ -75,6 +78,11 @@ impl Shift {
             ([false, false], true) => Some(Shift { from: &[U8, I8], to: I16, by: 0 }),
             _ => None,
         }
+    }
+
+    /// The shift of a value whose signed codes move by a distance.
+    fn of_value(self, distance: i32) -> Shift {
+        Shift { by: if self.to == ElemType::U8 { distance } else { self.by }, ..self }
     }
 
     fn moves(self, elem: ElemType) -> bool {
@@ -121,11 +129,11 @@ impl Shift {
         Quantize { to: self.to, zero_point, lo, hi }
     }
 
-    /// A function whose parameters have the other form where `shifted` gives the stated type.
-    fn reading(self, expr: &ScalarExpr, shifted: impl Fn(u32) -> Option<ElemType>) -> ScalarExpr {
+    /// A function whose parameters have the other form where `back` gives the way to the stated one.
+    fn reading(expr: &ScalarExpr, back: impl Fn(u32) -> Option<Shift>) -> ScalarExpr {
         let nodes = expr.nodes();
         let of_param = |id: NodeId| match nodes[id as usize] {
-            ScalarNode::Param(p) => shifted(p).map(|stated| (p, self.back(stated))),
+            ScalarNode::Param(p) => back(p).map(|back| (p, back)),
             _ => None,
         };
         ScalarExpr::build(expr.params(), |b| {
@@ -172,62 +180,106 @@ impl Shift {
 }
 
 /// Values that exist in the other form.
-struct Known {
+struct Known<'t> {
     shift: Shift,
+    target: &'t Target,
     /// By the value in the form that the graph states, which is computed from the other one.
-    others: IndexMap<OpId, OpId>,
+    others: IndexMap<OpId, (OpId, Shift)>,
 }
 
-impl Known {
-    /// The op in the new graph; what it makes has the other form where that is possible and `wanted`.
-    fn rewritten(&mut self, new: &mut Rebuild, data: &OpData, args: &[OpId], wanted: bool) -> OpId {
+impl Known<'_> {
+    /// The op in the new graph; what it makes has the other form where that is possible and `wanted`
+    /// says which one.
+    fn rewritten(
+        &mut self,
+        new: &mut Rebuild,
+        data: &OpData,
+        args: &[OpId],
+        wanted: Option<Shift>,
+    ) -> OpId {
         let (op, args) = self.reading(new, &data.op, args);
         let elem = data.ty.elem;
-        let given =
-            if wanted && self.shift.moves(elem) { self.giving(&op, &args, elem) } else { None };
-        let Some((op, args)) = given else {
+        let wanted = wanted.filter(|shift| shift.moves(elem));
+        let given = wanted.and_then(|s| Some((s, self.giving(s, &op, &args, elem)?)));
+        let Some((shift, (op, args))) = given else {
             return canonical(new, &op, &args);
         };
         let other = canonical(new, &op, &args);
-        let stated = canonical(new, &self.shift.back(elem).map().into(), &[other]);
-        self.others.insert(stated, other);
+        let stated = canonical(new, &shift.back(elem).map().into(), &[other]);
+        self.others.insert(stated, (other, shift));
         stated
     }
 
     /// The same value with operands in the other form where the op can take them.
     fn reading(&self, new: &mut Rebuild, op: &Op, args: &[OpId]) -> (Op, Vec<OpId>) {
-        let shift = self.shift;
         let mut args = args.to_vec();
-        let is_known = |at: usize| self.others.contains_key(&args[at]);
-        let stated: Vec<Option<ElemType>> =
-            (0..args.len()).map(|at| is_known(at).then(|| new.ty(args[at]).elem)).collect();
-        let in_epilogue = |p: u32| if p > 0 { stated[p as usize + 1] } else { None };
+        let back = |at: usize| {
+            let (_, shift) = self.others.get(&args[at])?;
+            Some(shift.back(new.ty(args[at]).elem))
+        };
+        let back: Vec<Option<Shift>> = (0..args.len()).map(back).collect();
+        let in_epilogue = |p: u32| if p > 0 { back[p as usize + 1] } else { None };
         let op = match op {
-            Op::Map(map) => Map { body: shift.reading(&map.body, |p| stated[p as usize]) }.into(),
+            Op::Map(map) => Map { body: Shift::reading(&map.body, |p| back[p as usize]) }.into(),
             Op::Conv(conv) => {
                 let zeros = self.zeros(new, conv.zeros, &mut args);
-                let epilogue = shift.reading(&conv.epilogue, in_epilogue);
+                let epilogue = Shift::reading(&conv.epilogue, in_epilogue);
                 Conv { zeros, epilogue, ..conv.clone() }.into()
             }
             Op::MatMul(matmul) => {
-                let zeros = self.zeros(new, matmul.zeros, &mut args);
-                let epilogue = shift.reading(&matmul.epilogue, in_epilogue);
+                let zeros = match self.is_of_values(new, matmul, &args) {
+                    true => self.zeros_of_values(new, matmul.zeros, &mut args),
+                    false => self.zeros(new, matmul.zeros, &mut args),
+                };
+                let epilogue = Shift::reading(&matmul.epilogue, in_epilogue);
                 MatMul { zeros, epilogue, ..matmul.clone() }.into()
             }
-            Op::Dequantize(op) if stated[0].is_some() => {
-                Dequantize { zero_point: op.zero_point + shift.by }.into()
+            Op::Dequantize(op) => {
+                let by = back[0].map_or(0, |back| back.by);
+                Dequantize { zero_point: op.zero_point - by }.into()
             }
-            Op::Requantize(op) if stated[0].is_some() => {
-                let from_zero_point = op.from_zero_point + shift.by;
+            Op::Requantize(op) => {
+                let by = back[0].map_or(0, |back| back.by);
+                let from_zero_point = op.from_zero_point - by;
                 Requantize { from_zero_point, to: op.to.clone() }.into()
             }
             _ => return (op.clone(), args),
         };
         let first = usize::from(matches!(op, Op::Conv(_) | Op::MatMul(_))) * 2;
         for arg in &mut args[first..] {
-            *arg = self.others.get(arg).copied().unwrap_or(*arg);
+            *arg = self.others.get(arg).map_or(*arg, |other| other.0);
         }
         (op, args)
+    }
+
+    /// Whether a product is of two values, one of which is packed in either form.
+    fn is_of_values(&self, new: &Rebuild, matmul: &MatMul, args: &[OpId]) -> bool {
+        let factors = [new.ty(args[0]), new.ty(args[1])];
+        new.graph().as_const(args[1]).is_none() && in_bytes(self.target, matmul, factors)
+    }
+
+    /// Zero points after the first factor of such a product got the other form, and the second one
+    /// where it is known in it.
+    fn zeros_of_values(&self, new: &mut Rebuild, mut zeros: Zeros, args: &mut [OpId]) -> Zeros {
+        if self.shift.moves(new.ty(args[0]).elem) {
+            zeros.x += self.replaced(new, &mut args[0]);
+        }
+        if self.others.contains_key(&args[1]) {
+            zeros.w += self.replaced(new, &mut args[1]);
+        }
+        zeros
+    }
+
+    /// Puts a value in the other form, converted where it is not known in it, in its place; tells
+    /// how far its codes moved.
+    fn replaced(&self, new: &mut Rebuild, value: &mut OpId) -> i32 {
+        let known = self.others.get(value).copied();
+        let (other, shift) = known.unwrap_or_else(|| {
+            let map = self.shift.map();
+            (canonical(new, &map.into(), &[*value]), self.shift)
+        });
+        *value = other;
+        shift.by
     }
 
     /// Zero points after the first factor of a sum of products with signed weights got the other
@@ -239,18 +291,23 @@ impl Known {
         if !fits || (stays && !self.others.contains_key(&args[0])) {
             return zeros;
         }
-        args[0] = match self.others.get(&args[0]) {
-            Some(&other) => other,
-            None => canonical(new, &self.shift.map().into(), &[args[0]]),
-        };
-        Zeros { x: zeros.x + self.shift.by, ..zeros }
+        Zeros { x: zeros.x + self.replaced(new, &mut args[0]), ..zeros }
     }
 
-    /// The op that makes codes in the other form of the stated type, if there is one.
-    fn giving(&self, op: &Op, args: &[OpId], stated: ElemType) -> Option<(Op, Vec<OpId>)> {
-        let shift = self.shift;
+    /// The op that makes codes in another form of the stated type, if there is one.
+    fn giving(
+        &self,
+        shift: Shift,
+        op: &Op,
+        args: &[OpId],
+        stated: ElemType,
+    ) -> Option<(Op, Vec<OpId>)> {
         let same = |op: Op| (op, args.to_vec());
-        let moved: Option<Vec<OpId>> = args.iter().map(|a| self.others.get(a).copied()).collect();
+        let other = |value: &OpId| {
+            let known = self.others.get(value).filter(|(_, of)| of.by == shift.by);
+            known.map(|&(other, _)| other)
+        };
+        let moved: Option<Vec<OpId>> = args.iter().map(other).collect();
         Some(match op {
             Op::Quantize(op) => same(shift.quantize(op).into()),
             Op::Requantize(op) => {
@@ -278,7 +335,7 @@ impl Known {
                 (pad.into(), moved?)
             }
             Op::Gather(_) => {
-                let table = *self.others.get(&args[0])?;
+                let table = other(&args[0])?;
                 let indices = args[1..].iter().copied();
                 (op.clone(), [table].into_iter().chain(indices).collect())
             }
