@@ -1,14 +1,15 @@
 //! Sums of products of codes, several products at once: as dot products of words.
 //!
 //! Purpose   lets a sum's steps be the words of codes that one instruction multiplies and adds.
-//! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words, and copies of
-//!           codes where they lie.
-//! Owns      which sums are computed so, the order of the weights' codes in words, and the room for
-//!           words around codes.
+//! In → Out  Kernels → Kernels of the same results, bit for bit, with weights in words, and what
+//!           kernels before them copy, pack or sum.
+//! Owns      which sums are computed so, the order of the weights' codes in words, the packing of
+//!           values, and the room for words around codes.
 //! Never     asks what a kernel is called; changes kernels that have schedules.
 //! Tests     `mod tests`.
 //!
-//! Needs: interned kernels without schedules, codes that are not centred while they are summed.
+//! Needs: interned kernels without schedules, codes that are not centred while they are summed,
+//! unless both factors are values.
 
 mod before;
 mod floats;
