@@ -4,12 +4,14 @@
 //! Each accumulator is a vector of neighbouring channels. Where the window slides along a row, a
 //! tile of neighbouring outputs shares the loads of overlapping taps, which needs the taps along
 //! the row unrolled. If the weights of all taps fit the registers, all taps are unrolled and all
-//! borders peeled, so that the weights stay in registers along the row. Otherwise several vectors
-//! of channels hide the latency of the addition.
+//! borders peeled, so that the weights stay in registers along the row. Two rows of outputs at once
+//! share the lines of inputs between them, where loads are instructions of their own and the tiles
+//! of a row do not share them already: in a row of one tile, and in a loop of tiles. Otherwise
+//! several vectors of channels hide the latency of the addition.
 
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
-use edgecc_ir::kernel::{Access, AxisId, Index, Kernel, Stage};
+use edgecc_ir::kernel::{Access, AxisId, AxisKind, Index, Kernel, Stage};
 use edgecc_ir::target::Target;
 
 /// Taps up to this extent are unrolled.
@@ -24,6 +26,8 @@ const EPILOGUE: usize = 3;
 const ARRIVING: usize = 3;
 /// The most outputs of a tile whose weights stay in registers.
 const LONGEST: usize = 9;
+/// Tiles of two rows from which on those of a row are a loop; fewer are straight code.
+const LOOPED: usize = 4;
 /// Instructions of a tile beside its loads and multiply-adds.
 const ENTRY: usize = 5;
 /// Bytes that a cache moves at once.
@@ -65,7 +69,11 @@ fn resident(
         return None;
     }
     let others = facts::other_parallel(kernel, stage, vector);
-    let points = slide.best_tile(kernel.extent(row), longest);
+    let free = target.vector_regs as usize - held;
+    let pair = paired_rows(kernel, stage, row, &slide).filter(|_| target.fma_by_lane);
+    let pair = pair.zip(slide.tile_of_pair(kernel.extent(row), free));
+    let points = pair.map_or_else(|| slide.best_tile(kernel.extent(row), longest, 1), |p| p.1);
+    let rows_at_once = pair.map(|(axis, _)| (axis, 2));
     let outside: Vec<AxisId> = others.iter().copied().filter(|&a| a != row).collect();
     let row_bytes = kernel.extent(row) * slide.step as usize * LINE;
     let rows: usize = outside.iter().map(|&a| kernel.extent(a)).product();
@@ -76,12 +84,27 @@ fn resident(
         false => outside.into_iter().chain([vector, row]).collect(),
     };
     Some(Schedule {
-        tile: vec![(row, points as u32), (vector, lanes)],
+        tile: rows_at_once.into_iter().chain([(row, points as u32), (vector, lanes)]).collect(),
         order,
         unroll: kernel.reduce_axes(stage).map(|a| (a, kernel.extent(a) as u32)).collect(),
         peel: facts::peeled_axes(kernel, stage, vector, points as u32),
         ..Schedule::default()
     })
+}
+
+/// The parallel axis along which the windows of neighbouring rows overlap as those in a row do: all
+/// but one line of a window is part of the next one's.
+fn paired_rows(kernel: &Kernel, stage: &Stage, row: AxisId, slide: &Slide) -> Option<AxisId> {
+    let taps: Vec<AxisId> = kernel.reduce_axes(stage).collect();
+    let places = || stage.reads.iter().flat_map(|r| &r.index).filter_map(Index::affine);
+    let follows = |a: AxisId, tap: &AxisId| {
+        kernel.extent(*tap) > 1
+            && places().any(|i| i.coefficient(a) == 1 && i.coefficient(*tap) == 1)
+    };
+    let is_dense = slide.step == 1 && slide.dilation == 1;
+    let parallel = |a: &AxisId| kernel.axes[*a].kind == AxisKind::Parallel && *a != row;
+    let mut axes = stage.axes.iter().copied().filter(parallel);
+    axes.find(|&a| is_dense && kernel.extent(a) > 1 && taps.iter().any(|tap| follows(a, tap)))
 }
 
 /// Weights are loaded for each tile.
@@ -135,20 +158,30 @@ impl Slide {
         ((self.along as i64 - 1) * self.dilation / self.step) as usize
     }
 
-    /// The tile of up to `longest` outputs with the fewest instructions for `extent` of them.
-    fn best_tile(&self, extent: usize, longest: usize) -> usize {
+    /// The tile of up to `longest` outputs in each of some rows with the fewest instructions for
+    /// `extent` of them.
+    fn best_tile(&self, extent: usize, longest: usize, rows: usize) -> usize {
         let cost = |&points: &usize| {
             let (full, rest) = (extent / points, extent % points);
-            full * self.instructions(points) + if rest > 0 { self.instructions(rest) } else { 0 }
+            let rest = if rest > 0 { self.instructions(rest, rows) } else { 0 };
+            full * self.instructions(points, rows) + rest
         };
         (1..=longest.min(LONGEST).min(extent)).min_by_key(cost).unwrap_or(1)
     }
 
-    fn instructions(&self, points: usize) -> usize {
+    /// The outputs in each of two rows that share a line of inputs, in the `free` registers, where
+    /// the tiles of a row do not share inputs.
+    fn tile_of_pair(&self, extent: usize, free: usize) -> Option<usize> {
+        let longest = free / 3;
+        let fits = longest >= 2 && (extent <= longest || extent >= LOOPED * longest);
+        fits.then(|| self.best_tile(extent, longest, 2))
+    }
+
+    fn instructions(&self, points: usize, rows: usize) -> usize {
         let (step, dilation) = (self.step as usize, self.dilation as usize);
         let span = step * (points - 1) + dilation * (self.along - 1) + 1;
-        let lines = self.taps / self.along;
-        lines * span.min(points * self.along) + self.taps * points + ENTRY
+        let lines = self.taps / self.along + (rows - 1);
+        lines * span.min(points * self.along) + self.taps * points * rows + ENTRY
     }
 }
 
