@@ -37,6 +37,8 @@ pub struct Target {
     pub dots_add: bool,
     /// Whether numbers become codes at once by instructions that round and saturate.
     pub saturates: bool,
+    /// Whether integers narrow to ones that saturate, and what is no number converts to 0 (AArch64).
+    pub narrows: bool,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
     pub fma_by_lane: bool,
     /// First-level data cache in bytes.
@@ -258,6 +260,7 @@ impl Target {
             dots: dots(cpu.arch, vector_bits, has),
             dots_add: aarch64 || dots_add(vector_bits, has),
             saturates: vector_bits == 256,
+            narrows: aarch64,
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
             l2_bytes: cpu.l2_bytes,

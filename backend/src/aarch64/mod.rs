@@ -1,6 +1,6 @@
 //! AArch64 machine code → the same with fewer instructions, which Cranelift does not select: vectors
 //! that are copies of a lane go where an instruction takes the lane itself (`lanes`), products and
-//! their sums become one (`sums`), two loads or stores of neighbouring places one of a pair
+//! their sums become one (`sums`), as do what rounds and what converts (`rounds`), two loads or stores of neighbouring places one of a pair
 //! (`pairs`), where that is faster.
 //!
 //! Code that contains what is not known here stays as it is. Encodings: Arm Architecture Reference
@@ -11,6 +11,7 @@ mod lanes;
 mod life;
 mod pairs;
 mod program;
+mod rounds;
 mod sums;
 
 use edgecc_ir::target::Target;
@@ -25,7 +26,8 @@ pub(crate) fn shorten(code: Vec<u8>, target: &Target) -> Vec<u8> {
         .chunks_exact(WORD)
         .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
         .collect();
-    let steps: [fn(Program) -> Vec<u32>; 2] = [Program::with_lanes, Program::with_sums];
+    let steps: [fn(Program) -> Vec<u32>; 3] =
+        [Program::with_lanes, Program::with_sums, Program::with_rounds];
     let pairs: Option<fn(Program) -> Vec<u32>> = target.loads_pairs().then_some(Program::paired);
     let shorter = |words: Vec<u32>, step: fn(Program) -> Vec<u32>| Program::of(&words).map(step);
     match steps.into_iter().chain(pairs).try_fold(words, shorter) {

@@ -55,7 +55,7 @@ impl Program {
     }
 
     /// The next instruction of straight code that reads or writes a register, and those between.
-    fn reader(
+    pub(super) fn reader(
         &self,
         at: usize,
         register: u32,

@@ -44,6 +44,21 @@ impl Translator<'_> {
         }
     }
 
+    /// Stores the first bytes of a vector where a store of the first `lanes` of them would be.
+    pub(super) fn store_bytes(
+        &mut self,
+        param: ParamId,
+        index: &[Affine<IndexId>],
+        lanes: u8,
+        (vector, count): (Value, u8),
+    ) {
+        let place = self.place(param, index, ElemType::U8, lanes);
+        match count {
+            16 => self.store_at(vector, place, 0),
+            count => self.store_pieces(vector, place, i32::from(count)),
+        }
+    }
+
     pub(super) fn store(
         &mut self,
         param: ParamId,

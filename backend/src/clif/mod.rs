@@ -6,6 +6,7 @@
 //! A `bool` scalar is an `i8` of 0 or 1, an `f16` scalar an `i16` with its bits.
 
 mod cast;
+mod codes;
 mod dot;
 mod expr;
 mod half;
@@ -15,6 +16,7 @@ mod scalar;
 mod stmt;
 mod types;
 mod vector;
+mod words;
 
 pub(crate) use legal::check;
 
@@ -54,6 +56,7 @@ pub(crate) fn translate(
         exprs: SecondaryMap::new(),
         pointers: SecondaryMap::new(),
         indices: SecondaryMap::new(),
+        waiting: Vec::new(),
     };
     translator.function();
     translator.builder.seal_all_blocks();
@@ -73,6 +76,8 @@ struct Translator<'a> {
     pointers: SecondaryMap<PointerId, PackedOption<Value>>,
     /// Computed indices, and loop indices that guards or values read.
     indices: SecondaryMap<IndexId, PackedOption<Value>>,
+    /// Stores of codes that are made with the next ones.
+    waiting: Vec<codes::Waiting<'a>>,
 }
 
 impl<'a> Translator<'a> {

@@ -19,8 +19,8 @@ impl Translator<'_> {
         if last.lanes == 1 {
             return self.apply_scalar(func, last.elem, &values);
         }
-        if let Some(bounded) = self.bounded(func, args) {
-            return bounded;
+        if let Some(short) = self.bounded(func, args).or_else(|| self.word_of_codes(func, args)) {
+            return short;
         }
         match func {
             ScalarFn::Shl | ScalarFn::Shr => match self.uniform(args[1]) {

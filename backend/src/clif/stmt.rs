@@ -14,26 +14,42 @@ impl<'a> Translator<'a> {
         for stmt in block {
             self.stmt(stmt);
         }
+        self.store_waiting();
     }
 
     fn stmt(&mut self, stmt: &'a Stmt) {
         match stmt {
             Stmt::Let { value, expr } => {
+                if !self.func.is_pure(expr) {
+                    self.store_waiting();
+                }
                 let result = self.expr(*value, expr);
                 self.values[*value] = result.into();
                 self.exprs[*value] = Some(expr);
             }
-            Stmt::Store { param, index, value, lanes } => {
-                self.store(*param, index, *value, *lanes);
-            }
+            Stmt::Store { param, index, value, lanes } => match self.codes_of(*value, *lanes) {
+                Some(codes) => self.store_codes(codes, *param, index),
+                None => {
+                    self.store_waiting();
+                    self.store(*param, index, *value, *lanes);
+                }
+            },
             // Cranelift's IR has no such hint.
             Stmt::Prefetch { .. } => {}
             Stmt::Index { index, value } => self.computed_index(*index, *value),
+            Stmt::For { .. } | Stmt::If { .. } => self.nested(stmt),
+        }
+    }
+
+    fn nested(&mut self, stmt: &'a Stmt) {
+        self.store_waiting();
+        match stmt {
             Stmt::For { index, carried, body } if self.func.indices[*index] == 1 => {
                 self.run_once(*index, carried, body);
             }
             Stmt::For { index, carried, body } => self.run_loop(*index, carried, body),
             Stmt::If { guards, then, results } => self.run_if(guards, then, results),
+            Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
         }
     }
 

@@ -128,9 +128,14 @@ impl Translator<'_> {
     fn shuffle(&mut self, vector: Value, bytes: &[u8]) -> Value {
         let register = self.clif_type(vector);
         let source = self.reinterpret(I8X16, vector);
-        let mask = self.builder.func.dfg.immediates.push(ConstantData::from(bytes));
-        let shuffled = self.builder.ins().shuffle(source, source, mask);
+        let shuffled = self.shuffle_two(source, source, bytes);
         self.reinterpret(register, shuffled)
+    }
+
+    /// Bytes of two vectors after each other.
+    pub(super) fn shuffle_two(&mut self, a: Value, b: Value, bytes: &[u8]) -> Value {
+        let mask = self.builder.func.dfg.immediates.push(ConstantData::from(bytes));
+        self.builder.ins().shuffle(a, b, mask)
     }
 
     /// Sign- or zero-extends the low lanes until they have this width.

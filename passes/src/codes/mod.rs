@@ -34,7 +34,8 @@ pub fn simplify_codes(kernels: &mut Kernels, target: &Target) {
             let extra = |p: u32| elem(&stage.epilogue_reads, p.checked_sub(1)?);
             let epilogue = chain::shortened(&stage.epilogue, extra);
             let stage = &mut kernel.stages[number];
-            let machine = Machine { fuses: target.fma, saturates: target.saturates };
+            let machine =
+                Machine { fuses: target.fma, saturates: target.saturates, narrows: target.narrows };
             stage.body = simplified(&body, machine);
             stage.epilogue = simplified(&epilogue, machine);
         }
@@ -48,6 +49,8 @@ struct Machine {
     fuses: bool,
     /// Numbers are rounded and saturated.
     saturates: bool,
+    /// Numbers are converted to integers, no number to 0, which are saturated as they narrow.
+    narrows: bool,
 }
 
 /// The same function with codes rounded by addition or by a conversion that saturates, and quotients
@@ -213,8 +216,31 @@ impl Code {
         if machine.saturates && !is_quotient && self.is_positive(to) {
             return self.saturated(b, to, ids[self.x as usize]);
         }
+        if machine.narrows && !is_quotient && is_code(to) && self.fits(to) {
+            return self.narrowed(b, to, ids[self.x as usize]);
+        }
         let clamped = self.clamped(b, nodes, ids, machine.fuses);
         self.stored(b, to, clamped)
+    }
+
+    /// The code as its distance from the lower bound, which saturates at 0 and where no number is 0.
+    fn narrowed(self, b: &mut ExprBuilder, to: ElemType, x: NodeId) -> NodeId {
+        let rounded = b.call(ScalarFn::Round, &[x]);
+        let by = b.f32(self.zero - self.lo);
+        let is_there = self.zero == self.lo;
+        let moved = if is_there { rounded } else { b.call(ScalarFn::Add, &[rounded, by]) };
+        let mut code = b.cast(ElemType::U8, moved);
+        let most = Scalar::from_i64(ElemType::U8, (self.hi - self.lo) as i64);
+        if Some(most.as_i64()) < ElemType::U8.int_range().map(|range| range.1) {
+            let most = b.constant(most);
+            code = b.call(ScalarFn::Min, &[code, most]);
+        }
+        if self.lo != 0.0 {
+            let wide = b.cast(ElemType::I32, code);
+            let least = b.constant(Scalar::from_i64(ElemType::I32, self.lo as i64));
+            code = b.call(ScalarFn::Add, &[wide, least]);
+        }
+        if self.lo == 0.0 && to == ElemType::U8 { code } else { b.cast(to, code) }
     }
 
     /// Whether no code is negative: a NaN, which a conversion makes 0, then becomes the lower bound.
@@ -275,7 +301,7 @@ mod tests {
     use edgecc_ir::tensor::Scalar;
     use edgecc_ir::types::ElemType;
 
-    const PLAIN: Machine = Machine { fuses: false, saturates: false };
+    const PLAIN: Machine = Machine { fuses: false, saturates: false, narrows: false };
 
     fn quantized(b: &mut ExprBuilder, to: ElemType, zero: f32, [lo, hi]: [f32; 2]) -> NodeId {
         let [x, zero, lo, hi] = [b.param(0), b.f32(zero), b.f32(lo), b.f32(hi)];
@@ -306,10 +332,12 @@ mod tests {
                 let raised = b.call(ScalarFn::Max, &[code, lo]);
                 b.call(ScalarFn::Min, &[raised, hi])
             });
-            for (plain, saturates) in
-                [(&plain, false), (&plain, true), (&narrow, false), (&narrow, true)]
+            let machines =
+                [PLAIN, Machine { saturates: true, ..PLAIN }, Machine { narrows: true, ..PLAIN }];
+            let both = [&plain, &narrow];
+            for (plain, machine) in both.iter().flat_map(|&p| machines.map(|machine| (p, machine)))
             {
-                let cheap = simplified(plain, Machine { fuses: false, saturates });
+                let cheap = simplified(plain, machine);
                 assert_ne!(&cheap, plain);
                 for &x in &numbers {
                     let args = [Scalar::f32(x)];

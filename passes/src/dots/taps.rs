@@ -26,8 +26,9 @@ pub(super) fn rewrite(
     let (weights, codes) = codes_and_weights(kernel, stage)?;
     let [a, b] = [codes, &stage.reads[weights]].map(|r| kernel.operands[r.operand].ty.elem);
     let dot = instruction(a, b).filter(|dot| dot.products() == Some(CODES))?;
-    // Where single codes are multiplied by instructions that take as long.
-    let suits = target.dots.contains(&dot) && target.dots.contains(&ScalarFn::DotI16);
+    // Where single codes are multiplied by instructions that take as long, or by several.
+    let alike = target.dots.contains(&ScalarFn::DotI16) || target.narrows;
+    let suits = target.dots.contains(&dot) && alike;
     let steps = steps(kernel, number, codes).filter(|_| suits)?;
     let taps = steps.extent;
     let parts: Vec<Access> = (0..taps).map(|tap| moved(codes, steps.axis, tap)).collect();
@@ -39,7 +40,7 @@ pub(super) fn rewrite(
     let operand = read.operand;
     let stage = &mut kernel.stages[number];
     stage.reads = parts.into_iter().chain([read]).collect();
-    stage.body = product(dot, taps as u32);
+    stage.body = product(dot, taps as u32, a);
     Some((operand, words))
 }
 
@@ -66,11 +67,11 @@ fn moved(codes: &Access, axis: AxisId, tap: usize) -> Access {
 }
 
 /// `(x0, x1, …, w) -> dot(x0 | x1 << 8 | …, w, 0)`.
-fn product(dot: ScalarFn, taps: u32) -> ScalarExpr {
+fn product(dot: ScalarFn, taps: u32, codes: ElemType) -> ScalarExpr {
     ScalarExpr::build(taps + 1, |b| {
-        let first = part(b, 0);
+        let first = part(b, 0, codes);
         let word = (1..taps).fold(first, |word, tap| {
-            let part = part(b, tap);
+            let part = part(b, tap, codes);
             b.call(ScalarFn::Or, &[word, part])
         });
         let zero = b.constant(Scalar::from_i64(ElemType::I32, 0));
@@ -79,9 +80,10 @@ fn product(dot: ScalarFn, taps: u32) -> ScalarExpr {
     })
 }
 
-/// A code in its place in a word.
-fn part(b: &mut ExprBuilder, tap: u32) -> NodeId {
+/// A code in its place in a word, with zeros in the others.
+fn part(b: &mut ExprBuilder, tap: u32, codes: ElemType) -> NodeId {
     let code = b.param(tap);
+    let code = if codes == ElemType::U8 { code } else { b.cast(ElemType::U8, code) };
     let wide = b.cast(ElemType::I32, code);
     let by = b.constant(Scalar::from_i64(ElemType::I32, i64::from(8 * tap)));
     if tap == 0 { wide } else { b.call(ScalarFn::Shl, &[wide, by]) }

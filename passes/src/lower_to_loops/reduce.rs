@@ -242,15 +242,18 @@ fn together(cx: &Cx<'_>) -> usize {
 /// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
 /// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them, or one
 /// by one where pairs do not pay; the points that use them are neighbours, so that only two of these
-/// vectors have to be there.
+/// vectors have to be there. Words that are made of several reads are used up by the points of a
+/// vector before those of the next one are made.
 fn order(cx: &Cx<'_>, steps: usize, points: &[Point]) -> Vec<(usize, usize)> {
     let product = (0..steps).flat_map(|step| (0..points.len()).map(move |nth| (step, nth)));
     let mut all: Vec<(usize, usize)> = product.collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
         let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
         let vectors = (0..points.len()).map(vector).max().map_or(1, |last| last + 1);
+        let makes_words = cx.stage.reads.len() > 2;
         all.sort_by_key(|&(step, nth)| match vectors {
             1 => (step, nth),
+            _ if makes_words => (vector(nth), step),
             _ => ((step * vectors + vector(nth)) / together(cx), nth / vectors),
         });
     }

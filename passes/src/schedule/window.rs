@@ -63,14 +63,16 @@ fn resident(
     let weights = taps * stage.reads.iter().filter(is_weight).count();
     let slide = Slide::of(kernel, stage, row, tap)?;
     let arriving = if target.runs_in_order() { ARRIVING } else { 0 };
-    let held = weights + slide.overlap() + EPILOGUE + arriving;
-    let longest = (target.vector_regs as usize).checked_sub(held)? / 2;
+    let vectors = joined_vectors(kernel, stage, (vector, lanes), target);
+    let held = vectors * weights + slide.overlap() + EPILOGUE + arriving;
+    let longest = (target.vector_regs as usize).checked_sub(held)? / (vectors + 1);
     if taps > FEW || longest < 2 {
         return None;
     }
     let others = facts::other_parallel(kernel, stage, vector);
     let free = target.vector_regs as usize - held;
-    let pair = paired_rows(kernel, stage, row, &slide).filter(|_| target.fma_by_lane);
+    let pair =
+        paired_rows(kernel, stage, row, &slide).filter(|_| target.fma_by_lane && vectors == 1);
     let pair = pair.zip(slide.tile_of_pair(kernel.extent(row), free));
     let points = pair.map_or_else(|| slide.best_tile(kernel.extent(row), longest, 1), |p| p.1);
     let rows_at_once = pair.map(|(axis, _)| (axis, 2));
@@ -84,12 +86,27 @@ fn resident(
         false => outside.into_iter().chain([vector, row]).collect(),
     };
     Some(Schedule {
-        tile: rows_at_once.into_iter().chain([(row, points as u32), (vector, lanes)]).collect(),
+        tile: rows_at_once
+            .into_iter()
+            .chain([(row, points as u32), (vector, vectors as u32 * lanes)])
+            .collect(),
         order,
         unroll: kernel.reduce_axes(stage).map(|a| (a, kernel.extent(a) as u32)).collect(),
         peel: facts::peeled_axes(kernel, stage, vector, points as u32),
         ..Schedule::default()
     })
+}
+
+/// Vectors of channels in a tile: two where their codes are narrowed and stored together.
+fn joined_vectors(
+    kernel: &Kernel,
+    stage: &Stage,
+    (vector, lanes): (AxisId, u32),
+    target: &Target,
+) -> usize {
+    let stores_codes = kernel.elem(&stage.write).bytes() == 1 && target.narrows;
+    let joins = stores_codes && kernel.extent(vector).is_multiple_of(2 * lanes as usize);
+    if joins { 2 } else { 1 }
 }
 
 /// The parallel axis along which the windows of neighbouring rows overlap as those in a row do: all
@@ -136,6 +153,8 @@ struct Slide {
     /// Taps of the whole window, and those along the row.
     taps: usize,
     along: usize,
+    /// Instructions that read an input: several where words are made of codes.
+    input: usize,
     /// Distance of neighbouring outputs and of neighbouring taps, in elements of the row.
     step: i64,
     dilation: i64,
@@ -148,6 +167,7 @@ impl Slide {
         Some(Slide {
             taps: facts::reduce_points(kernel, stage),
             along: kernel.extent(tap),
+            input: (2 * stage.reads.len()).saturating_sub(3).max(1),
             step: dim.coefficient(row),
             dilation: dim.coefficient(tap),
         })
@@ -181,7 +201,7 @@ impl Slide {
         let (step, dilation) = (self.step as usize, self.dilation as usize);
         let span = step * (points - 1) + dilation * (self.along - 1) + 1;
         let lines = self.taps / self.along + (rows - 1);
-        lines * span.min(points * self.along) + self.taps * points * rows + ENTRY
+        self.input * lines * span.min(points * self.along) + self.taps * points * rows + ENTRY
     }
 }
 
