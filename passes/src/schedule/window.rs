@@ -97,7 +97,8 @@ fn resident(
     })
 }
 
-/// Vectors of channels in a tile: two where their codes are narrowed and stored together.
+/// Vectors of channels in a tile: two where their codes are narrowed and stored together, of sums that
+/// read words of taps. Others have too many numbers in registers already.
 fn joined_vectors(
     kernel: &Kernel,
     stage: &Stage,
@@ -105,7 +106,9 @@ fn joined_vectors(
     target: &Target,
 ) -> usize {
     let stores_codes = kernel.elem(&stage.write).bytes() == 1 && target.narrows;
-    let joins = stores_codes && kernel.extent(vector).is_multiple_of(2 * lanes as usize);
+    let reads_words = stage.reads.len() > 2;
+    let joins =
+        stores_codes && reads_words && kernel.extent(vector).is_multiple_of(2 * lanes as usize);
     if joins { 2 } else { 1 }
 }
 
