@@ -14,6 +14,20 @@ use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt};
 use edgecc_ir::target::{Arch, Target};
 use std::collections::BTreeMap;
 
+/// Whether a place is so many elements behind another one, along the last dimension.
+pub(crate) fn is_behind(
+    place: &[Affine<IndexId>],
+    other: &[Affine<IndexId>],
+    elements: u8,
+) -> bool {
+    let (Some((last, outer)), Some((other_last, other_outer))) =
+        (place.split_last(), other.split_last())
+    else {
+        return false;
+    };
+    *last == other_last.clone().offset(i64::from(elements)) && outer == other_outer
+}
+
 /// A pointer of the plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct PointerId(u32);

@@ -2,6 +2,7 @@
 //! those of up to four stores that follow each other in memory are narrowed and stored together.
 
 use super::Translator;
+use crate::address::is_behind;
 use cranelift_codegen::ir::types::{I8X16, I32X4};
 use cranelift_codegen::ir::{InstBuilder, Value};
 use edgecc_ir::affine::Affine;
@@ -36,13 +37,9 @@ pub(super) struct Waiting<'a> {
 
 impl Waiting<'_> {
     fn is_followed_by(&self, next: &Waiting<'_>) -> bool {
-        let (Some((last, outer)), Some((next_last, next_outer))) =
-            (self.index.split_last(), next.index.split_last())
-        else {
-            return false;
-        };
-        let follows = last.clone().offset(i64::from(LANES)) == *next_last && outer == next_outer;
-        follows && self.param == next.param && self.codes.form == next.codes.form
+        is_behind(next.index, self.index, LANES)
+            && self.param == next.param
+            && self.codes.form == next.codes.form
     }
 }
 

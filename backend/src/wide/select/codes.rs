@@ -3,6 +3,7 @@
 
 use super::constant::Literal;
 use super::{Arg, Selector};
+use crate::address::is_behind;
 use crate::wide::code::Draft;
 use crate::wide::inst::{Len, Rm};
 use crate::wide::row::Op;
@@ -48,13 +49,9 @@ pub(super) struct Waiting<'a> {
 
 impl Waiting<'_> {
     fn is_followed_by(&self, next: &Waiting<'_>) -> bool {
-        let (Some((last, outer)), Some((next_last, next_outer))) =
-            (self.index.split_last(), next.index.split_last())
-        else {
-            return false;
-        };
-        let follows = last.clone().offset(i64::from(LANES)) == *next_last && outer == next_outer;
-        follows && self.param == next.param && self.codes.form == next.codes.form
+        is_behind(next.index, self.index, LANES)
+            && self.param == next.param
+            && self.codes.form == next.codes.form
     }
 }
 
