@@ -20,11 +20,10 @@ pub struct Division {
 }
 
 impl Default for Division {
-    /// A part takes about two microseconds, a multiple of what handing it to a thread that looks
-    /// for it and moving its results between caches do; eight of them keep up to four threads
-    /// evenly busy.
+    /// A part takes at least some half of a microsecond, a multiple of what handing it to a thread
+    /// that looks for it does; eight of them keep up to four threads evenly busy.
     fn default() -> Division {
-        Division { parts: 8, grain: 6_000 }
+        Division { parts: 8, grain: 2_000 }
     }
 }
 
