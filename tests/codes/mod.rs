@@ -2,7 +2,7 @@
 //! the same bits on every machine of the table, in one part and in several.
 
 use crate::support::toolchain::{DRIVER, TOOLCHAINS, Toolchain};
-use crate::support::{bundled, folder, has_tools, repository, run};
+use crate::support::{bundled, folder, has_tools, repository, run, runs_here};
 use edgecc::driver::{Compiled, compile_graph};
 use edgecc::host::Host;
 use edgecc::{Division, Options, TargetSpec};
@@ -95,11 +95,6 @@ fn machines() -> impl Iterator<Item = Target> {
         let spec = TargetSpec { cpu, features: features.collect(), ..TargetSpec::of(arch.name()) };
         edgecc::target::resolve(&spec).expect("a machine of the table")
     })
-}
-
-fn runs_here(target: &Target) -> bool {
-    let host = edgecc::target::resolve(&TargetSpec::native()).expect("a known machine");
-    target.arch == host.arch && target.features.iter().all(|f| host.features.contains(f))
 }
 
 fn compiled(graph: &Graph, target: &Target) -> Compiled {

@@ -5,9 +5,10 @@
 mod graphs;
 
 use crate::support::case::Case;
+use crate::support::runs_here;
 use edgecc::driver::{Compiled, Ir, compile_graph, reordering};
 use edgecc::host::Host;
-use edgecc::{FloatMode, OptLevel, Options, Records, TargetSpec};
+use edgecc::{FloatMode, OptLevel, Options, Records};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::kernel::{Kernel, Kernels};
 use edgecc_ir::scalar::func::ScalarFn;
@@ -196,11 +197,6 @@ fn every_strategy_has_a_subject() {
 /// The first processor of the table with vectors of each width and its dot products, where this
 /// machine has its features.
 fn host_targets() -> Vec<Target> {
-    let host =
-        edgecc::target::resolve(&TargetSpec::native()).expect("tests run on a known machine");
-    let runs = |t: &Target| {
-        t.arch == host.arch && t.features.iter().all(|name| host.features.contains(name))
-    };
     let mut known: Vec<(u32, Vec<ScalarFn>)> = Vec::new();
     let mut is_new = |t: &Target| {
         let machine = (t.vector_bits, t.dots.clone());
@@ -208,5 +204,5 @@ fn host_targets() -> Vec<Target> {
         known.extend(is_new.then_some(machine));
         is_new
     };
-    CPUS.iter().map(Cpu::target).filter(|t| runs(t) && is_new(t)).collect()
+    CPUS.iter().map(Cpu::target).filter(|t| runs_here(t) && is_new(t)).collect()
 }

@@ -4,6 +4,7 @@ pub(crate) mod case;
 pub(crate) mod toolchain;
 
 use edgecc::{Artifact, Division, Options, TargetSpec, compile_file};
+use edgecc_ir::target::Target;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +32,12 @@ pub(crate) fn compile_bundled(arch: &str, name: &str) -> Artifact {
         ..Options::default()
     };
     compile_file(bundled(), &options).expect("the bundled model compiles")
+}
+
+/// Whether this machine runs code for a target.
+pub(crate) fn runs_here(target: &Target) -> bool {
+    let host = edgecc::target::resolve(&TargetSpec::native()).expect("a known machine");
+    target.arch == host.arch && target.features.iter().all(|f| host.features.contains(f))
 }
 
 /// An empty folder for one test's files, inside the build directory.

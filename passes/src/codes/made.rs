@@ -44,9 +44,7 @@ impl Code {
     /// The code as its distance from the lower bound, which saturates at 0 and where no number is 0.
     fn narrowed(self, b: &mut ExprBuilder, to: ElemType, x: NodeId) -> NodeId {
         let rounded = b.call(ScalarFn::Round, &[x]);
-        let by = b.f32(self.zero - self.lo);
-        let is_there = self.zero == self.lo;
-        let moved = if is_there { rounded } else { b.call(ScalarFn::Add, &[rounded, by]) };
+        let moved = plus(b, rounded, self.zero - self.lo);
         let mut code = b.cast(ElemType::U8, moved);
         let most = Scalar::from_i64(ElemType::U8, (self.hi - self.lo) as i64);
         if Some(most.as_i64()) < ElemType::U8.int_range().map(|range| range.1) {
@@ -69,9 +67,7 @@ impl Code {
     /// The code by a conversion that saturates, then between bounds that are codes.
     fn saturated(self, b: &mut ExprBuilder, to: ElemType, x: NodeId) -> NodeId {
         let rounded = b.call(ScalarFn::Round, &[x]);
-        let zero = b.f32(self.zero);
-        let moved =
-            if self.zero == 0.0 { rounded } else { b.call(ScalarFn::Add, &[rounded, zero]) };
+        let moved = plus(b, rounded, self.zero);
         let mut code = b.cast(to, moved);
         let (least, most) = to.int_range().expect("an integer type");
         let bounds = [(ScalarFn::Max, self.lo, least), (ScalarFn::Min, self.hi, most)];
@@ -101,4 +97,13 @@ impl Code {
         let is_number = self.zero == 0.0 && self.lo >= 0.0;
         if is_number { rounded } else { b.call(ScalarFn::Add, &[rounded, zero]) }
     }
+}
+
+/// `x + by`, as `x` where that adds nothing.
+fn plus(b: &mut ExprBuilder, x: NodeId, by: f32) -> NodeId {
+    if by == 0.0 {
+        return x;
+    }
+    let by = b.f32(by);
+    b.call(ScalarFn::Add, &[x, by])
 }

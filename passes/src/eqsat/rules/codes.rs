@@ -4,6 +4,7 @@
 //! `i32`; a quantisation behind them scales each sum once, by the ratio of the scales. The float
 //! operations and their order are those of `docs/numerics.md`, Quantisation.
 
+use super::quant;
 use super::weights::{Channel, channel_dim, channel_vector};
 use crate::eqsat::body::{Source, compose, values};
 use crate::eqsat::node::Node;
@@ -232,9 +233,8 @@ impl PerChannel {
 
 /// The codes, zero point and scales of a dequantised value.
 pub(super) fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Id, i32, Id)> {
-    let node = rw.node(id, OpTag::Dequantize)?;
-    let Op::Dequantize(op) = &node.op else { return None };
-    Some((node.args[0], op.zero_point, node.args[1]))
+    let (op, codes, scale) = quant::dequantized(rw, id)?;
+    Some((codes, op.zero_point, scale))
 }
 
 /// The first contraction of the operand that has a form over codes.

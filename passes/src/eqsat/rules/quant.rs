@@ -66,7 +66,8 @@ pub(crate) const RULES: &[Rule] = &[
     },
 ];
 
-fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Dequantize, Id, Id)> {
+/// A dequantisation with its codes and scales.
+pub(super) fn dequantized(rw: &mut Rewriter<'_>, id: Id) -> Option<(Dequantize, Id, Id)> {
     let node = rw.node(id, OpTag::Dequantize)?;
     match &node.op {
         Op::Dequantize(op) => Some((op.clone(), node.args[0], node.args[1])),
