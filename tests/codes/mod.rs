@@ -1,6 +1,7 @@
 //! Arithmetic on codes is one on every processor: the bundled model on codes of both signs gives
 //! the same bits on every machine of the table, in one part and in several.
 
+use crate::support::emulator::Emulator;
 use crate::support::toolchain::{DRIVER, TOOLCHAINS, Toolchain};
 use crate::support::{bundled, folder, has_tools, repository, run, runs_here};
 use edgecc::driver::{Compiled, compile_graph};
@@ -44,6 +45,7 @@ fn codes_are_the_same_on_every_machine() {
         let (graph, images) = (graph_on_codes(values, &folder), images());
         let here = machines().filter(runs_here);
         let there = machines().filter(|t| outside && t.arch == Arch::Aarch64 && !runs_here(t));
+        let emulator = Emulator::named("codes_are_the_same_on_every_machine, for AMX");
         let found: Vec<(String, Vec<u8>)> = thread::scope(|scope| {
             let (graph, images, folder) = (&graph, &images[..], folder.as_path());
             let here: Vec<_> =
@@ -54,6 +56,11 @@ fn codes_are_the_same_on_every_machine() {
         });
         let expected: Vec<u8> =
             images[..EVALUATED].iter().flat_map(|i| evaluated(&graph, i)).collect();
+        for target in machines().filter(|t| t.arch == Arch::X86_64 && !runs_here(t)) {
+            if let Some(emulator) = &emulator {
+                on_bare_machine(emulator, &graph, &target, &images, &found[0].1, &folder);
+            }
+        }
         for (place, codes) in &found {
             assert!(codes.starts_with(&expected), "{values} on {place}: not as evaluated");
             assert!(*codes == found[0].1, "{values}: {place} differs from {}", found[0].0);
@@ -135,4 +142,24 @@ fn on_arm(graph: &Graph, target: &Target, images: &[Vec<f32>], folder: &Path) ->
     let program = arm.link("tests/c/batch.c", &DRIVER, &[&object], &at("program"));
     arm.run(&[&program, &records, &results]);
     (named(target), fs::read(results).expect("just written"))
+}
+
+/// Compares the codes of all images on an emulated machine with those of another one.
+fn on_bare_machine(
+    emulator: &Emulator,
+    graph: &Graph,
+    target: &Target,
+    images: &[Vec<f32>],
+    codes: &[u8],
+    folder: &Path,
+) {
+    let folder = folder.join(&target.cpu);
+    fs::create_dir_all(&folder).expect("writable");
+    let object = folder.join("net.o");
+    fs::write(&object, &*compiled(graph, target).code.object).expect("writable");
+    let records: Vec<u8> = images.iter().flatten().flat_map(|v| v.to_le_bytes()).collect();
+    fs::write(folder.join("records"), records).expect("writable");
+    fs::write(folder.join("results"), codes).expect("writable");
+    let flags = ["-DMODEL=net", "-Iruntime-shim/include", "-Itests/c"];
+    emulator.run("batch.c", &flags, &object, &folder);
 }

@@ -1,6 +1,7 @@
 //! What several subjects need: the bundled model, folders, outside tools.
 
 pub(crate) mod case;
+pub(crate) mod emulator;
 pub(crate) mod toolchain;
 
 use edgecc::{Artifact, Division, Options, TargetSpec, compile_file};
