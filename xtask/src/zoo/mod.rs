@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json"])]
     tasks: bool,
     /// Quantise models for whole tasks instead: what is lost, beside ONNX Runtime's quantiser?
-    #[arg(long, conflicts_with_all = ["filter", "target", "bless", "json", "tasks"])]
+    #[arg(long, conflicts_with_all = ["target", "bless", "json", "tasks"])]
     quantised: bool,
     /// Write the results to docs/zoo.md
     #[arg(long, conflicts_with_all = ["filter", "target", "dir"])]
@@ -53,7 +53,7 @@ pub(crate) fn run(args: &Args) -> Outcome {
         return tasks::run(&edgecc, args.dir.as_deref());
     }
     if args.quantised {
-        return quantised::run(&edgecc, args.dir.as_deref());
+        return quantised::run(&edgecc, args.dir.as_deref(), &args.filter);
     }
     let models = rows::models(args.dir.as_deref(), &args.filter)?;
     let is_wanted = |machine: &Machine| args.target.as_ref().is_none_or(|t| t == machine.arch);

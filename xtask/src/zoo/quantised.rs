@@ -75,13 +75,13 @@ struct Row {
     losses: Losses,
 }
 
-/// Runs the tasks whose models are at hand and prints a table; fails if one loses more than its
-/// limit, or more than with ONNX Runtime's quantiser.
-pub(super) fn run(edgecc: &Path, folder: Option<&Path>) -> Outcome {
+/// Runs the tasks whose models are at hand and have names that contain `filter`, and prints a table;
+/// fails if one loses more than its limit, or more than with ONNX Runtime's quantiser.
+pub(super) fn run(edgecc: &Path, folder: Option<&Path>, filter: &str) -> Outcome {
     let pinned = crate::models::pinned()?;
     let mut failed = Vec::new();
     println!("{}", line(HEADER.map(str::to_owned)));
-    for task in TASKS {
+    for task in TASKS.iter().filter(|task| task.model.contains(filter)) {
         let model = match find(task, &pinned, folder) {
             Ok(model) => model,
             Err(why) => {
