@@ -1,6 +1,7 @@
 //! How much quality a quantised model loses, and which layers lose it.
 
 use super::runner::{Arrays, Program, floats};
+use super::shifts::shifts;
 use super::tally::{Tally, difference, signal};
 use super::{Case, Progress};
 use crate::failure::Failure;
@@ -65,8 +66,11 @@ const CHOSEN: usize = 16;
 /// smaller: as if there were four times as many examples.
 const LEAD: f64 = 0.75;
 
-/// How often layers are chosen again for a smaller loss.
+/// How often layers are chosen.
 const ROUNDS: usize = 5;
+
+/// The part of the budget below which more layers are tried.
+const SPARE: f64 = 0.8;
 
 /// Runs for all layers together, each of which is quantised alone.
 const RUNS: usize = 512;
@@ -77,6 +81,9 @@ pub(super) struct Probe<'a> {
     plan: &'a Plan,
     program: Program,
 }
+
+/// The layers that stay in `f32`, the model, and its quality.
+type Choice = (Vec<usize>, Vec<u8>, Quality);
 
 /// When a choice of layers is good enough.
 #[derive(Clone, Copy)]
@@ -96,6 +103,14 @@ impl Demand {
     fn tightened(self, budget: f64, loss: f64) -> Demand {
         let (budget, lead) = (0.9 * self.budget * budget / loss, (1.0 + self.lead) / 2.0);
         Demand { budget, lead, ..self }
+    }
+
+    /// What to ask for when such a choice loses so much less that more is worth a trial. Leads stay:
+    /// they are for inputs that are not among the examples.
+    fn loosened(self, budget: f64, loss: f64) -> Option<Demand> {
+        let is_worth = self.measure == Measure::Outputs && budget > 0.0 && loss < SPARE * budget;
+        let times = (0.95 * budget / loss.max(f64::MIN_POSITIVE)).min(2.0);
+        is_worth.then_some(Demand { budget: times * self.budget, ..self })
     }
 }
 
@@ -149,30 +164,47 @@ impl<'a> Probe<'a> {
     }
 
     /// The layers that stay in `f32`, the model, and its quality: with a budget, one that is kept.
-    /// The model of both ways that layers are chosen with rounds otherwise here and there, and sees
-    /// fewer examples; what it may lose is lowered until the model itself keeps the budget.
+    /// The model of both ways that layers are chosen with rounds otherwise here and there, sees
+    /// fewer examples, and its biases are not corrected for each choice; what it may lose is changed
+    /// until the model itself keeps the budget and has little to spare.
     pub(super) fn chosen(
         &self,
         alone: &[f64],
         progress: &mut Progress<'_>,
-    ) -> Result<(Vec<usize>, Vec<u8>, Quality), Failure> {
+    ) -> Result<Choice, Failure> {
         let Some(budget) = self.case.settings.max_drop else { return self.with_float(&[]) };
         let rows = self.case.calibration.candidates(self.case.model, alone);
         let measure = self.case.settings.measure;
         let mut demand = Demand { measure, budget, lead: LEAD };
+        let mut best: Option<(f64, Choice)> = None;
         for round in 1..=ROUNDS {
             progress(&format!("choosing layers, round {round}"));
             let loss = |kept: &[usize]| {
                 self.quality(kept, self.needed(), demand).map(|quality| quality.loss(measure))
             };
-            let chosen = select(&rows, demand.budget, loss)?;
-            let result = self.with_float(&chosen)?;
-            if result.2.loss(measure) <= budget {
-                return Ok(result);
+            let kept = select(&rows, demand.budget, loss)?;
+            let cost: f64 = kept.iter().map(|&n| rows[n].cost).sum();
+            if best.as_ref().is_some_and(|(least, _)| cost >= *least) {
+                break;
             }
-            demand = demand.tightened(budget, result.2.loss(measure));
+            let result = self.with_float(&kept)?;
+            let loss = result.2.loss(measure);
+            let is_kept = loss <= budget;
+            let next = match is_kept {
+                true => demand.loosened(budget, loss).filter(|_| !kept.is_empty()),
+                false if best.is_some() => None,
+                false => Some(demand.tightened(budget, loss)),
+            };
+            if is_kept {
+                best = Some((cost, result));
+            }
+            let Some(next) = next else { break };
+            demand = next;
         }
-        self.with_float(&(0..rows.len()).collect::<Vec<_>>())
+        match best {
+            Some((_, choice)) => Ok(choice),
+            None => self.with_float(&(0..rows.len()).collect::<Vec<_>>()),
+        }
     }
 
     /// Examples that tell whether a choice of layers is good enough.
@@ -183,20 +215,35 @@ impl<'a> Probe<'a> {
     }
 
     /// The model in which some of the layers that can be quantised are not.
-    fn with_float(&self, kept: &[usize]) -> Result<(Vec<usize>, Vec<u8>, Quality), Failure> {
+    fn with_float(&self, kept: &[usize]) -> Result<Choice, Failure> {
         let case = &self.case;
         let float: Vec<usize> = kept.iter().map(|&n| case.calibration.layers[n]).collect();
         let is_quantised = |n: usize| case.is_layer(n) && !float.contains(&n);
-        let bytes = case.model.quantised(self.plan, is_quantised);
+        let bytes = case.model.quantised(&self.corrected(&float)?, is_quantised);
         let quality = evaluate(&bytes, case, case.data.examples.len())?;
         Ok((float, bytes, quality))
     }
 
     fn quality(&self, float: &[usize], count: usize, demand: Demand) -> Result<Quality, Failure> {
         let layers = &self.case.calibration.layers;
-        let name = |&n: &usize| switch(&self.case.model.layers[layers[n]].name);
+        let float: Vec<usize> = float.iter().map(|&n| layers[n]).collect();
+        quality(&self.program, &self.case, count, demand, self.switches(&float))
+    }
+
+    /// Whether a switch is on when these layers compute in `f32`.
+    fn switches(&self, float: &[usize]) -> impl Fn(&str) -> bool {
+        let name = |&n: &usize| switch(&self.case.model.layers[n].name);
         let names: Vec<String> = float.iter().map(name).collect();
-        quality(&self.program, &self.case, count, demand, |s| names.iter().any(|n| n == s))
+        move |switch| names.iter().any(|name| name == switch)
+    }
+
+    /// The plan with corrections for the errors that layers inherit when some compute in `f32`.
+    fn corrected(&self, float: &[usize]) -> Result<Plan, Failure> {
+        if float.len() == self.case.calibration.layers.len() {
+            return Ok(self.plan.clone());
+        }
+        let shifts = shifts(&self.case, &self.program, self.switches(float))?;
+        Ok(Plan { shifts, ..self.plan.clone() })
     }
 
     /// For each layer, the distance of outputs when it alone is quantised.
@@ -214,7 +261,7 @@ impl<'a> Probe<'a> {
     /// The errors of each layer.
     pub(super) fn errors(&self, progress: &mut Progress<'_>) -> Result<Vec<Errors>, Failure> {
         let float = self.case.in_both_ways(self.plan, Flow::Float)?;
-        let coded = self.case.in_both_ways(self.plan, Flow::Codes)?;
+        let coded = self.case.in_both_ways(&self.corrected(&[])?, Flow::Codes)?;
         let (mut float, mut coded) = (float.session(), coded.session());
         let mut sums = vec![Sums::default(); self.case.calibration.layers.len()];
         for n in self.case.some(MEASURED) {
@@ -301,7 +348,7 @@ impl Case<'_> {
 
     /// Examples, evenly from all of them: `count`, or all where each needs the state that the one
     /// before leaves.
-    fn some(&self, count: usize) -> Vec<usize> {
+    pub(super) fn some(&self, count: usize) -> Vec<usize> {
         let all = self.data.examples.len();
         let is_sequence = !self.options.states.is_empty();
         let count = if is_sequence { all } else { count.min(all) };
@@ -310,5 +357,21 @@ impl Case<'_> {
 
     fn in_both_ways(&self, plan: &Plan, flow: Flow) -> Result<Program, Failure> {
         Program::new(&self.model.in_both_ways(plan, |n| self.is_layer(n), flow), self.options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Demand, LEAD, Measure};
+
+    #[test]
+    fn a_demand_follows_what_its_choice_loses() {
+        let demand = Demand { measure: Measure::Outputs, budget: 0.02, lead: LEAD };
+        assert!(demand.tightened(0.02, 0.03).budget < 0.0134);
+        assert!(demand.loosened(0.02, 0.019).is_none());
+        let more = demand.loosened(0.02, 0.015).expect("a quarter is left").budget;
+        assert!((0.025..0.0267).contains(&more), "{more}");
+        assert_eq!(demand.loosened(0.02, -0.1).map(|d| d.budget), Some(0.04));
+        assert!(Demand { measure: Measure::Decisions, ..demand }.loosened(0.02, 0.0).is_none());
     }
 }

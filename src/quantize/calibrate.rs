@@ -1,7 +1,7 @@
 //! Runs a model on examples: how large values are, what layers' inputs are like.
 
 use super::assess::{Data, Measure};
-use super::runner::{Program, floats};
+use super::runner::{Program, Session, floats};
 use super::samples::Samples;
 use super::tally::decisions;
 use super::{Progress, Settings, ValueCodes};
@@ -87,6 +87,11 @@ impl Calibration {
         })
     }
 
+    /// Runs of the model in `f32`; the results of layers are among its outputs.
+    pub(super) fn session(&self) -> Session<'_> {
+        self.program.session()
+    }
+
     /// Runs the model on all examples.
     pub(super) fn run(
         &self,
@@ -94,7 +99,7 @@ impl Calibration {
         progress: &mut Progress<'_>,
         visit: &mut Visit<'_>,
     ) -> Result<(), Failure> {
-        let mut session = self.program.session();
+        let mut session = self.session();
         for (n, example) in data.examples.iter().enumerate() {
             progress(&format!("example {} of {}", n + 1, data.examples.len()));
             let values = session.run(example, |_| false)?;

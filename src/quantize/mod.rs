@@ -4,7 +4,8 @@
 //! The model runs on the examples as compiled for this machine (`runner`), which gives the ranges
 //! of values (`calibrate`) and what layers see of them (`samples`); from these come scales (`ranges`)
 //! and codes (`plan`).
-//! A model that computes each layer in both ways tells what each one costs in quality (`assess`).
+//! A model that computes each layer in both ways tells what each one costs in quality (`assess`), and
+//! by how much biases must make up for the layers before (`shifts`).
 
 mod assess;
 mod calibrate;
@@ -16,6 +17,7 @@ mod ranges;
 mod report;
 mod runner;
 mod samples;
+mod shifts;
 mod tally;
 
 pub use assess::{Data, Measure};

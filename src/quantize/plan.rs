@@ -34,7 +34,7 @@ pub(super) fn plan(
     };
     let layers = (0..model.layers.len()).map(layer).collect();
     let values = grids.iter().map(|(name, grid)| (name.clone(), affine(grid))).collect();
-    Plan { leaders: calibration.leaders.clone(), values, layers }
+    Plan { leaders: calibration.leaders.clone(), values, layers, shifts: BTreeMap::new() }
 }
 
 fn affine(grid: &Grid) -> Affine {

@@ -5,7 +5,7 @@ use crate::driver::{self, Compiled, Source};
 use crate::failure::Failure;
 use crate::host::Host;
 use crate::options::{Options, TargetSpec};
-use edgecc_frontend::quantize::is_switch;
+use edgecc_frontend::quantize::{is_shift, is_switch};
 use edgecc_ir::kernel::Port;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use std::collections::BTreeMap;
@@ -26,7 +26,8 @@ pub(super) struct Program {
 /// Runs of a program one after the other, with what it keeps in between.
 pub(super) struct Session<'a> {
     program: &'a Program,
-    states: Arrays,
+    /// Inputs that are not part of examples.
+    kept: Arrays,
 }
 
 impl Program {
@@ -49,13 +50,26 @@ impl Program {
     }
 
     pub(super) fn session(&self) -> Session<'_> {
+        self.session_with(&Arrays::new())
+    }
+
+    /// Runs in which some inputs are always the same.
+    pub(super) fn session_with(&self, given: &Arrays) -> Session<'_> {
         let first = self.states.iter().map(|(name, (_, value))| (name.clone(), value.clone()));
-        Session { program: self, states: first.collect() }
+        let mut kept = given.clone();
+        kept.extend(first);
+        Session { program: self, kept }
     }
 }
 
 impl Session<'_> {
-    /// The outputs for an example; switches of layers are on or off as `switch` says.
+    /// The program's outputs.
+    pub(super) fn outputs(&self) -> &[Port] {
+        &self.program.outputs
+    }
+
+    /// The outputs for an example; switches of layers are on or off as `switch` says, and nothing is
+    /// added to the results of layers unless it is given.
     pub(super) fn run(
         &mut self,
         example: &Arrays,
@@ -66,7 +80,7 @@ impl Session<'_> {
         let outputs = self.program.host.run(&inputs?)?;
         for (name, (output, _)) in &self.program.states {
             let at = self.program.outputs.iter().position(|port| port.name == *output);
-            self.states.extend(at.map(|at| (name.clone(), outputs[at].clone())));
+            self.kept.extend(at.map(|at| (name.clone(), outputs[at].clone())));
         }
         Ok(outputs)
     }
@@ -77,7 +91,7 @@ impl Session<'_> {
         example: &Arrays,
         switch: impl Fn(&str) -> bool,
     ) -> Result<Tensor, Failure> {
-        match example.get(&port.name).or_else(|| self.states.get(&port.name)) {
+        match example.get(&port.name).or_else(|| self.kept.get(&port.name)) {
             Some(tensor) if tensor.ty == port.ty => Ok(tensor.clone()),
             Some(tensor)
                 if tensor.numel() == port.ty.shape.numel() && tensor.ty.elem == port.ty.elem =>
@@ -91,6 +105,7 @@ impl Session<'_> {
             None if is_switch(&port.name) => {
                 Ok(Tensor::splat(&port.ty.shape, Scalar::bool(switch(&port.name))))
             }
+            None if is_shift(&port.name) => Ok(Tensor::zeros(port.ty.clone())),
             None => Err(misfit(format!("no array for the input {:?}: {}", port.name, port.ty))),
         }
     }

@@ -84,7 +84,7 @@ impl Layer {
         }
     }
 
-    /// The dimension of the input's channels, of so many.
+    /// The dimension of the channels of the input and of the result, of so many.
     #[must_use]
     pub fn channel_axis(&self, rank: usize) -> usize {
         if self.reach == Reach::Row { rank.saturating_sub(1) } else { 1 }

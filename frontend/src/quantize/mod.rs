@@ -22,6 +22,7 @@ mod layers;
 mod model;
 mod roles;
 mod scale;
+mod stages;
 mod stored;
 #[cfg(test)]
 mod testing;
@@ -30,7 +31,7 @@ mod weave;
 
 pub use layers::{Layer, Operand, Reach, Weights, Window};
 pub use stored::StoredCodes;
-pub use weave::{Flow, is_switch, switch};
+pub use weave::{Flow, is_shift, is_switch, shift, switch};
 
 use crate::code::Code;
 use crate::{ImportOptions, proto, tensor, wire};
@@ -92,6 +93,9 @@ pub struct Plan {
     pub values: BTreeMap<String, Affine>,
     /// One for each layer; nothing for layers without weights.
     pub layers: Vec<Option<LayerCodes>>,
+    /// What is added to the results of layers with weights, whether they compute with codes or not:
+    /// a number for each channel.
+    pub shifts: BTreeMap<usize, Vec<f32>>,
 }
 
 impl Plan {
@@ -101,6 +105,14 @@ impl Plan {
 
     fn affine(&self, value: &str) -> &Affine {
         &self.values[self.leader(value)]
+    }
+
+    /// A bias and what is added to the results of the layer.
+    fn shifted(&self, layer: usize, bias: &[f32]) -> Vec<f32> {
+        match self.shifts.get(&layer) {
+            Some(shifts) => bias.iter().zip(shifts).map(|(b, s)| b + s).collect(),
+            None => bias.to_vec(),
+        }
     }
 }
 
@@ -191,12 +203,23 @@ impl FloatModel {
         self.woven(plan, &modes, &[])
     }
 
-    /// A model in which the input `switch` of each of certain layers chooses how it computes.
+    /// A model in which the input `switch` of each of certain layers chooses how it computes. The
+    /// input `shift` of those with weights is added to their results, which are further outputs.
     #[must_use]
     pub fn switchable(&self, plan: &Plan, is_quantised: impl Fn(usize) -> bool) -> Vec<u8> {
         let mode = |n| if is_quantised(n) { Mode::Either } else { Mode::Float };
         let modes: Vec<Mode> = (0..self.layers.len()).map(mode).collect();
-        self.woven(plan, &modes, &[])
+        let has_shift =
+            |(n, layer): &(usize, &Layer)| is_quantised(*n) && layer.weights().is_some();
+        let shifted = self.layers.iter().enumerate().filter(has_shift);
+        let results: Vec<String> = shifted.map(|(_, layer)| layer.output.clone()).collect();
+        self.woven(plan, &modes, &results)
+    }
+
+    /// Layers with weights that depend on none of the same list, only on those of lists before.
+    #[must_use]
+    pub fn stages(&self) -> Vec<Vec<usize>> {
+        stages::stages(&self.proto.graph, &self.layers)
     }
 
     /// A model that computes certain layers in both ways. Its further outputs are their

@@ -49,7 +49,8 @@ pub(super) fn plan(model: &FloatModel) -> Plan {
         let (dims, scales) = (weights.values.ty.shape.to_vec(), vec![1.0; weights.bias.len()]);
         Some(LayerCodes { dims, codes, scales, axis: weights.axis, bias: weights.bias.clone() })
     };
-    Plan { leaders, values, layers: model.layers.iter().map(layer).collect() }
+    let layers = model.layers.iter().map(layer).collect();
+    Plan { leaders, values, layers, ..Plan::default() }
 }
 
 /// The graph in the bytes of a model.

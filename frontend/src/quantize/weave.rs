@@ -2,14 +2,17 @@
 //! model says, or in both ways.
 
 use super::edit::{self, Value, beside, node, with};
-use super::layers::{Layer, Operand};
+use super::layers::{Layer, Operand, Reach};
 use super::model::{Uses, remove_dead};
 use super::roles::{Role, operands, role};
 use super::{Affine, LayerCodes, Plan, add_outputs};
 use edgecc_ir::tensor::Tensor;
 use edgecc_ir::types::{ElemType, TensorType};
-use onnx_protobuf::{GraphProto, NodeProto, ValueInfoProto};
+use onnx_protobuf::{GraphProto, NodeProto};
 use std::collections::BTreeSet;
+
+/// The largest code of a bias, so that sums of products have room beside it.
+const LARGEST_BIAS: f64 = (1u32 << 30) as f64;
 
 /// How a layer computes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +21,7 @@ pub(super) enum Mode {
     Codes,
     /// As in the model.
     Float,
-    /// In one of the two ways, which an input chooses.
+    /// In one of the two ways, which an input chooses; another one is added to the result.
     Either,
     /// In both ways; the model goes on with the result of one.
     Both(Flow),
@@ -43,6 +46,18 @@ pub fn switch(layer: &str) -> String {
 #[must_use]
 pub fn is_switch(input: &str) -> bool {
     input.ends_with(&switch(""))
+}
+
+/// The input that is added to a layer's results: a number for each channel.
+#[must_use]
+pub fn shift(layer: &str) -> String {
+    beside(layer, "shift")
+}
+
+/// Whether an input is added to results.
+#[must_use]
+pub fn is_shift(input: &str) -> bool {
+    input.ends_with(&shift(""))
 }
 
 /// The result of a layer in `f32`, in a model with both.
@@ -99,12 +114,12 @@ pub(super) fn weave(
 impl Weave<'_> {
     fn layer(&mut self, layer: &Layer, mode: Mode, index: usize) {
         match mode {
-            Mode::Float => self.float_layer(layer, &layer.output),
+            Mode::Float => self.float_layer(layer, &layer.output, index),
             Mode::Codes => self.code_layer(layer, &layer.output, index),
             Mode::Either => self.choice(layer, index),
             Mode::Both(flow) => {
                 let (float, code) = (float_result(&layer.name), code_result(&layer.name));
-                self.float_layer(layer, &float);
+                self.float_layer(layer, &float, index);
                 self.code_layer(layer, &code, index);
                 let chosen = if flow == Flow::Float { &float } else { &code };
                 let name = beside(&layer.name, "choice");
@@ -118,7 +133,7 @@ impl Weave<'_> {
         layer.values().for_each(|value| drop(self.view(value)));
         let outside = std::mem::take(&mut self.nodes);
         let (float, code) = (float_result(&layer.name), code_result(&layer.name));
-        self.float_layer(layer, &float);
+        self.float_layer(layer, &float, index);
         let float_nodes = std::mem::take(&mut self.nodes);
         self.code_layer(layer, &code, index);
         let mut code_nodes = std::mem::replace(&mut self.nodes, outside);
@@ -129,29 +144,66 @@ impl Weave<'_> {
             code_nodes.insert(0, self.dequantize(value, &own));
         }
         let (switch, name) = (switch(&layer.name), beside(&layer.name, "choice"));
-        self.graph.input.push(flag(&switch));
-        let mut choice = node("If", &name, &[&switch], &layer.output);
+        self.graph.input.push(edit::typed(&switch, &TensorType::new(ElemType::Bool, &[1])));
+        let output = self.before_shift(layer);
+        let mut choice = node("If", &name, &[&switch], &output);
         choice.attribute.push(edit::branch("then_branch", float_nodes, &float));
         choice.attribute.push(edit::branch("else_branch", code_nodes, &code));
         self.nodes.push(choice);
+        if output != layer.output {
+            let (name, shift) = (beside(&layer.name, "shifted"), shift(&layer.name));
+            self.nodes.push(node("Add", &name, &[&output, &shift], &layer.output));
+        }
     }
 
-    /// The layer's own nodes with their result under another name.
-    fn float_layer(&mut self, layer: &Layer, output: &str) {
-        let mut product = self.old.node[layer.product].clone();
-        let mut sum = layer.sum.map(|at| self.old.node[at].clone());
-        let last = sum.as_mut().unwrap_or(&mut product);
-        output.clone_into(&mut last.output[0]);
-        let products = beside(&layer.name, "float_products");
-        if let Some(sum) = &mut sum {
-            let inner = std::mem::replace(&mut product.output[0], products.clone());
-            sum.input
-                .iter_mut()
-                .filter(|name| **name == inner)
-                .for_each(|name| name.clone_from(&products));
+    /// What a layer's result is called before an input is added to it; layers without weights have
+    /// none.
+    fn before_shift(&mut self, layer: &Layer) -> String {
+        let Some(weights) = layer.weights() else { return layer.output.clone() };
+        let mut dims = vec![weights.bias.len()];
+        if layer.reach != Reach::Row {
+            dims.extend(vec![1; weights.values.ty.shape.rank() - 2]);
         }
+        let ty = TensorType::new(ElemType::F32, &dims);
+        self.graph.input.push(edit::typed(&shift(&layer.name), &ty));
+        beside(&layer.name, "unshifted")
+    }
+
+    /// The layer's own nodes with their result under another name, and what the plan adds to it.
+    fn float_layer(&mut self, layer: &Layer, output: &str, index: usize) {
+        let mut product = self.old.node[layer.product].clone();
+        let sum = layer.sum.map(|at| self.old.node[at].clone());
+        let bias = self.float_bias(layer, index);
+        let bias = bias.as_deref();
+        if product.op_type != "MatMul" {
+            if let Some(bias) = bias {
+                product.input.truncate(2);
+                product.input.push(bias.to_owned());
+            }
+        } else if sum.is_some() || bias.is_some() {
+            let products = beside(&layer.name, "float_products");
+            let inner = std::mem::replace(&mut product.output[0], products.clone());
+            self.nodes.push(product);
+            let plain = || node("Add", &beside(&layer.name, "float_sum"), &[&inner, ""], "");
+            let mut sum = sum.unwrap_or_else(plain);
+            for name in &mut sum.input {
+                match (*name == inner, bias) {
+                    (true, _) => name.clone_from(&products),
+                    (false, Some(bias)) => bias.clone_into(name),
+                    (false, None) => {}
+                }
+            }
+            product = sum;
+        }
+        output.clone_into(&mut product.output[0]);
         self.nodes.push(product);
-        self.nodes.extend(sum);
+    }
+
+    /// The stored bias of a layer in `f32`, where the plan adds something to its results.
+    fn float_bias(&mut self, layer: &Layer, index: usize) -> Option<String> {
+        let weights = layer.weights().filter(|_| self.plan.shifts.contains_key(&index))?;
+        let bias = self.plan.shifted(index, &weights.bias);
+        Some(self.stored(&layer.name, "float_bias", &Tensor::from_f32s(&[bias.len()], &bias)))
     }
 
     fn code_layer(&mut self, layer: &Layer, output: &str, index: usize) {
@@ -168,44 +220,53 @@ impl Weave<'_> {
         output.clone_into(&mut product.output[0]);
         let Some(codes) = codes else { return self.nodes.push(product) };
         product.input[1] = self.weights(layer, codes);
+        let bias = self.plan.shifted(index, &codes.bias);
         if product.op_type != "MatMul" {
-            self.code_bias(layer, codes, &mut product);
+            self.code_bias(layer, codes, &bias, &mut product);
             return self.nodes.push(product);
         }
-        self.biased_product(layer, codes, product, output);
+        self.biased_product(layer, &bias, product, output);
     }
 
     /// A product with the bias behind it, if there is one.
     fn biased_product(
         &mut self,
         layer: &Layer,
-        codes: &LayerCodes,
+        bias: &[f32],
         mut product: NodeProto,
         output: &str,
     ) {
-        if layer.sum.is_none() && codes.bias.iter().all(|&b| b == 0.0) {
+        if layer.sum.is_none() && bias.iter().all(|&b| b == 0.0) {
             return self.nodes.push(product);
         }
         let products = beside(&layer.name, "products");
         product.output[0].clone_from(&products);
-        let bias =
-            self.stored(&layer.name, "bias", &Tensor::from_f32s(&[codes.bias.len()], &codes.bias));
+        let bias = self.stored(&layer.name, "bias", &Tensor::from_f32s(&[bias.len()], bias));
         self.nodes.push(product);
         self.nodes.push(node("Add", &beside(&layer.name, "sum"), &[&products, &bias], output));
     }
 
     /// The bias as codes with the scale of the products.
-    fn code_bias(&mut self, layer: &Layer, codes: &LayerCodes, product: &mut NodeProto) {
+    fn code_bias(
+        &mut self,
+        layer: &Layer,
+        codes: &LayerCodes,
+        bias: &[f32],
+        product: &mut NodeProto,
+    ) {
         let has_bias = product.input.get(2).is_some_and(|name| !name.is_empty());
-        if !has_bias && codes.bias.iter().all(|&b| b == 0.0) {
+        if !has_bias && bias.iter().all(|&b| b == 0.0) {
             return;
         }
         let unit = self.plan.affine(&layer.input).scale;
         let scales: Vec<f32> = codes.scales.iter().map(|s| s * unit).collect();
-        let code = |(&b, &s): (&f32, &f32)| (f64::from(b) / f64::from(s)).round_ties_even() as i32;
+        let code = |(&b, &s): (&f32, &f32)| {
+            let code = (f64::from(b) / f64::from(s)).round_ties_even();
+            code.clamp(-LARGEST_BIAS, LARGEST_BIAS) as i32
+        };
         let values: Vec<u8> =
-            codes.bias.iter().zip(&scales).flat_map(|(b, s)| code((b, s)).to_le_bytes()).collect();
-        let ty = TensorType::new(ElemType::I32, &[codes.bias.len()]);
+            bias.iter().zip(&scales).flat_map(|(b, s)| code((b, s)).to_le_bytes()).collect();
+        let ty = TensorType::new(ElemType::I32, &[bias.len()]);
         let stored = self.stored(&layer.name, "bias_codes", &Tensor::from_bytes(ty, values));
         let scale =
             self.stored(&layer.name, "bias_scale", &Tensor::from_f32s(&[scales.len()], &scales));
@@ -319,11 +380,6 @@ fn zero(affine: &Affine) -> Tensor {
     Tensor::from_bytes(TensorType::new(affine.elem, &[]), bytes)
 }
 
-/// A boolean input of one element.
-fn flag(name: &str) -> ValueInfoProto {
-    edit::typed(name, &TensorType::new(ElemType::Bool, &[1]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::edit::node;
@@ -384,12 +440,44 @@ mod tests {
     fn one_of_both_ways_is_chosen_by_an_input() {
         let model = chain();
         let graph = graph(&model.switchable(&plan(&model), |_| true));
-        assert_eq!(graph.input.len(), 3);
+        let inputs: Vec<&str> = graph.input.iter().map(|input| input.name.as_str()).collect();
+        let [first, second] = ["first", "second"].map(|n| [super::switch(n), super::shift(n)]);
+        assert_eq!(inputs, ["x", &first[0], &first[1], &second[0], &second[1]]);
+        let outputs: Vec<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+        assert_eq!(outputs, ["y", "a"]);
         let choices: Vec<_> = graph.node.iter().filter(|n| n.op_type == "If").collect();
         assert_eq!(choices.len(), 2);
         let branch = |n: usize| ops(choices[0].attribute[n].g.as_ref().expect("a graph"));
         assert_eq!([branch(0), branch(1)], ["Conv", "DequantizeLinear DequantizeLinear Conv"]);
         assert!(graph.node.iter().all(|n| n.op_type != "Conv"));
+    }
+
+    #[test]
+    fn shifts_are_part_of_biases_in_either_way() {
+        let nodes = vec![
+            node("MatMul", "plain", &["x", "w"], "a"),
+            node("MatMul", "product", &["a", "w"], "p"),
+            node("Add", "sum", &["p", "b"], "b1"),
+            node("Gemm", "gemm", &["b1", "w"], "y"),
+        ];
+        let stored = [
+            ("w", Tensor::from_f32s(&[2, 2], &[1.0, 2.0, 3.0, 4.0])),
+            ("b", Tensor::from_f32s(&[2], &[1.0, 2.0])),
+        ];
+        let model = prepared(&model(&[3, 2], &stored, nodes));
+        let mut plan = plan(&model);
+        plan.shifts = (0..3).map(|n| (n, vec![0.5, -0.5])).collect();
+        let biases = |is_quantised: bool, name: &str| -> Vec<Vec<f32>> {
+            let graph = graph(&model.quantised(&plan, |_| is_quantised));
+            let stored = graph.initializer.iter().filter(|t| t.name.ends_with(name));
+            stored.map(|t| super::edit::value(t).expect("stored").to_f32s()).collect()
+        };
+        let (plain, summed) = (vec![0.5, -0.5], vec![1.5, 1.5]);
+        let float = [plain.clone(), summed.clone(), plain.clone()];
+        assert_eq!(biases(false, "edgecc.float_bias"), float);
+        assert_eq!(biases(true, "edgecc.bias"), [plain, summed]);
+        let graph = graph(&model.quantised(&plan, |_| false));
+        assert_eq!(ops(&graph), "MatMul Add MatMul Add Gemm");
     }
 
     #[test]

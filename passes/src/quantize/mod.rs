@@ -15,5 +15,6 @@ pub mod range;
 pub mod reconstruct;
 pub mod round;
 pub mod select;
+pub mod shift;
 pub mod weights;
 pub mod width;
