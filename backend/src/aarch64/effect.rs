@@ -111,6 +111,31 @@ pub(super) fn effect(word: u32) -> Effect {
     Effect { reads, writes }
 }
 
+/// Whether it is known what an instruction does to vector registers.
+pub(super) fn is_known(word: u32) -> bool {
+    !touches_vectors(word) || Form::of(word).is_some()
+}
+
+/// An instruction of known effect with other vector registers: what it only reads, and what it
+/// writes. A register that it does both to has the name of what it reads.
+pub(super) fn renamed(word: u32, read: impl Fn(u32) -> u32, written: impl Fn(u32) -> u32) -> u32 {
+    let Some(form) = Form::of(word).filter(|_| touches_vectors(word)) else { return word };
+    let with = |word: u32, low: u32, name: &dyn Fn(u32) -> u32| {
+        word & !(31 << low) | name((word >> low) & 31) << low
+    };
+    let (d, n, m, a) = (0, 5, 16, 10);
+    match form {
+        Form::Load => with(word, d, &written),
+        Form::LoadPair => with(with(word, d, &written), a, &written),
+        Form::Store => with(word, d, &read),
+        Form::StorePair => with(with(word, d, &read), a, &read),
+        Form::One => with(with(word, d, &written), n, &read),
+        Form::Two => with(with(with(word, d, &written), n, &read), m, &read),
+        Form::OneInto => with(with(word, d, &read), n, &read),
+        Form::TwoInto => with(with(with(word, d, &read), n, &read), m, &read),
+    }
+}
+
 /// Vector arithmetic of three registers that touches nothing else.
 pub(super) fn is_arithmetic(word: u32) -> bool {
     is_vector_arithmetic(word) && matches!(Form::of(word), Some(Form::Two | Form::TwoInto))

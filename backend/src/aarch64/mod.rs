@@ -1,12 +1,14 @@
 //! AArch64 machine code → the same with fewer instructions, which Cranelift does not select: vectors
 //! that are copies of a lane go where an instruction takes the lane itself (`lanes`), products and
-//! their sums become one (`sums`), as do what rounds and what converts (`rounds`), two loads or stores of neighbouring places one of a pair
+//! their sums become one (`sums`), in the registers of what they are added to (`in_place`), as do what
+//! rounds and what converts (`rounds`), two loads or stores of neighbouring places one of a pair
 //! (`pairs`), where that is faster.
 //!
 //! Code that contains what is not known here stays as it is. Encodings: Arm Architecture Reference
 //! Manual for A-profile, C4.1.
 
 mod effect;
+mod in_place;
 mod lanes;
 mod life;
 mod pairs;
@@ -26,8 +28,12 @@ pub(crate) fn shorten(code: Vec<u8>, target: &Target) -> Vec<u8> {
         .chunks_exact(WORD)
         .map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")))
         .collect();
-    let steps: [fn(Program) -> Vec<u32>; 3] =
-        [Program::with_lanes, Program::with_sums, Program::with_rounds];
+    let steps: [fn(Program) -> Vec<u32>; 4] = [
+        Program::with_lanes,
+        Program::with_sums_in_place,
+        Program::with_sums,
+        Program::with_rounds,
+    ];
     let pairs: Option<fn(Program) -> Vec<u32>> = target.loads_pairs().then_some(Program::paired);
     let shorter = |words: Vec<u32>, step: fn(Program) -> Vec<u32>| Program::of(&words).map(step);
     match steps.into_iter().chain(pairs).try_fold(words, shorter) {

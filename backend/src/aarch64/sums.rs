@@ -1,7 +1,8 @@
-//! Products that are added as they are multiplied, and loads that need no move behind them.
+//! Products and sums of neighbours that are added as they are made, and loads that need no move
+//! behind them.
 //!
-//! A product twice as wide as its factors, and the addition behind it that alone reads it, become
-//! one instruction in the place of the addition. A load of a float clears the rest of its register,
+//! A product twice as wide as its factors, or sums of neighbours twice as wide as they are, and the
+//! addition behind it that alone reads it, become one instruction in the place of the addition. A load of a float clears the rest of its register,
 //! which a move behind it does again.
 
 use super::effect::effect;
@@ -30,7 +31,7 @@ impl Program {
     /// The addition of a product, and the instruction that does both.
     fn summed(&self, at: usize, removed: &BTreeSet<usize>) -> Option<(usize, u32)> {
         let product = self.words[at];
-        is_wide_product(product).then_some(())?;
+        is_partial(product).then_some(())?;
         let made = effect(product);
         let (sum, between) = self.reader(at, made.writes, removed)?;
         let word = added(product, self.words[sum])?;
@@ -79,9 +80,26 @@ impl Program {
     }
 }
 
+/// What an instruction adds to a register as it makes it: products and sums of neighbours, which
+/// are twice as wide as what they are made of.
+pub(super) fn is_partial(word: u32) -> bool {
+    is_wide_product(word) || is_sum_of_neighbours(word)
+}
+
+/// The result and the operands of an addition of whole vectors.
+pub(super) fn operands_of_sum(word: u32) -> Option<(usize, [usize; 2])> {
+    let register = |low: u32| ((word >> low) & 31) as usize;
+    (word & 0xff20_fc00 == 0x4e20_8400).then(|| (register(0), [register(5), register(16)]))
+}
+
 /// `smull`, `umull` and those of upper halves.
 fn is_wide_product(word: u32) -> bool {
     word & 0x9f20_fc00 == 0x0e20_c000
+}
+
+/// `saddlp`, `uaddlp` of whole vectors.
+fn is_sum_of_neighbours(word: u32) -> bool {
+    word & 0xdf3f_fc00 == 0x4e20_2800
 }
 
 /// `ldr s, [x, #distance]`
@@ -94,7 +112,7 @@ fn is_float_move(word: u32) -> bool {
     word & 0xffff_fc00 == 0x1e20_4000
 }
 
-/// The product added to the register that an addition replaces.
+/// The product, or the sums of neighbours, added to the register that an addition replaces.
 fn added(product: u32, addition: u32) -> Option<u32> {
     const SIZE: u32 = 3 << 22;
     let size = (product & SIZE) + (1 << 22);
@@ -102,8 +120,8 @@ fn added(product: u32, addition: u32) -> Option<u32> {
     let [sum, n, m] = [0, 5, 16].map(|low| (addition >> low) & 31);
     let made = product & 31;
     let replaced = (n == made && m == sum) || (m == made && n == sum);
-    // From a product to one that is added.
-    (adds && replaced && sum != made).then_some(product & !31 & !0x4000 | sum)
+    // One bit tells what is made from what is added; products have it the other way round.
+    (adds && replaced && sum != made).then_some((product & !31 | sum) ^ 0x4000)
 }
 
 #[cfg(test)]
@@ -141,12 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn sums_of_neighbours_are_added_as_they_are_made() {
+        let saddlp = 0x4e60_2844; // saddlp v4.4s, v2.8h
+        let sadalp = 0x4e60_6841; // sadalp v1.4s, v2.8h
+        assert_eq!(shortened(&[saddlp, load(5), add(1, 1, 4), RET]), [load(5), sadalp, RET]);
+    }
+
+    #[test]
     fn products_with_other_uses_stay() {
         for code in [
-            [product(4, 2, 3), add(1, 6, 4), add(0, 0, 0), RET], // a new sum
+            [product(4, 2, 3), add(1, 6, 4), add(0, 6, 0), RET], // to what is read again
             [product(4, 2, 3), add(1, 1, 4), add(6, 6, 4), RET], // read again
             [product(4, 2, 3), load(2), add(1, 1, 4), RET],      // of a factor that changes
-            [product(4, 2, 3), add(4, 4, 1), add(0, 0, 0), RET], // the sum itself
+            [product(4, 2, 3), add(4, 4, 1), add(1, 1, 4), RET], // the sum itself
             [product(4, 2, 3), 0x4ee4_8421, add(0, 0, 0), RET],  // of another width
         ] {
             assert_eq!(shortened(&code), code, "{code:x?}");
