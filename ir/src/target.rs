@@ -31,9 +31,10 @@ pub struct Target {
     pub load_ahead: u32,
     /// Whether multiply-add rounds once in hardware.
     pub fma: bool,
-    /// Sums of products of the integers in words that have an instruction, the best first.
+    /// Sums of products of the integers in words that have an instruction, or few, the best first.
     pub dots: Vec<ScalarFn>,
-    /// Whether a dot product is added to a sum by the same instruction.
+    /// Whether a dot product is added to a sum by the same instruction: not where it is multiplied
+    /// first, in halves of vectors (AArch64 without dot products) or at once (x86-64).
     pub dots_add: bool,
     /// Whether numbers become codes at once by instructions that round and saturate.
     pub saturates: bool,
@@ -258,7 +259,7 @@ impl Target {
             load_ahead: cpu.load_ahead,
             fma: aarch64 || has("fma"),
             dots: dots(cpu.arch, vector_bits, has),
-            dots_add: aarch64 || dots_add(vector_bits, has),
+            dots_add: dots_add(cpu.arch, vector_bits, has),
             saturates: vector_bits == 256,
             narrows: aarch64,
             fma_by_lane: aarch64,
@@ -317,7 +318,8 @@ impl Target {
 }
 
 /// Dot products with an instruction, by architecture, widest vectors and feature. Without one that
-/// also adds, `pmaddwd` multiplies halves, whose sums of two products wrap and never saturate.
+/// also adds, `pmaddwd` multiplies halves, whose sums of two products wrap and never saturate, and
+/// `DOTS_OF_PRODUCTS` come from products of 16 bits.
 const DOTS: &[(Arch, u32, &str, ScalarFn)] = &[
     (Arch::X86_64, 512, "avx512vnni", ScalarFn::DotU8),
     (Arch::X86_64, 512, "avx512bw", ScalarFn::DotI16),
@@ -328,14 +330,25 @@ const DOTS: &[(Arch, u32, &str, ScalarFn)] = &[
     (Arch::Aarch64, 128, "i8mm", ScalarFn::DotU8),
 ];
 
-/// Whether x86-64 has dot products that add.
-fn dots_add(vector_bits: u32, has: impl Fn(&str) -> bool) -> bool {
-    has(if vector_bits == 512 { "avx512vnni" } else { "avxvnni" })
+/// What AArch64 makes of `smull`, `addp`, `saddlp` and `sadalp`: four instructions for four words
+/// where 16 bits hold two products, six elsewhere.
+const DOTS_OF_PRODUCTS: &[ScalarFn] = &[ScalarFn::DotI8Narrow, ScalarFn::DotI8];
+
+/// Whether an architecture has dot products that add.
+fn dots_add(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> bool {
+    match arch {
+        Arch::X86_64 => has(if vector_bits == 512 { "avx512vnni" } else { "avxvnni" }),
+        Arch::Aarch64 => has("dotprod") || has("i8mm"),
+    }
 }
 
 fn dots(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> Vec<ScalarFn> {
     let fits = |row: &&(Arch, u32, &str, _)| (row.0, row.1) == (arch, vector_bits) && has(row.2);
-    DOTS.iter().filter(fits).map(|row| row.3).collect()
+    let mut all: Vec<ScalarFn> = DOTS.iter().filter(fits).map(|row| row.3).collect();
+    if arch == Arch::Aarch64 && all.is_empty() {
+        all.extend(DOTS_OF_PRODUCTS);
+    }
+    all
 }
 
 /// The widest vectors that the features allow.

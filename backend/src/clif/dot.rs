@@ -12,6 +12,7 @@ impl Translator<'_> {
     pub(super) fn dot(&mut self, func: ScalarFn, [a, b, c]: [Value; 3]) -> Value {
         let sums = match func {
             ScalarFn::DotI16 => self.products_of_halves(a, b),
+            ScalarFn::DotI8Narrow => self.narrow_products_of_bytes(a, b),
             func => self.products_of_bytes(func == ScalarFn::DotU8, a, b),
         };
         self.builder.ins().iadd(sums, c)
@@ -29,6 +30,18 @@ impl Translator<'_> {
         let low = [a, b].map(|v| self.builder.ins().swiden_low(v));
         let high = [a, b].map(|v| self.builder.ins().swiden_high(v));
         let [low, high] = [low, high].map(|[a, b]| self.builder.ins().imul(a, b));
+        self.builder.ins().iadd_pairwise(low, high)
+    }
+
+    /// The same where sums of two products fit 16 bits.
+    fn narrow_products_of_bytes(&mut self, a: Value, b: Value) -> Value {
+        let [a, b] = [a, b].map(|word| self.reinterpret(I8X16, word));
+        let low = [a, b].map(|v| self.builder.ins().swiden_low(v));
+        let high = [a, b].map(|v| self.builder.ins().swiden_high(v));
+        let [low, high] = [low, high].map(|[a, b]| self.builder.ins().imul(a, b));
+        let pairs = self.builder.ins().iadd_pairwise(low, high);
+        let low = self.builder.ins().swiden_low(pairs);
+        let high = self.builder.ins().swiden_high(pairs);
         self.builder.ins().iadd_pairwise(low, high)
     }
 

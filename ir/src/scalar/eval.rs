@@ -179,7 +179,9 @@ fn apply_int(func: ScalarFn, args: &[Scalar]) -> i64 {
         ScalarFn::Shr if unsigned64 => (args[0].bits() >> (x(1) & 63)) as i64,
         ScalarFn::Shr => x(0) >> (x(1) & (width - 1)),
         ScalarFn::DotU8 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as u8), 8)),
-        ScalarFn::DotI8 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as i8), 8)),
+        ScalarFn::DotI8 | ScalarFn::DotI8Narrow => {
+            x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as i8), 8))
+        }
         ScalarFn::DotI16 => x(2).wrapping_add(dot(x(0), x(1), |b| i64::from(b as i16), 16)),
         _ => unreachable!("{func:?} is not defined on integers"),
     }
@@ -247,6 +249,7 @@ mod tests {
         let (a, b) = ([255, 1, 0, 128], [128, 3, 7, 127]);
         assert_eq!(of(ScalarFn::DotU8, a, b), 5 + 255 * -128 + 3 + 128 * 127);
         assert_eq!(of(ScalarFn::DotI8, a, b), 5 + 128 + 3 - 128 * 127);
+        assert_eq!(of(ScalarFn::DotI8Narrow, a, [129, 3, 7, 127]), 5 + 127 + 3 - 128 * 127);
         assert_eq!(of(ScalarFn::DotI16, a, b), 5 + 511 * 896 + -32768 * 32519);
     }
 

@@ -108,6 +108,7 @@ scalar_funcs! {
     Bitcast "bitcast" 1 Bitcast Exact, false, "the same bits as an integer or a float";
     DotU8  "dot_u8" 3 Dot    Exact, false, "c plus the products of the four bytes of a, unsigned, with those of b, signed; wraps";
     DotI8  "dot_i8" 3 Dot    Exact, false, "c plus the products of the four bytes of a with those of b, signed; wraps";
+    DotI8Narrow "dot_i8_narrow" 3 Dot Exact, false, "the same where no byte of b is -128, so that 16 bits hold two of the products";
     DotI16 "dot_i16" 3 Dot   Exact, false, "c plus the products of the halves of a with those of b, signed; wraps";
 }
 
@@ -148,7 +149,7 @@ impl ScalarFn {
     #[must_use]
     pub fn products(self) -> Option<usize> {
         match self {
-            ScalarFn::DotU8 | ScalarFn::DotI8 => Some(4),
+            ScalarFn::DotU8 | ScalarFn::DotI8 | ScalarFn::DotI8Narrow => Some(4),
             ScalarFn::DotI16 => Some(2),
             _ => None,
         }

@@ -21,12 +21,13 @@ mod site;
 mod taps;
 mod terms;
 
-use crate::rebind::rebind_constants;
+use crate::rebind::{bound_constants, rebind_constants};
 use before::Makings;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use edgecc_ir::kernel::{Kernel, KernelId, Kernels, OperandId};
+use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
-use edgecc_ir::tensor::Tensor;
+use edgecc_ir::tensor::{Scalar, Tensor};
 pub(crate) use packed::pays;
 use site::{Site, Words};
 
@@ -84,18 +85,32 @@ fn rewrite(
     number: usize,
     target: &Target,
 ) -> Vec<(OperandId, Stored)> {
-    let kernel = &mut kernels.kernels[id];
+    let kernel = &kernels.kernels[id];
     if let Some(site) = Site::of(kernel, number, target) {
         let weights = kernel.stages[number].reads[site.weights].operand;
-        return vec![(weights, Stored::Words(site.rewrite(kernel)))];
+        let has_narrow =
+            site.dot == ScalarFn::DotI8 && target.dots.contains(&ScalarFn::DotI8Narrow);
+        let dot = match has_narrow && is_narrow(kernels, id, weights) {
+            true => ScalarFn::DotI8Narrow,
+            false => site.dot,
+        };
+        let words = site.rewrite(&mut kernels.kernels[id], dot);
+        return vec![(weights, Stored::Words(words))];
     }
-    if pair::rewrite(kernel, number, target).is_some() {
+    if pair::rewrite(&mut kernels.kernels[id], number, target).is_some() {
         return Vec::new();
     }
     if let Some(constants) = floats::rewrite(kernels, id, number, target) {
         return constants.into_iter().map(|constant| (constant, Stored::Numbers)).collect();
     }
     rewrite_single(&mut kernels.kernels[id], number, target).into_iter().collect()
+}
+
+/// Whether the products of any two codes of 8 bits with these weights fit 16 bits together.
+fn is_narrow(kernels: &Kernels, kernel: KernelId, weights: OperandId) -> bool {
+    let bound = bound_constants(kernels, kernel, weights);
+    let fits = |code: Scalar| code.as_i64() > i64::from(i8::MIN);
+    bound.is_some_and(|all| all.into_iter().all(|tensor| tensor.iter().all(fits)))
 }
 
 /// Makes a stage multiply single codes by the target's instruction.
@@ -127,6 +142,7 @@ mod tests {
     use edgecc_ir::kernel::verify::verify;
     use edgecc_ir::kernel::{self, Unit};
     use edgecc_ir::loops::{self, interp};
+    use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{CPUS, Cpu, Target};
     use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::{ElemType, TensorType};
@@ -242,6 +258,24 @@ mod tests {
             let op = MatMul { transpose_b, zeros: Zeros { x: -5, w: 0 }, ..MatMul::plain() };
             let weights = codes(ElemType::I8, &weights);
             assert_eq!(check(op, codes(ElemType::I8, &[13, 20]), weights), 1);
+        }
+    }
+
+    #[test]
+    fn products_with_weights_that_fit_16_bits_in_pairs_are_narrow() {
+        let x = codes(ElemType::I8, &[13, 20]);
+        let wide = codes(ElemType::I8, &[20, 21]);
+        let code = |i| Scalar::from_i64(ElemType::I8, wide.get(i).as_i64().max(-127));
+        let narrow = Tensor::from_fn(wide.ty.clone(), code);
+        let target = Cpu::named("cortex-a72").expect("a row").target();
+        for (weights, dot) in [(wide, ScalarFn::DotI8), (narrow, ScalarFn::DotI8Narrow)] {
+            let graph = contraction(MatMul::plain(), &x, weights.clone());
+            let mut kernels = form_kernels(&graph);
+            use_dots(&mut kernels, &target);
+            let stages = || kernels.kernels.values().flat_map(|k| &k.stages);
+            let found: Vec<ScalarFn> = stages().filter_map(|s| Some(s.body.product()?.0)).collect();
+            assert_eq!(found, [dot]);
+            assert_eq!(check(MatMul::plain(), x.clone(), weights), 1);
         }
     }
 

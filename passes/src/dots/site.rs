@@ -16,7 +16,7 @@ pub(super) struct Site {
     stage: usize,
     /// Among the stage's reads: the one that is constant.
     pub(super) weights: usize,
-    dot: ScalarFn,
+    pub(super) dot: ScalarFn,
     /// The reduce axis along which the other codes are consecutive.
     pub(super) axis: AxisId,
     /// Codes of a word.
@@ -101,8 +101,9 @@ impl Site {
             .max_by_key(|site| Reverse(site.steps(kernel)))
     }
 
-    /// Makes the stage's steps words; says how the constant is to be stored for that.
-    pub(super) fn rewrite(&self, kernel: &mut Kernel) -> Words {
+    /// Makes the stage's steps words that a function multiplies; says how the constant is to be stored
+    /// for that.
+    pub(super) fn rewrite(&self, kernel: &mut Kernel, dot: ScalarFn) -> Words {
         let (stage, steps) = (&kernel.stages[self.stage], self.in_words(kernel));
         let words = Words::of_stage(kernel, stage, self.weights, steps);
         let words = words.expect("nothing is looked up");
@@ -110,7 +111,7 @@ impl Site {
         *extent = extent.div_ceil(self.codes);
         let stage = &mut kernel.stages[self.stage];
         let params = [1 - self.weights, self.weights].map(|n| n as u32);
-        stage.body = dot_product(self.dot, params);
+        stage.body = dot_product(dot, params);
         let codes = &mut stage.reads[1 - self.weights];
         read_words(codes, self.axis, self.codes);
         let weights = &mut stage.reads[self.weights];

@@ -27,7 +27,7 @@ pub(super) fn rewrite(
     let [a, b] = [codes, &stage.reads[weights]].map(|r| kernel.operands[r.operand].ty.elem);
     let dot = instruction(a, b).filter(|dot| dot.products() == Some(CODES))?;
     // Where single codes are multiplied by instructions that take as long, or by several.
-    let alike = target.dots.contains(&ScalarFn::DotI16) || target.narrows;
+    let alike = target.dots.contains(&ScalarFn::DotI16) || target.narrows && target.dots_add;
     let suits = target.dots.contains(&dot) && alike;
     let steps = steps(kernel, number, codes).filter(|_| suits)?;
     let taps = steps.extent;

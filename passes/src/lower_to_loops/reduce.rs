@@ -218,8 +218,9 @@ fn accumulate(
     sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
     let mut next = sums;
-    let order = order(cx, steps.len(), points);
-    for pair in order.chunks(together(cx)) {
+    let vectors = vectors(cx, points);
+    let order = order(cx, steps.len(), points, vectors);
+    for pair in order.chunks(together(cx, vectors)) {
         let mut inside: Vec<(usize, usize)> = pair.to_vec();
         inside.retain(|&(step, nth)| !is_outside(b, cx, &steps[step], &points[nth]));
         let mut read = |&(step, nth): &(usize, usize)| {
@@ -233,28 +234,40 @@ fn accumulate(
     next
 }
 
-/// Vectors of the factor without lanes that come at once.
-fn together(cx: &Cx<'_>) -> usize {
-    if cx.target.loads_pairs() { 2 } else { 1 }
+/// Vectors of the factor without lanes that come at once: all of a step where a word of the other
+/// one is copied to all lanes, so that the copy serves all of them.
+fn together(cx: &Cx<'_>, vectors: usize) -> usize {
+    let dot = cx.stage.body.product().and_then(|(func, _)| func.products());
+    match dot {
+        Some(_) if !cx.target.dots_add => vectors,
+        _ if cx.target.loads_pairs() => 2,
+        _ => 1,
+    }
+}
+
+/// Vectors of points along the vector axis, where multiply-adds take lanes; 1 elsewhere.
+fn vectors(cx: &Cx<'_>, points: &[Point]) -> usize {
+    let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) else { return 1 };
+    let vector = |point: &Point| point.offset(axis) / lanes as usize;
+    points.iter().map(vector).max().map_or(1, |last| last + 1)
 }
 
 /// The order in which the points of a tile are computed, each with its step. Where multiply-adds
 /// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
 /// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them, or one
-/// by one where pairs do not pay; the points that use them are neighbours, so that only two of these
-/// vectors have to be there. Words that are made of several reads are used up by the points of a
-/// vector before those of the next one are made.
-fn order(cx: &Cx<'_>, steps: usize, points: &[Point]) -> Vec<(usize, usize)> {
+/// by one where pairs do not pay, or all of a step; the points that use them are neighbours, so that
+/// only those that come at once have to be there. Words that are made of several reads are used up by
+/// the points of a vector before those of the next one are made.
+fn order(cx: &Cx<'_>, steps: usize, points: &[Point], vectors: usize) -> Vec<(usize, usize)> {
     let product = (0..steps).flat_map(|step| (0..points.len()).map(move |nth| (step, nth)));
     let mut all: Vec<(usize, usize)> = product.collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
         let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
-        let vectors = (0..points.len()).map(vector).max().map_or(1, |last| last + 1);
         let makes_words = cx.stage.reads.len() > 2;
         all.sort_by_key(|&(step, nth)| match vectors {
             1 => (step, nth),
             _ if makes_words => (vector(nth), step),
-            _ => ((step * vectors + vector(nth)) / together(cx), nth / vectors),
+            _ => ((step * vectors + vector(nth)) / together(cx, vectors), nth / vectors),
         });
     }
     all

@@ -37,9 +37,17 @@ impl Work {
     pub(crate) fn of([rows, columns, steps]: [usize; 3]) -> Work {
         Work { rows, columns, steps, repeats: 1, row_bytes: 4 * steps, codes: 1 }
     }
+
+    /// Whether its dot products are made of products in vectors of 128 bits.
+    fn is_multiplied_first(self, target: &Target) -> bool {
+        self.codes > 1 && target.fma_by_lane && !target.dots_add
+    }
 }
 
 const LATENCY: f64 = 4.0;
+/// Instructions of a dot product that is made of products, and registers for these.
+const INSTRUCTIONS: f64 = 4.0;
+const PRODUCTS: u32 = 2;
 /// Instructions and loads that start in a cycle.
 const ISSUE: f64 = 5.0;
 const LOADS: f64 = 2.0;
@@ -92,16 +100,22 @@ impl Tile {
 
     /// Whether the tile and its operands fit the registers. Vectors of 128 bits have a broadcast per
     /// row, with two registers to spare; by lane a vector of steps per row stays, and the vectors of
-    /// a step come in pairs, or one by one, of which one arrives ahead. There a word of codes is copied to all lanes, once for each pair, and
-    /// takes a register until the copy is found to be needless. Wider vectors share one register for
-    /// the broadcasts, and one for dot products that are added apart.
+    /// a step come in pairs, or one by one, of which one arrives ahead. There a word of codes is
+    /// copied to all lanes, once for each pair, and takes a register until the copy is found to be
+    /// needless; where dot products are made of products, the copy stays, beside these and all vectors
+    /// of a step. Wider vectors share one register for the broadcasts, and one for dot products that
+    /// are added apart.
     fn fits(self, work: Work, target: &Target) -> bool {
         let copies = u32::from(target.fma_by_lane && work.codes > 1);
+        let arriving = u32::from(target.runs_in_order());
+        if work.is_multiplied_first(target) {
+            let operands = self.vectors + self.rows + 1 + PRODUCTS + arriving;
+            return self.rows * self.vectors + operands < target.vector_regs;
+        }
         if copies > 0 && self.vectors > 1 && !self.vectors.is_multiple_of(2) {
             return false;
         }
         let vectors = if target.fma_by_lane { copies } else { self.vectors };
-        let arriving = u32::from(target.runs_in_order());
         let operands = self.rows * self.vectors + vectors + arriving;
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
@@ -111,7 +125,7 @@ impl Tile {
     }
 
     /// Cycles of one reduction step; the vectors come at `rate` bytes per cycle.
-    fn step(self, rate: f64, target: &Target) -> f64 {
+    fn step(self, work: Work, rate: f64, target: &Target) -> f64 {
         let [issue, most_loads] = match target.runs_in_order() {
             true => [ISSUE_IN_ORDER, LOADS_IN_ORDER],
             false => [ISSUE, LOADS],
@@ -119,9 +133,13 @@ impl Tile {
         let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
         let per_cycle = target.fma_per_cycle(32 * self.lanes);
         let loads = row_loads + f64::from(self.vectors) * (most_loads / per_cycle.min(most_loads));
-        let started = self.accumulators() + row_loads + f64::from(self.vectors) + 1.0;
+        let [products, copies] = match work.is_multiplied_first(target) {
+            true => [INSTRUCTIONS * self.accumulators(), f64::from(self.rows)],
+            false => [self.accumulators(), 0.0],
+        };
+        let started = products + copies + row_loads + f64::from(self.vectors) + 1.0;
         let stream = f64::from(4 * self.vectors * self.lanes) / rate;
-        let bounds = [self.accumulators() / per_cycle, loads / most_loads, started / issue, stream];
+        let bounds = [(products + copies) / per_cycle, loads / most_loads, started / issue, stream];
         bounds.into_iter().fold(LATENCY, f64::max) + LOAD * loads
     }
 
@@ -147,7 +165,7 @@ impl Tile {
     }
 
     fn cycles(self, work: Work, rate: f64, target: &Target) -> f64 {
-        let step = self.step(rate, target) + EVICTED * self.evicted(work.row_bytes, target);
+        let step = self.step(work, rate, target) + EVICTED * self.evicted(work.row_bytes, target);
         ENTRY + FINISH * self.accumulators() + work.steps as f64 * step
     }
 

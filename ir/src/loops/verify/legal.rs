@@ -22,7 +22,9 @@ pub fn is_legal(func: ScalarFn, elem: ElemType, target: &Target) -> bool {
         | ScalarFn::Cos
         | ScalarFn::Pow => false,
         ScalarFn::Fma => target.fma && on_float,
-        ScalarFn::DotU8 | ScalarFn::DotI8 | ScalarFn::DotI16 => target.dots.contains(&func),
+        ScalarFn::DotU8 | ScalarFn::DotI8 | ScalarFn::DotI8Narrow | ScalarFn::DotI16 => {
+            target.dots.contains(&func)
+        }
         ScalarFn::Shl | ScalarFn::Shr => on_float && elem != ElemType::Bool,
         ScalarFn::Add
         | ScalarFn::Sub

@@ -52,6 +52,7 @@ pub(in crate::loops) fn expand_f64(e: &mut Emit<'_>, func: F, args: &[ValueId]) 
         | F::Bitcast
         | F::DotU8
         | F::DotI8
+        | F::DotI8Narrow
         | F::DotI16 => return None,
     })
 }

@@ -66,6 +66,7 @@ pub(super) fn expand_f32(e: &mut Emit<'_>, func: ScalarFn, args: &[ValueId]) -> 
         | ScalarFn::Bitcast
         | ScalarFn::DotU8
         | ScalarFn::DotI8
+        | ScalarFn::DotI8Narrow
         | ScalarFn::DotI16 => return None,
     })
 }
