@@ -19,9 +19,12 @@ struct Block {
 
 /// The innermost loop with the most multiply-adds, then instructions, in all functions.
 pub(super) fn hottest(code: &str) -> Option<Loop> {
-    let functions = functions(code);
-    let loops = functions.iter().flat_map(|blocks| innermost(blocks));
-    loops.max_by_key(|l| (l.multiply_adds(), l.instructions()))
+    all_innermost(code).into_iter().max_by_key(|l| (l.multiply_adds(), l.instructions()))
+}
+
+/// The innermost loops of all functions.
+pub(super) fn all_innermost(code: &str) -> Vec<Loop> {
+    functions(code).iter().flat_map(|blocks| innermost(blocks)).collect()
 }
 
 impl Loop {
@@ -35,7 +38,11 @@ impl Loop {
     }
 
     pub(super) fn multiply_adds(&self) -> usize {
-        let names = ["fmla", "vfmadd", "vpdp", "vpmaddwd", "pmaddwd"];
+        self.count(&["fmla", "vfmadd", "vpdp", "vpmaddwd", "pmaddwd"])
+    }
+
+    /// Instructions whose names start with one of these.
+    pub(super) fn count(&self, names: &[&str]) -> usize {
         self.lines().filter(|l| names.iter().any(|name| l.starts_with(name))).count()
     }
 

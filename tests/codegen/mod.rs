@@ -9,7 +9,7 @@ use edgecc::{OptLevel, Options};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::target::{Arch, Cpu, Target};
 use edgecc_ir::text::parse_graph;
-use hot::{Loop, hottest};
+use hot::{Loop, all_innermost, hottest};
 use std::fs;
 
 /// Multiply-adds as a part of all instructions of a hot loop on AArch64, where each takes a lane
@@ -82,6 +82,26 @@ fn the_hot_loops_on_codes_are_as_their_snapshots() {
     }
 }
 
+/// Windows of five taps, which fit no word.
+const WITHOUT_WORDS: &[&str] = &["codes_wide_depthwise"];
+
+#[test]
+fn sums_of_products_of_codes_are_dot_products_in_every_loop_where_aarch64_has_them() {
+    let on_codes = SUBJECTS.iter().filter(|s| s.name.starts_with("codes_"));
+    for subject in on_codes.filter(|s| !WITHOUT_WORDS.contains(&s.name)) {
+        for cpu in ["cortex-a55", "neoverse-n1"] {
+            let code = code(subject.even_graph(), target(cpu), &subject.options());
+            let loops = all_innermost(&code);
+            let dots: usize = loops.iter().map(|l| l.count(&["sdot", "usdot"])).sum();
+            assert!(dots > 0, "{}, {cpu}:\n{code}", subject.name);
+            for each in loops {
+                let others = each.count(&["smull", "umull", "mul v", "mla v"]);
+                assert_eq!(others, 0, "{}, {cpu}:\n{}", subject.name, each.text());
+            }
+        }
+    }
+}
+
 /// The first lines of a loop, which show what the others look like.
 fn start(text: &str) -> String {
     let mut lines: Vec<&str> = text.lines().collect();
@@ -121,10 +141,14 @@ fn compile(graph: &str, arch: Arch) -> Loop {
 
 /// The hottest loop of the graph's kernels.
 fn hot_loop(graph: Graph, target: Target, options: &Options) -> Loop {
+    hottest(&code(graph, target, options)).expect("the program has loops")
+}
+
+/// The machine code of the graph's kernels, as text.
+fn code(graph: Graph, target: Target, options: &Options) -> String {
     let compiled = compile_graph(graph, Vec::new(), target, options, &mut |_, _| {});
     let compiled = compiled.expect("the graph is supported");
-    let code = edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target);
-    hottest(&code.expect("a legal program")).expect("the program has loops")
+    edgecc_backend::dump::disassembly(&compiled.loops, &compiled.target).expect("a legal program")
 }
 
 fn suffix(path: &std::path::Path, arch: Arch) -> String {
