@@ -21,6 +21,7 @@ pub mod header;
 pub mod interface;
 mod isa;
 pub mod link;
+mod lookup;
 pub mod metadata;
 mod module;
 #[cfg(test)]

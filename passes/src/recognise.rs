@@ -157,7 +157,10 @@ impl Rows {
 fn functions(expr: &ScalarExpr) -> impl Iterator<Item = F> + '_ {
     expr.nodes().iter().filter_map(|node| match node {
         ScalarNode::Call(func, _) => Some(*func),
-        ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Cast(..) => None,
+        ScalarNode::Param(_)
+        | ScalarNode::Const(_)
+        | ScalarNode::Cast(..)
+        | ScalarNode::Lookup(..) => None,
     })
 }
 
@@ -199,7 +202,7 @@ fn depends(expr: &ScalarExpr, node: NodeId, on: NodeId) -> bool {
     node == on
         || match &expr.nodes()[node as usize] {
             ScalarNode::Call(_, args) => args.iter().any(|&a| depends(expr, a, on)),
-            ScalarNode::Cast(_, a) => depends(expr, *a, on),
+            ScalarNode::Cast(_, a) | ScalarNode::Lookup(_, a) => depends(expr, *a, on),
             ScalarNode::Param(_) | ScalarNode::Const(_) => false,
         }
 }

@@ -8,29 +8,31 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::{Expr, IndexId, ParamId, VType, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::table::Table;
 use edgecc_ir::types::ElemType;
 
 /// Numbers of a vector.
 const LANES: u8 = 4;
 
-/// `cast(i32(min(u8(number), most)) + least)`, `u8` saturating.
+/// `cast(i32(min(u8(number), most)) + least)`, `u8` saturating, perhaps looked up in a table.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Form {
+struct Form<'a> {
     most: Option<i64>,
     least: i64,
+    table: Option<&'a Table>,
 }
 
 /// A vector of codes.
 #[derive(Clone, Copy)]
-pub(super) struct Codes {
+pub(super) struct Codes<'a> {
     number: ValueId,
-    form: Form,
+    form: Form<'a>,
 }
 
 /// A store that may be made with the next one.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting<'a> {
-    codes: Codes,
+    codes: Codes<'a>,
     param: ParamId,
     index: &'a [Affine<IndexId>],
 }
@@ -45,7 +47,11 @@ impl Waiting<'_> {
 
 impl<'a> Translator<'a> {
     /// The codes that a stored vector is.
-    pub(super) fn codes_of(&self, stored: ValueId, lanes: u8) -> Option<Codes> {
+    pub(super) fn codes_of(&self, stored: ValueId, lanes: u8) -> Option<Codes<'a>> {
+        let (stored, table) = match self.exprs[stored]? {
+            Expr::Lookup(table, code) => (*code, Some(table)),
+            _ => (stored, None),
+        };
         let to = self.ty(stored).elem;
         let is_code = matches!(to, ElemType::I8 | ElemType::U8) && lanes == LANES;
         if !is_code || !self.target.narrows {
@@ -63,7 +69,7 @@ impl<'a> Translator<'a> {
         let Expr::Cast(number) = self.exprs[narrow]? else { return None };
         let is_narrowed = self.ty(narrow) == VType { elem: ElemType::U8, lanes: LANES };
         let is_number = self.ty(*number) == VType { elem: ElemType::F32, lanes: LANES };
-        let form = Form { most, least };
+        let form = Form { most, least, table };
         (is_narrowed && is_number).then_some(Codes { number: *number, form })
     }
 
@@ -85,7 +91,7 @@ impl<'a> Translator<'a> {
     /// Stores codes with the ones that wait, as soon as no more fit.
     pub(super) fn store_codes(
         &mut self,
-        codes: Codes,
+        codes: Codes<'a>,
         param: ParamId,
         index: &'a [Affine<IndexId>],
     ) {
@@ -131,6 +137,9 @@ impl<'a> Translator<'a> {
         if form.least != 0 {
             let least = self.repeat(I8X16, form.least as u64);
             codes = self.builder.ins().iadd(codes, least);
+        }
+        if let Some(table) = form.table {
+            codes = self.looked_up(table, codes);
         }
         self.store_bytes(param, index, LANES, (codes, LANES * stores.len() as u8));
     }

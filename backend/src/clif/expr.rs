@@ -28,6 +28,7 @@ impl<'a> Translator<'a> {
             }
             Expr::Apply(func, args) => self.apply(*func, args),
             Expr::Cast(from) => self.cast((self.value(*from), self.ty(*from)), ty.elem),
+            Expr::Lookup(table, codes) => self.lookup(table, *codes),
             Expr::ReduceLanes(func, vector) => self.reduce_lanes(*func, *vector),
         }
     }

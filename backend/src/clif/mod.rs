@@ -11,6 +11,7 @@ mod dot;
 mod expr;
 mod half;
 mod legal;
+mod lookup;
 mod memory;
 mod scalar;
 mod stmt;

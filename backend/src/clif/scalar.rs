@@ -238,6 +238,7 @@ impl Translator<'_> {
             | Expr::Pack(..)
             | Expr::Apply(..)
             | Expr::Cast(..)
+            | Expr::Lookup(..)
             | Expr::IndexValue(_)
             | Expr::ReduceLanes(..) => None,
         }

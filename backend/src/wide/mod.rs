@@ -24,7 +24,8 @@ mod tests;
 pub(crate) use emit::Compiled;
 pub(crate) use legal::check;
 
-use edgecc_ir::loops::LoopFn;
+use edgecc_ir::loops::walk::each_stmt;
+use edgecc_ir::loops::{Expr, LoopFn, Stmt, VType};
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::types::ElemType;
 use emit::Encoding;
@@ -32,14 +33,25 @@ use emit::Encoding;
 /// Alignment of a function: that of its constants and of its loops.
 pub(crate) const ALIGNMENT: u64 = 64;
 
-/// Whether a function is compiled here: one of its vectors is wider than 128 bits.
+/// Whether a function is compiled here: one of its vectors is wider than 128 bits, or codes in vectors
+/// are looked up, for which wider ones are better.
 pub(crate) fn is_wide(func: &LoopFn, target: &Target) -> bool {
     let bits = |elem: ElemType, lanes: u8| match elem {
         ElemType::Bool => 0,
         elem => 8 * elem.bytes() * usize::from(lanes),
     };
+    let is_wide = |ty: &VType| ty.lanes > 1 && bits(ty.elem, ty.lanes) > 128;
     target.arch == Arch::X86_64
-        && func.values.values().any(|ty| ty.lanes > 1 && bits(ty.elem, ty.lanes) > 128)
+        && (func.values.values().any(is_wide) || target.vector_bits > 128 && looks_up(func))
+}
+
+fn looks_up(func: &LoopFn) -> bool {
+    let mut found = false;
+    each_stmt(&func.body, &mut |stmt| {
+        let Stmt::Let { value, expr: Expr::Lookup(..) } = stmt else { return };
+        found |= func.values[*value].lanes > 1;
+    });
+    found
 }
 
 /// Compiles a function that `check` accepts. Fails when it needs more than registers give.

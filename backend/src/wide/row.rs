@@ -212,6 +212,7 @@ rows! {
     Unpcklpd "vunpcklpd" Vector 1 0x66 E1 0x14 Part 1 No;
     Psrldq "vpsrldq" Vector 1 0x66 W0 0x73 Part 1 I8 / 3;
     Pshufb "vpshufb" Vector 2 0x66 W0 0x00 Part 1 No;
+    Permi2b "vpermi2b" Vector 2 0x66 W0 0x75 Part 1 No;
     Permd "vpermd" Vector 2 0x66 W0 0x36 Part 1 No;
     Packssdw "vpackssdw" Vector 1 0x66 W0 0x6b Part 1 No;
     Packusdw "vpackusdw" Vector 2 0x66 W0 0x2b Part 1 No;
@@ -307,6 +308,7 @@ rows! {
     Paddw "vpaddw" Vector 1 0x66 W0 0xfd Part 1 No;
     Paddd "vpaddd" Vector 1 0x66 W0 0xfe Part 1 No;
     Paddq "vpaddq" Vector 1 0x66 E1 0xd4 Part 1 No;
+    Paddusb "vpaddusb" Vector 1 0x66 W0 0xdc Part 1 No;
     Paddsw "vpaddsw" Vector 1 0x66 W0 0xed Part 1 No;
     Psubb "vpsubb" Vector 1 0x66 W0 0xf8 Part 1 No;
     Psubw "vpsubw" Vector 1 0x66 W0 0xf9 Part 1 No;
@@ -377,6 +379,7 @@ rows! {
     Ptestmw "vptestmw" Vector 2 0x66 W1 0x26 Part 1 No;
     Ptestmd "vptestmd" Vector 2 0x66 W0 0x27 Part 1 No;
     Ptestmq "vptestmq" Vector 2 0x66 W1 0x27 Part 1 No;
+    Pmovb2m "vpmovb2m" Vector 2 0xf3 W0 0x29 Part 1 No;
     Pblendmb "vpblendmb" Vector 2 0x66 W0 0x66 Part 1 No;
     Pblendmw "vpblendmw" Vector 2 0x66 W1 0x66 Part 1 No;
     Pblendmd "vpblendmd" Vector 2 0x66 W0 0x64 Part 1 No;

@@ -2,6 +2,7 @@
 
 mod decoded;
 mod functions;
+mod lookups;
 
 use crate::testing::{program, run_for};
 use edgecc_ir::affine::Affine;

@@ -11,6 +11,7 @@ use super::ops::{
 use crate::kernel::ConstId;
 use crate::rng::Rng;
 use crate::scalar::func::ScalarFn;
+use crate::scalar::table::{Table, is_byte};
 use crate::scalar::{ExprBuilder, NodeId, ScalarExpr};
 use crate::tensor::{Scalar, Tensor};
 use crate::types::{ElemType, Shape, TensorType};
@@ -93,13 +94,18 @@ pub fn expr(params: &[ElemType], size: usize, rng: &mut Rng) -> ScalarExpr {
     })
 }
 
-/// Adds a cast or, where the drawn operands fit, a call.
+/// Adds a call where the drawn operands fit, else a table of the first one's codes or a cast.
 fn grow(b: &mut ExprBuilder, pool: &mut Vec<(NodeId, ElemType)>, rng: &mut Rng) {
     let func = rng.pick(ScalarFn::ALL);
     let args: Vec<(NodeId, ElemType)> = (0..func.info().arity).map(|_| rng.pick(pool)).collect();
     let (nodes, elems): (Vec<NodeId>, Vec<ElemType>) = args.into_iter().unzip();
     match func.infer(&elems) {
         Some(elem) => pool.push((b.call(func, &nodes), elem)),
+        None if is_byte(elems[0]) && rng.below(2) == 0 => {
+            let (elem, factor) = (rng.pick(&[ElemType::I8, ElemType::U8]), rng.below(256) as u8);
+            let table = Table::new(elem, |bits| bits.wrapping_mul(factor) ^ bits >> 1);
+            pool.push((b.lookup(table, nodes[0]), elem));
+        }
         None => {
             let elem = rng.pick(ElemType::ALL);
             pool.push((b.cast(elem, nodes[0]), elem));

@@ -5,6 +5,7 @@ use super::{
 };
 use crate::affine::Affine;
 use crate::scalar::func::ScalarFn;
+use crate::scalar::table::Table;
 use crate::tensor::Scalar;
 use crate::types::ElemType;
 use cranelift_entity::PrimaryMap;
@@ -91,6 +92,12 @@ impl LoopBuilder {
     pub fn cast(&mut self, to: ElemType, value: ValueId) -> ValueId {
         let ty = VType { elem: to, lanes: self.ty(value).lanes };
         self.define(ty, Expr::Cast(value))
+    }
+
+    /// What codes become, lane by lane.
+    pub fn lookup(&mut self, table: Table, value: ValueId) -> ValueId {
+        let ty = VType { elem: table.elem(), lanes: self.ty(value).lanes };
+        self.define(ty, Expr::Lookup(table, value))
     }
 
     /// A store of the first `lanes` lanes.

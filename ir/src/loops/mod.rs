@@ -23,6 +23,7 @@ use crate::loc::LocTable;
 use crate::plan::MemoryPlan;
 use crate::program::Program;
 use crate::scalar::func::ScalarFn;
+use crate::scalar::table::Table;
 use crate::tensor::{Scalar, Tensor};
 use crate::types::{ElemType, TensorType};
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -294,6 +295,8 @@ pub enum Expr {
     Apply(ScalarFn, SmallVec<[ValueId; 3]>),
     /// A conversion lane by lane, to the value's element type.
     Cast(ValueId),
+    /// What codes of 8 bits become, lane by lane.
+    Lookup(Table, ValueId),
     /// All lanes combined: the upper half with the lower one, lane by lane, until one is left:
     /// `f(f(l0, l2), f(l1, l3))`. The number of lanes is a power of two.
     ReduceLanes(ScalarFn, ValueId),

@@ -23,6 +23,7 @@ pub fn map_operands(expr: &mut Expr, mut with: impl FnMut(ValueId) -> ValueId) {
         | Expr::SplatLane(v, _)
         | Expr::Extract(v, _)
         | Expr::Cast(v)
+        | Expr::Lookup(_, v)
         | Expr::ReduceLanes(_, v) => *v = with(*v),
         Expr::Pack(values) => values.iter_mut().for_each(|v| *v = with(*v)),
         Expr::Apply(_, values) => values.iter_mut().for_each(|v| *v = with(*v)),
@@ -77,6 +78,7 @@ pub fn each_index(expr: &Expr, mut visit: impl FnMut(IndexId)) {
         | Expr::Pack(_)
         | Expr::Apply(..)
         | Expr::Cast(_)
+        | Expr::Lookup(..)
         | Expr::ReduceLanes(..) => {}
     }
 }

@@ -15,6 +15,7 @@ pub fn eval(expr: &ScalarExpr, args: &[Scalar]) -> Scalar {
             ScalarNode::Param(p) => args[*p as usize],
             ScalarNode::Const(c) => *c,
             ScalarNode::Cast(to, a) => cast(*to, values[*a as usize]),
+            ScalarNode::Lookup(table, a) => table.apply(values[*a as usize]),
             ScalarNode::Call(func, operands) => {
                 let operands: SmallVec<[Scalar; 3]> =
                     operands.iter().map(|&a| values[a as usize]).collect();

@@ -2,11 +2,13 @@
 
 pub mod eval;
 pub mod func;
+pub mod table;
 
 use crate::tensor::Scalar;
 use crate::types::ElemType;
 use func::ScalarFn;
 use smallvec::SmallVec;
+use table::Table;
 
 /// Position of a node in its expression.
 pub type NodeId = u32;
@@ -23,6 +25,20 @@ pub enum ScalarNode {
     /// Conversion to a type: float to integer truncates and saturates (NaN gives 0), integer to
     /// integer wraps, integer to float rounds to nearest, to `bool` is `!= 0`.
     Cast(ElemType, NodeId),
+    /// What a code of 8 bits becomes.
+    Lookup(Table, NodeId),
+}
+
+impl ScalarNode {
+    /// The nodes that a node reads.
+    #[must_use]
+    pub fn operands(&self) -> &[NodeId] {
+        match self {
+            ScalarNode::Param(_) | ScalarNode::Const(_) => &[],
+            ScalarNode::Call(_, args) => args,
+            ScalarNode::Cast(_, arg) | ScalarNode::Lookup(_, arg) => std::slice::from_ref(arg),
+        }
+    }
 }
 
 /// A function from `params` scalars to one scalar.
@@ -122,11 +138,7 @@ impl ScalarExpr {
     #[must_use]
     pub fn addend(&self) -> Option<(NodeId, u32)> {
         let first = self.nodes.iter().position(|n| *n == ScalarNode::Param(0))? as NodeId;
-        let uses = |node: &ScalarNode| match node {
-            ScalarNode::Param(_) | ScalarNode::Const(_) => false,
-            ScalarNode::Cast(_, arg) => *arg == first,
-            ScalarNode::Call(_, args) => args.contains(&first),
-        };
+        let uses = |node: &ScalarNode| node.operands().contains(&first);
         let mut users = self.nodes.iter().enumerate().filter(|(_, node)| uses(node));
         let (Some((at, ScalarNode::Call(ScalarFn::Add, args))), None) =
             (users.next(), users.next())
@@ -136,7 +148,10 @@ impl ScalarExpr {
         let term = args.iter().find(|&&arg| arg != first)?;
         match self.nodes[*term as usize] {
             ScalarNode::Param(param) => Some((at as NodeId, param)),
-            ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
+            ScalarNode::Const(_)
+            | ScalarNode::Cast(..)
+            | ScalarNode::Call(..)
+            | ScalarNode::Lookup(..) => None,
         }
     }
 
@@ -148,11 +163,10 @@ impl ScalarExpr {
         ScalarExpr { params: self.params, nodes: canonical.nodes }
     }
 
-    /// Number of `Call` and `Cast` nodes: the work per element.
+    /// Number of nodes that compute something: the work per element.
     #[must_use]
     pub fn cost(&self) -> usize {
-        let work = |n: &&ScalarNode| matches!(n, ScalarNode::Call(..) | ScalarNode::Cast(..));
-        self.nodes.iter().filter(work).count()
+        self.nodes.iter().filter(|n| !n.operands().is_empty()).count()
     }
 
     /// Whether something is rounded or converted to a whole number on the way, so that the smallest
@@ -164,19 +178,14 @@ impl ScalarExpr {
             ScalarNode::Call(func, _) => {
                 matches!(func, ScalarFn::Floor | ScalarFn::Ceil | ScalarFn::Trunc | ScalarFn::Round)
             }
-            ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+            ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Lookup(..) => false,
         })
     }
 
-    /// How often calls and casts read a node.
+    /// How often other nodes read a node.
     #[must_use]
     pub fn uses(&self, of: NodeId) -> usize {
-        let reads = |node: &ScalarNode| match node {
-            ScalarNode::Call(_, args) => args.iter().filter(|&&a| a == of).count(),
-            ScalarNode::Cast(_, a) => usize::from(*a == of),
-            ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
-        };
-        self.nodes.iter().map(reads).sum()
+        self.nodes.iter().flat_map(ScalarNode::operands).filter(|&&read| read == of).count()
     }
 
     /// `[x, y, z]` if a node is `x·y + z` and nothing else uses the product.
@@ -224,6 +233,7 @@ impl ScalarExpr {
                 ScalarNode::Param(p) => params.get(*p as usize).copied(),
                 ScalarNode::Const(c) => Some(c.elem()),
                 ScalarNode::Cast(to, _) => Some(*to),
+                ScalarNode::Lookup(table, a) => table.infer(types[*a as usize]),
                 ScalarNode::Call(func, args) => {
                     let args: SmallVec<[ElemType; 3]> =
                         args.iter().map(|&a| types[a as usize]).collect();
@@ -296,6 +306,11 @@ impl ExprBuilder {
         self.add(ScalarNode::Cast(to, arg))
     }
 
+    /// What a code becomes.
+    pub fn lookup(&mut self, table: Table, arg: NodeId) -> NodeId {
+        self.add(ScalarNode::Lookup(table, arg))
+    }
+
     /// Copies `expr` into this builder with its parameters replaced; returns its root here.
     pub fn inline(
         &mut self,
@@ -318,6 +333,7 @@ impl ExprBuilder {
         match node {
             ScalarNode::Param(_) | ScalarNode::Const(_) => self.add(node.clone()),
             ScalarNode::Cast(to, a) => self.cast(*to, map[*a as usize]),
+            ScalarNode::Lookup(table, a) => self.lookup(table.clone(), map[*a as usize]),
             ScalarNode::Call(f, args) => {
                 let args = args.iter().map(|&a| map[a as usize]).collect();
                 self.add(ScalarNode::Call(*f, args))
@@ -334,6 +350,9 @@ impl ExprBuilder {
                 ScalarNode::Call(*f, args.iter().map(|&a| self.import(from, a, seen)).collect())
             }
             ScalarNode::Cast(to, a) => ScalarNode::Cast(*to, self.import(from, *a, seen)),
+            ScalarNode::Lookup(table, a) => {
+                ScalarNode::Lookup(table.clone(), self.import(from, *a, seen))
+            }
             leaf => leaf.clone(),
         };
         let new = self.add(node);

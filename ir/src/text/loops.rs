@@ -126,6 +126,7 @@ mod tests {
     use crate::plan::{MemoryPlan, Slot};
     use crate::program::{Call, Program, Step};
     use crate::scalar::func::ScalarFn;
+    use crate::scalar::table::Table;
     use crate::tensor::{Scalar, Tensor};
     use crate::types::{ElemType, TensorType};
     use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
@@ -239,6 +240,8 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
         b.define(F32X4, Expr::Pack(smallvec![element, scalar, element, scalar]));
         let sum = b.define(VType::scalar(ElemType::F32), Expr::ReduceLanes(ScalarFn::Max, lane));
         let whole = b.cast(ElemType::I32, sum);
+        let code = b.cast(ElemType::I8, whole);
+        b.lookup(Table::new(ElemType::U8, |bits| !bits), code);
         b.constant(Scalar::from_i64(ElemType::I32, -7), 2);
         b.constant(Scalar::bool(true), 4);
         b.define(F32X4, Expr::Const(Scalar::from_i64(ElemType::I8, 3)));
@@ -250,7 +253,7 @@ func @f0 \"sum\" (%p0: f32[4,4]) -> (%p1: f32[4,4]) {
         b.guarded(Vec::new(), &[], |_| Vec::new());
         let text = check(&program(b.finish()));
         for line in
-            ["%v7: i32x2 = const -7", "%v9: f32x4 = const 3:i8", "prefetch %p0[9, 9]", "if {"]
+            ["%v9: i32x2 = const -7", "%v11: f32x4 = const 3:i8", "prefetch %p0[9, 9]", "if {"]
         {
             assert!(text.contains(line), "{text}");
         }

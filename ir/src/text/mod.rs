@@ -7,6 +7,7 @@
 
 mod affine;
 pub(crate) mod attrs;
+mod codes;
 pub(crate) mod cursor;
 mod data;
 mod graph;

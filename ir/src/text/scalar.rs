@@ -2,8 +2,9 @@
 //!
 //! A node that is used twice, or that would nest too deeply, gets a name first:
 //! `(x0) -> { t0 = exp(x0); div(t0, add(t0, 1)) }`. A conversion is written like a call of its type:
-//! `i32(x0)`. So the text is linear in the number of nodes, and so is the time to read it.
+//! `i32(x0)`, a table of codes in front of its operand: `table u8 "0001..."(x0)`. So the text is linear in the number of nodes, and so is the time to read it.
 
+use super::codes::{TABLE, parse_table, write_table};
 use super::cursor::{Cursor, Parse};
 use super::lex::Kind;
 use super::number::{parse_scalar, write_scalar};
@@ -62,23 +63,15 @@ pub(crate) fn parse_body<'a>(c: &mut Cursor<'a>, params: &[&'a str]) -> Parse<Sc
     result.map(|_| expr)
 }
 
-fn operands(node: &ScalarNode) -> &[NodeId] {
-    match node {
-        ScalarNode::Param(_) | ScalarNode::Const(_) => &[],
-        ScalarNode::Call(_, args) => args,
-        ScalarNode::Cast(_, arg) => std::slice::from_ref(arg),
-    }
-}
-
 /// Which nodes get a name.
 fn named_nodes(expr: &ScalarExpr) -> Vec<bool> {
     let nodes = expr.nodes();
     let mut uses = vec![0u32; nodes.len()];
-    nodes.iter().flat_map(operands).for_each(|&n| uses[n as usize] += 1);
+    nodes.iter().flat_map(ScalarNode::operands).for_each(|&n| uses[n as usize] += 1);
     let mut heights = vec![0u32; nodes.len()];
     let mut named = vec![false; nodes.len()];
-    for (id, node) in nodes.iter().enumerate().filter(|(_, n)| !operands(n).is_empty()) {
-        let inner = operands(node).iter().map(|&n| heights[n as usize]).max();
+    for (id, node) in nodes.iter().enumerate().filter(|(_, n)| !n.operands().is_empty()) {
+        let inner = node.operands().iter().map(|&n| heights[n as usize]).max();
         let height = 1 + inner.unwrap_or(0);
         named[id] = uses[id] > 1 || height >= MAX_HEIGHT;
         heights[id] = if named[id] { 0 } else { height };
@@ -105,6 +98,12 @@ impl BodyWriter<'_> {
             ScalarNode::Const(value) => write_scalar(out, *value),
             ScalarNode::Cast(to, arg) => self.write_call(out, to.name(), &[*arg]),
             ScalarNode::Call(func, args) => self.write_call(out, func.info().mnemonic, args),
+            ScalarNode::Lookup(table, arg) => {
+                write_table(out, table)?;
+                out.write_char('(')?;
+                self.write_node(out, *arg)?;
+                out.write_char(')')
+            }
         }
     }
 
@@ -176,6 +175,13 @@ impl<'b, 'a> BodyParser<'b, 'a> {
             return Ok(self.builder.constant(parse_scalar(c)?));
         }
         let token = c.advance();
+        if token.text == TABLE {
+            let table = parse_table(c)?;
+            c.expect("(")?;
+            let arg = c.nested(|c| self.node(c))?;
+            c.expect(")")?;
+            return Ok(self.builder.lookup(table, arg));
+        }
         if !c.at("(") {
             let known = self.names.get(token.text).copied();
             return known.ok_or_else(|| token.error(format!("`{}` has no meaning", token.text)));
@@ -205,6 +211,7 @@ mod tests {
     use super::{parse_lambda, write_lambda};
     use crate::scalar::ScalarExpr;
     use crate::scalar::func::ScalarFn;
+    use crate::scalar::table::Table;
     use crate::tensor::Scalar;
     use crate::types::ElemType;
 
@@ -230,6 +237,10 @@ mod tests {
             }));
             check(&ScalarExpr::build(0, |b| b.constant(Scalar::from_i64(*elem, 1))));
         }
+        check(&ScalarExpr::build(1, |b| {
+            let code = b.param(0);
+            b.lookup(Table::new(ElemType::I8, |bits| bits ^ 7), code)
+        }));
     }
 
     #[test]
@@ -268,6 +279,7 @@ mod tests {
             "(x) -> { t = exp(x); t = x; t }",
             "(x) -> { t = exp(x) }",
             "(x) -> f32(x, x)",
+            "(x) -> table u8 \"00\"(x)",
         ] {
             assert!(parse_lambda(&mut Cursor::new(bad)).is_err(), "{bad}");
         }

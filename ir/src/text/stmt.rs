@@ -2,6 +2,7 @@
 
 use super::affine::{parse_affine, parse_extent, write_affine};
 use super::attrs;
+use super::codes::{TABLE, parse_table, write_table};
 use super::cursor::{Cursor, Parse};
 use super::lex::{Kind, Token};
 use super::number::{parse_scalar_or, write_number, write_scalar};
@@ -252,6 +253,11 @@ impl FuncWriter<'_> {
             Expr::Pack(lanes) => self.operation(out, "pack", lanes),
             Expr::Apply(func, args) => self.operation(out, func.info().mnemonic, args),
             Expr::Cast(arg) => self.operation(out, "cast", &[*arg]),
+            Expr::Lookup(table, arg) => {
+                write_table(out, table)?;
+                out.push(' ');
+                self.value(out, *arg)
+            }
             Expr::ReduceLanes(func, vector) => {
                 write!(out, "reduce_lanes {} ", func.info().mnemonic)?;
                 self.value(out, *vector)
@@ -476,6 +482,7 @@ impl<'a> FuncParser<'a> {
             "extract" => Expr::Extract(self.value(c)?, parse_lane(c)?),
             "pack" => Expr::Pack(self.values(c)?.into()),
             "cast" => Expr::Cast(self.value(c)?),
+            TABLE => Expr::Lookup(parse_table(c)?, self.value(c)?),
             "reduce_lanes" => Expr::ReduceLanes(attrs::parse_func(c)?, self.value(c)?),
             name => {
                 let func = ScalarFn::from_mnemonic(name);

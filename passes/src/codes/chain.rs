@@ -51,6 +51,7 @@ impl Known {
         let (elem, clamped) = match &nodes[id as usize] {
             ScalarNode::Param(p) => (codes(*p)?, None),
             ScalarNode::Cast(to, arg) => (*to, Code::of(nodes, *arg)),
+            ScalarNode::Lookup(table, _) => (table.elem(), None),
             ScalarNode::Const(_) | ScalarNode::Call(..) => return None,
         };
         let (lo, hi) = elem.int_range().filter(|_| elem.bytes() <= 2)?;
@@ -69,7 +70,12 @@ impl Known {
 }
 
 /// The value of a node when another one has this value; `None` if it needs more to be known.
-fn value(nodes: &[ScalarNode], of: NodeId, known: NodeId, code: Scalar) -> Option<Scalar> {
+pub(super) fn value(
+    nodes: &[ScalarNode],
+    of: NodeId,
+    known: NodeId,
+    code: Scalar,
+) -> Option<Scalar> {
     let mut values: Vec<Option<Scalar>> = Vec::with_capacity(nodes.len());
     for (id, node) in (0..=of).zip(nodes) {
         let arg = |a: &NodeId| values[*a as usize];
@@ -78,6 +84,7 @@ fn value(nodes: &[ScalarNode], of: NodeId, known: NodeId, code: Scalar) -> Optio
             ScalarNode::Param(_) => None,
             ScalarNode::Const(literal) => Some(*literal),
             ScalarNode::Cast(to, a) => arg(a).map(|v| cast(*to, v)),
+            ScalarNode::Lookup(table, a) => arg(a).map(|v| table.apply(v)),
             ScalarNode::Call(func, args) => {
                 let args: Option<Vec<Scalar>> = args.iter().map(arg).collect();
                 args.map(|args| apply(*func, &args))

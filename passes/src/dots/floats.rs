@@ -89,7 +89,7 @@ fn of_numbers(kernel: &Kernel, stage: &Stage) -> Option<(ScalarExpr, Option<Oper
     let is_number = |node: &ScalarNode| match node {
         ScalarNode::Cast(to, arg) => *arg != sum || *to == ElemType::F32,
         ScalarNode::Call(_, args) => !args.contains(&sum),
-        ScalarNode::Param(_) | ScalarNode::Const(_) => true,
+        ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Lookup(..) => true,
     };
     let fits = nodes.iter().all(is_number) && expr.root() != sum;
     fits.then(|| (unconverted(expr, sum), bias))

@@ -27,7 +27,7 @@ fn constant_part(kernel: &Kernel, number: usize) -> Option<NodeId> {
         let part = match node {
             ScalarNode::Param(p) => Part { fixed: fixed(&stage.reads[*p as usize]), costly: false },
             ScalarNode::Const(_) => Part { fixed: true, costly: false },
-            ScalarNode::Cast(_, a) => parts[*a as usize],
+            ScalarNode::Cast(_, a) | ScalarNode::Lookup(_, a) => parts[*a as usize],
             ScalarNode::Call(func, args) => Part {
                 fixed: args.iter().all(|&a| parts[a as usize].fixed),
                 costly: is_costly(*func) || args.iter().any(|&a| parts[a as usize].costly),
@@ -85,6 +85,10 @@ fn copy(
         (ScalarNode::Cast(to, a), _) => {
             let a = copy(b, expr, *a, replaced);
             b.cast(*to, a)
+        }
+        (ScalarNode::Lookup(table, a), _) => {
+            let a = copy(b, expr, *a, replaced);
+            b.lookup(table.clone(), a)
         }
         (ScalarNode::Call(func, args), _) => {
             let args: Vec<NodeId> = args.iter().map(|&a| copy(b, expr, a, replaced)).collect();

@@ -70,6 +70,7 @@ fn try_inline(kernel: &mut Kernel, local: OperandId) -> Option<()> {
 fn is_cheap(stage: &Stage) -> bool {
     let simple = |node: &ScalarNode| match node {
         ScalarNode::Call(func, _) => !is_costly(*func),
+        ScalarNode::Lookup(..) => false,
         ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Cast(..) => true,
     };
     stage.lookups().next().is_none()
@@ -208,7 +209,10 @@ fn unique(
     let access = |p: &u32| (*p as usize).checked_sub(leading.len()).map(|at| &reads[at]);
     let used = expr.nodes().iter().filter_map(|node| match node {
         ScalarNode::Param(p) => access(p),
-        ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
+        ScalarNode::Const(_)
+        | ScalarNode::Cast(..)
+        | ScalarNode::Call(..)
+        | ScalarNode::Lookup(..) => None,
     });
     let kept: IndexSet<&Access> = used.collect();
     let params = (leading.len() + kept.len()) as u32;

@@ -83,6 +83,9 @@ fn with_literals(new: &Rebuild, expr: &ScalarExpr, leading: usize, args: &[OpId]
 fn used_params(expr: &ScalarExpr) -> impl Iterator<Item = usize> + '_ {
     expr.nodes().iter().filter_map(|node| match node {
         ScalarNode::Param(p) => Some(*p as usize),
-        ScalarNode::Const(_) | ScalarNode::Cast(..) | ScalarNode::Call(..) => None,
+        ScalarNode::Const(_)
+        | ScalarNode::Cast(..)
+        | ScalarNode::Call(..)
+        | ScalarNode::Lookup(..) => None,
     })
 }

@@ -3,6 +3,7 @@
 
 use edgecc_ir::scalar::eval;
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::table::Table;
 use edgecc_ir::scalar::{NodeId, ScalarExpr, ScalarNode};
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
@@ -18,6 +19,7 @@ pub(crate) fn simplify(expr: &ScalarExpr, params: &[ElemType]) -> ScalarExpr {
             ScalarNode::Param(p) => arena.add(node.clone(), params[*p as usize]),
             ScalarNode::Const(c) => arena.add(node.clone(), c.elem()),
             ScalarNode::Cast(to, a) => arena.cast(*to, map[*a as usize]),
+            ScalarNode::Lookup(table, a) => arena.lookup(table, map[*a as usize]),
             ScalarNode::Call(func, args) => {
                 let args: SmallVec<[NodeId; 3]> = args.iter().map(|&a| map[a as usize]).collect();
                 arena.call(*func, &args)
@@ -62,6 +64,13 @@ impl Arena {
             _ if self.ty(arg) == to => arg,
             Some(value) => self.constant(eval::cast(to, value)),
             None => self.add(ScalarNode::Cast(to, arg), to),
+        }
+    }
+
+    fn lookup(&mut self, table: &Table, arg: NodeId) -> NodeId {
+        match self.as_const(arg) {
+            Some(code) => self.constant(table.apply(code)),
+            None => self.add(ScalarNode::Lookup(table.clone(), arg), table.elem()),
         }
     }
 
@@ -132,17 +141,7 @@ impl Arena {
         ScalarExpr::build(params, |b| {
             let mut map: Vec<NodeId> = Vec::with_capacity(self.nodes.len());
             for (node, _) in &self.nodes {
-                let id = match node {
-                    ScalarNode::Param(p) => b.param(*p),
-                    ScalarNode::Const(c) => b.constant(*c),
-                    ScalarNode::Cast(to, a) => b.cast(*to, map[*a as usize]),
-                    ScalarNode::Call(func, args) => {
-                        let args: SmallVec<[NodeId; 3]> =
-                            args.iter().map(|&a| map[a as usize]).collect();
-                        b.call(*func, &args)
-                    }
-                };
-                map.push(id);
+                map.push(b.copy(node, &map));
             }
             map[root as usize]
         })

@@ -92,7 +92,8 @@ impl Legalizer<'_> {
             | Expr::SplatLane(..)
             | Expr::Extract(..)
             | Expr::Pack(_)
-            | Expr::Cast(_) => None,
+            | Expr::Cast(_)
+            | Expr::Lookup(..) => None,
         }
     }
 }

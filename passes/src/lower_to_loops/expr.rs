@@ -40,6 +40,7 @@ pub(super) fn values(
             ScalarNode::Const(c) => b.constant(*c, lanes),
             ScalarNode::Cast(to, a) if b.ty(values[*a as usize]).elem == *to => values[*a as usize],
             ScalarNode::Cast(to, a) => b.cast(*to, values[*a as usize]),
+            ScalarNode::Lookup(table, a) => b.lookup(table.clone(), values[*a as usize]),
             ScalarNode::Call(func, operands) => {
                 let operands: Vec<ValueId> = operands.iter().map(|&a| values[a as usize]).collect();
                 b.apply(*func, &operands)

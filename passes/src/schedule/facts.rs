@@ -5,6 +5,7 @@ use edgecc_ir::affine::Interval;
 use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::kernel::{Access, AxisId, AxisKind, Kernel, Outside, Role, Stage};
 use edgecc_ir::scalar::func::{Accuracy, ScalarFn};
+use edgecc_ir::scalar::table::{BYTE_LANES, is_byte};
 use edgecc_ir::scalar::{ScalarExpr, ScalarNode};
 use edgecc_ir::target::Target;
 use edgecc_ir::types::ElemType;
@@ -12,6 +13,8 @@ use std::collections::BTreeSet;
 
 /// Instructions of a function that is approximated.
 const POLYNOMIAL: u64 = 16;
+/// Instructions of a lookup in a table of codes.
+const LOOKUP: u64 = 16;
 /// Instructions that finish the results of a tile, if copies of them are to be few.
 const LARGE_EPILOGUE: u64 = 150;
 
@@ -29,16 +32,32 @@ pub(super) fn follows(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
 
 /// The parallel axis along which results are consecutive, when vectors of 32-bit elements can be
 /// computed along it. The second part is the number of lanes. Codes of 8 and 16 bits may be
-/// loaded, compared, converted and stored on the way.
+/// loaded, compared, converted and stored on the way; those that are looked up and nothing else come 16
+/// at a time.
 pub(super) fn vector_axis(
     kernel: &Kernel,
     stage: &Stage,
     target: &Target,
 ) -> Option<(AxisId, u32)> {
     let consecutive = |&a: &AxisId| stride(kernel, &stage.write, a) == Some(1);
-    let lanes = |a: AxisId| Some((a, cost::best_lanes(kernel.extent(a), target)?));
+    let bytes = looks_up_bytes(kernel, stage);
+    let lanes = |a: AxisId| {
+        let lanes = cost::best_lanes(kernel.extent(a), target)?;
+        let many = bytes && kernel.extent(a) >= BYTE_LANES as usize;
+        Some((a, if many { BYTE_LANES } else { lanes }))
+    };
     let found = kernel.parallel_axes(stage).filter(consecutive).find_map(lanes)?;
     fits_lanes(kernel, stage).then_some(found)
+}
+
+/// Whether a stage looks up codes of 8 bits and has no other values.
+fn looks_up_bytes(kernel: &Kernel, stage: &Stage) -> bool {
+    let elems: Vec<ElemType> = stage.reads.iter().map(|a| kernel.elem(a)).collect();
+    let types = stage.body.infer_all(&elems).unwrap_or_default();
+    let looks_up = |node: &ScalarNode| matches!(node, ScalarNode::Lookup(..));
+    stage.body.nodes().iter().any(looks_up)
+        && stage.epilogue.is_identity()
+        && types.iter().all(|&elem| is_byte(elem))
 }
 
 /// One clause for each axis: stages that share an axis are alike.
@@ -70,6 +89,7 @@ fn is_wide(expr: &ScalarExpr, params: &[ElemType]) -> bool {
         ScalarNode::Call(func, _) => {
             is_code(elem) && matches!(func, ScalarFn::Min | ScalarFn::Max | ScalarFn::Select)
         }
+        ScalarNode::Lookup(..) => true,
     });
     nodes && elems.last().is_some_and(|&e| is_wide(e) || is_code(e) || e == ElemType::F16)
 }
@@ -91,6 +111,7 @@ pub(super) fn is_const(kernel: &Kernel, access: &Access) -> bool {
 pub(crate) fn instructions(expr: &ScalarExpr) -> u64 {
     let cost = |node: &ScalarNode| match node {
         ScalarNode::Call(func, _) if matches!(func.info().accuracy, Accuracy::Ulp(_)) => POLYNOMIAL,
+        ScalarNode::Lookup(..) => LOOKUP,
         ScalarNode::Call(..) | ScalarNode::Cast(..) => 1,
         ScalarNode::Param(_) | ScalarNode::Const(_) => 0,
     };

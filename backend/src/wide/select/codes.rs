@@ -10,6 +10,7 @@ use crate::wide::row::Op;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::loops::{Block, Expr, IndexId, ParamId, Stmt, VType, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::table::Table;
 use edgecc_ir::tensor::Scalar;
 use edgecc_ir::types::ElemType;
 use regalloc2::{RegClass, VReg};
@@ -26,9 +27,17 @@ const QUARTERS: [u8; 8] = [0, 4, 1, 5, 2, 6, 3, 7];
 
 /// `min(max(cast(round(x) + zero), lo), hi)`, whose parts nothing else uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Codes {
+pub(super) struct Codes<'a> {
     x: ValueId,
     form: Form,
+    stored: Stored<'a>,
+}
+
+/// What becomes of codes on their way to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stored<'a> {
+    table: Option<&'a Table>,
+    to: ElemType,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +51,7 @@ struct Form {
 /// A store that may be joined by the next one.
 #[derive(Clone, Copy)]
 pub(super) struct Waiting<'a> {
-    codes: Codes,
+    codes: Codes<'a>,
     param: ParamId,
     index: &'a [Affine<IndexId>],
 }
@@ -52,6 +61,7 @@ impl Waiting<'_> {
         is_behind(next.index, self.index, LANES)
             && self.param == next.param
             && self.codes.form == next.codes.form
+            && self.codes.stored == next.codes.stored
     }
 }
 
@@ -82,14 +92,19 @@ impl<'a> Selector<'a> {
         &self,
         stored: ValueId,
         lets: &BTreeMap<ValueId, &'a Expr>,
-    ) -> Option<(Codes, Vec<ValueId>)> {
-        let mut parts = Vec::new();
+    ) -> Option<(Codes<'a>, Vec<ValueId>)> {
+        let to = self.ty(stored).elem;
+        let (table, code, mut parts) = match self.table_of(stored, lets) {
+            Some((table, code, parts)) => (Some(table), code, parts),
+            None => (None, stored, Vec::new()),
+        };
+        let stored = Stored { table, to };
         let mut step = |value: ValueId| {
             parts.push(value);
             (self.uses[value] == 1).then(|| lets.get(&value).copied())?
         };
-        let to = self.ty(stored).elem;
-        let (mut lo, mut hi, mut value) = (None, None, stored);
+        let to = self.ty(code).elem;
+        let (mut lo, mut hi, mut value) = (None, None, code);
         let number = loop {
             match step(value)? {
                 Expr::Apply(ScalarFn::Min, args) if hi.is_none() && lo.is_none() => {
@@ -112,7 +127,25 @@ impl<'a> Selector<'a> {
         let Expr::Apply(ScalarFn::Round, args) = rounded else { return None };
         let form = Form { to, zero, lo, hi };
         let fits = self.ty(args[0]) == VType { elem: ElemType::F32, lanes: LANES };
-        (fits && form.saturates()).then_some((Codes { x: args[0], form }, parts))
+        (fits && form.saturates()).then_some((Codes { x: args[0], form, stored }, parts))
+    }
+
+    /// The table that a stored value comes from, perhaps widened, the code that is looked up in it,
+    /// and the values behind that.
+    fn table_of(
+        &self,
+        stored: ValueId,
+        lets: &BTreeMap<ValueId, &'a Expr>,
+    ) -> Option<(&'a Table, ValueId, Vec<ValueId>)> {
+        let mut parts = vec![stored];
+        if let Expr::Cast(from) = lets.get(&stored)? {
+            parts.push(*from);
+        }
+        let found = parts.last().and_then(|found| lets.get(found))?;
+        let Expr::Lookup(table, code) = found else { return None };
+        let widens = self.ty(stored).elem.is_int() && self.ty(stored).elem.bytes() <= 2;
+        let are_alone = parts.iter().all(|&part| self.uses[part] == 1);
+        (widens && are_alone).then_some((table, *code, parts))
     }
 
     /// The whole number below `MOST` that a value is.
@@ -126,16 +159,18 @@ impl<'a> Selector<'a> {
     }
 
     /// The constants of a store of codes that registers may hold.
-    pub(super) fn literals_of_codes(&self, value: ValueId) -> Option<Literal> {
-        let most = self.codes[value]?.form.most();
-        let bits = Scalar::from_f64(ElemType::F32, most).bits();
-        Some(Literal::Lanes { bits, bytes: 4, len: Len::Y })
+    pub(super) fn literals_of_codes(&mut self, value: ValueId) -> Vec<Literal> {
+        let Some(codes) = self.codes[value] else { return Vec::new() };
+        let bits = Scalar::from_f64(ElemType::F32, codes.form.most()).bits();
+        let most = Literal::Lanes { bits, bytes: 4, len: Len::Y };
+        let of_table = codes.stored.table.map(|table| self.literals_of_table(table));
+        [most].into_iter().chain(of_table.unwrap_or_default()).collect()
     }
 
     /// Stores codes, or waits for the next store.
     pub(super) fn store_codes(
         &mut self,
-        codes: Codes,
+        codes: Codes<'a>,
         param: ParamId,
         index: &'a [Affine<IndexId>],
     ) {
@@ -156,19 +191,21 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn store_one(&mut self, Waiting { codes: Codes { x, form }, param, index }: Waiting<'_>) {
+    fn store_one(&mut self, Waiting { codes, param, index }: Waiting<'_>) {
+        let Codes { x, form, stored } = codes;
         let whole = self.rounded(x, form);
         let high = self.upper(Op::Extract128, Len::Y, whole, 1);
         let words = self.binary(form.pack(), Len::X, whole, Rm::Reg(high));
         let codes = self.narrowed(form, words, Len::X);
         let codes = self.raised(form, codes, Len::X);
-        let mem = self.place(param, index, form.to, LANES);
-        let op = if form.to.bytes() == 1 { Op::MovsdStore } else { Op::MovupsStore };
+        let codes = self.finished(codes, (form, stored), LANES);
+        let mem = self.place(param, index, stored.to, LANES);
+        let op = if stored.to.bytes() == 1 { Op::MovsdStore } else { Op::MovupsStore };
         self.code.add(&Draft::new(op, Len::X).reg(codes).rm(Rm::Mem(mem)));
     }
 
     fn store_two(&mut self, first: Waiting<'_>, second: Waiting<'_>) {
-        let form = first.codes.form;
+        let Codes { form, stored, .. } = first.codes;
         let [low, high] = [first, second].map(|part| self.rounded(part.codes.x, form));
         let words = self.binary(form.pack(), Len::Y, low, Rm::Reg(high));
         let codes = self.narrowed(form, words, Len::Y);
@@ -185,7 +222,9 @@ impl<'a> Selector<'a> {
             (to, Len::Y)
         };
         let codes = self.raised(form, codes, len);
-        let mem = self.place(first.param, first.index, form.to, LANES);
+        let codes = self.finished(codes, (form, stored), 2 * LANES);
+        let mem = self.place(first.param, first.index, stored.to, LANES);
+        let len = Len::of(2 * usize::from(LANES) * stored.to.bytes());
         self.code.add(&Draft::new(Op::MovupsStore, len).reg(codes).rm(Rm::Mem(mem)));
     }
 
@@ -222,7 +261,20 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn with_literal(&mut self, op: Op, (a, len): (VReg, Len), (number, bytes): (i64, u8)) -> VReg {
+    /// What is stored of codes: looked up and in its width.
+    fn finished(&mut self, codes: VReg, (form, stored): (Form, Stored<'_>), lanes: u8) -> VReg {
+        let Some(table) = stored.table else { return codes };
+        let found = self.looked_up(table, codes);
+        let widths = (form.to.bytes(), stored.to.bytes());
+        self.resize(found, lanes, widths, table.elem().is_signed_int())
+    }
+
+    pub(super) fn with_literal(
+        &mut self,
+        op: Op,
+        (a, len): (VReg, Len),
+        (number, bytes): (i64, u8),
+    ) -> VReg {
         let bits = number as u64 & (u64::MAX >> (64 - 8 * u32::from(bytes)));
         let literal = self.literal_operand(Literal::Lanes { bits, bytes, len }, op);
         self.binary(op, len, a, literal)

@@ -37,6 +37,13 @@ pub(super) enum Literal {
         /// Length of the register.
         len: Len,
     },
+    /// Bytes of the pool.
+    Bytes {
+        /// Where they are there.
+        at: i32,
+        /// Length of the register.
+        len: Len,
+    },
     /// An opmask.
     Opmask(u16),
 }
@@ -45,12 +52,14 @@ impl Literal {
     /// The registers that hold it.
     pub(super) fn class(self) -> RegClass {
         match self {
-            Literal::Lanes { .. } | Literal::First { .. } => RegClass::Float,
+            Literal::Lanes { .. } | Literal::First { .. } | Literal::Bytes { .. } => {
+                RegClass::Float
+            }
             Literal::Opmask(_) => RegClass::Vector,
         }
     }
 
-    /// The bytes of a register that holds it.
+    /// The bytes of a register that holds it, unless they are in the pool.
     fn image(self) -> Vec<u8> {
         match self {
             Literal::Lanes { bits, bytes, len } => {
@@ -61,6 +70,7 @@ impl Literal {
                 let ones = usize::from(count) * usize::from(bytes);
                 (0..len.bytes()).map(|at| if at < ones { 0xff } else { 0 }).collect()
             }
+            Literal::Bytes { .. } => Vec::new(),
             Literal::Opmask(mask) => mask.to_le_bytes().to_vec(),
         }
     }
@@ -97,6 +107,11 @@ impl Selector<'_> {
         reg
     }
 
+    /// Whether a register holds a constant for the whole of a loop.
+    pub(super) fn is_hoisted(&self, literal: Literal) -> bool {
+        self.hoisted.iter().any(|(hoisted, _)| *hoisted == literal)
+    }
+
     /// A constant as the last operand of an instruction.
     pub(super) fn literal_operand(&mut self, literal: Literal, op: Op) -> Rm<VReg> {
         match self.literal_in_memory(literal, op) {
@@ -115,9 +130,12 @@ impl Selector<'_> {
         }
     }
 
-    fn literals_of(&self, stmt: &Stmt, wanted: &mut Vec<Literal>) {
+    fn literals_of(&mut self, stmt: &Stmt, wanted: &mut Vec<Literal>) {
         match stmt {
             Stmt::Let { value, .. } if self.literal(*value).is_some() || self.in_codes[*value] => {}
+            Stmt::Let { value, expr: Expr::Lookup(table, _) } if self.ty(*value).lanes > 1 => {
+                wanted.extend(self.literals_of_table(table));
+            }
             Stmt::Let { value, expr } => {
                 let mask = match expr {
                     Expr::Load { lanes, .. } => self.access_mask(self.ty(*value), *lanes),
@@ -150,7 +168,7 @@ impl Selector<'_> {
     /// The place of a constant in memory that an instruction can read in this form.
     pub(super) fn literal_in_memory(&mut self, literal: Literal, op: Op) -> Option<Mem<VReg>> {
         let Literal::Lanes { bits, bytes, .. } = literal else { return None };
-        if self.hoisted.iter().any(|(hoisted, _)| *hoisted == literal) {
+        if self.is_hoisted(literal) {
             return None;
         }
         let element = &bits.to_le_bytes()[..usize::from(bytes)];
@@ -178,6 +196,10 @@ impl Selector<'_> {
                     lane[..usize::from(bytes)].iter().copied().cycle().take(width).collect();
                 let op = if width == 8 { Op::Pbroadcastq } else { Op::Broadcastss };
                 Draft::new(op, len).def(to).rm(self.pooled(&image))
+            }
+            Literal::Bytes { at, len } => {
+                let mem = Mem { base: Base::Pool, displacement: at, broadcast: false };
+                Draft::new(Op::Movups, len).def(to).rm(Rm::Mem(mem))
             }
             Literal::First { len, .. } => {
                 Draft::new(Op::Movups, len).def(to).rm(self.pooled(&literal.image()))

@@ -33,6 +33,7 @@ impl<'a> Selector<'a> {
                 self.apply(*func, last, &args)
             }
             Expr::Cast(from) => self.cast(self.ty(*from), ty.elem, Arg::Value(*from)),
+            Expr::Lookup(table, codes) => self.lookup(table, *codes),
             Expr::ReduceLanes(func, vector) => {
                 let from = self.ty(*vector);
                 let vector = self.take(*vector);

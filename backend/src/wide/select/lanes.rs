@@ -161,7 +161,7 @@ impl Selector<'_> {
         }
     }
 
-    fn joined(&mut self, op: Op, len: Len, low: VReg, high: VReg) -> VReg {
+    pub(super) fn joined(&mut self, op: Op, len: Len, low: VReg, high: VReg) -> VReg {
         let to = self.code.vreg(RegClass::Float);
         self.code.add(&Draft::new(op, len).def(to).vvvv(low).rm(Rm::Reg(high)).imm(1));
         to

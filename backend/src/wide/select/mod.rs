@@ -16,6 +16,7 @@ mod float;
 mod index;
 mod int;
 mod lanes;
+mod lookup;
 mod mask;
 mod memory;
 mod number;
@@ -105,7 +106,7 @@ struct Selector<'a> {
     /// Bytes of the lanes of masks in vector registers, by number of the register.
     mask_bytes: BTreeMap<usize, u8>,
     /// Stored values that are codes of numbers, and the values that only make such codes.
-    codes: SecondaryMap<ValueId, Option<Codes>>,
+    codes: SecondaryMap<ValueId, Option<Codes<'a>>>,
     in_codes: SecondaryMap<ValueId, bool>,
     /// A store of codes that was not made yet.
     waiting: Option<Waiting<'a>>,

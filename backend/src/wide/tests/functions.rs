@@ -10,7 +10,7 @@ use edgecc_ir::target::Target;
 use edgecc_ir::tensor::{Scalar, Tensor};
 use edgecc_ir::types::{ElemType, TensorType};
 
-const COUNT: usize = 48;
+pub(super) const COUNT: usize = 48;
 
 /// Values at the edges of the type, in an order that pairs differently in each operand.
 fn samples(ty: &TensorType, operand: usize) -> Tensor {
@@ -34,7 +34,7 @@ fn samples(ty: &TensorType, operand: usize) -> Tensor {
 }
 
 /// Lane counts of which all these types fit a target's vectors.
-fn lane_counts<'a>(
+pub(super) fn lane_counts<'a>(
     target: &'a Target,
     elems: &'a [ElemType],
 ) -> impl Iterator<Item = u8> + use<'a> {
@@ -46,7 +46,7 @@ fn lane_counts<'a>(
 }
 
 /// Maps whole buffers, vector after vector, each result through `one`.
-fn mapped(
+pub(super) fn mapped(
     args: &[ElemType],
     result: ElemType,
     lanes: u8,

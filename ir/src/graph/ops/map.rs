@@ -52,6 +52,7 @@ fn eval_block(
         }
         ScalarNode::Const(c) => out.fill(c.as_f32()),
         ScalarNode::Cast(_, a) => out.copy_from_slice(&before[*a as usize][..out.len()]),
+        ScalarNode::Lookup(..) => unreachable!("codes are not `f32`"),
         ScalarNode::Call(func, operands) => {
             for (i, out) in out.iter_mut().enumerate() {
                 let operands: SmallVec<[f32; 3]> =

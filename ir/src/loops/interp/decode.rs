@@ -5,6 +5,7 @@ use crate::loops::{
     Block, Carried, Expr, Guard, IfResult, IndexId, LoopFn, ParamId, Stmt, VType, ValueId,
 };
 use crate::scalar::func::ScalarFn;
+use crate::scalar::table::Table;
 use crate::types::ElemType;
 use cranelift_entity::{EntityRef, SecondaryMap};
 use smallvec::SmallVec;
@@ -77,6 +78,11 @@ pub(super) enum Inst<'f> {
         to_elem: ElemType,
         from: u32,
         from_elem: ElemType,
+    },
+    Lookup {
+        table: &'f Table,
+        to: Reg,
+        from: u32,
     },
     Reduce {
         func: ScalarFn,
@@ -209,6 +215,7 @@ impl<'f> Decoder<'f> {
                 from: at(v),
                 from_elem: self.ty(*v).elem,
             },
+            Expr::Lookup(table, v) => Inst::Lookup { table, to, from: at(v) },
             Expr::ReduceLanes(func, v) => {
                 Inst::Reduce { func: *func, to, from: self.regs[*v], elem: self.ty(*v).elem }
             }

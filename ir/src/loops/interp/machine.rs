@@ -4,6 +4,7 @@ use super::decode::{Access, Copies, F32Op, Inst, Linear, Reg, decode};
 use crate::loops::{IndexId, LoopFn};
 use crate::scalar::eval;
 use crate::scalar::func::ScalarFn;
+use crate::scalar::table::Table;
 use crate::tensor::Scalar;
 use crate::types::ElemType;
 use cranelift_entity::EntityRef;
@@ -67,6 +68,7 @@ impl State<'_> {
                     self.words[(to.at + lane) as usize] = cast.bits();
                 }
             }
+            Inst::Lookup { table, to, from } => self.lookup(table, *to, *from),
             Inst::Reduce { func, to, from, elem } => self.reduce(*func, *to, *from, *elem),
             Inst::Index { index, extent, from, elem } => {
                 let value = self.scalar(*from, *elem).as_i64();
@@ -138,6 +140,13 @@ impl State<'_> {
             let operands: SmallVec<[Scalar; 3]> =
                 args.iter().map(|&(at, elem)| self.scalar(at + lane, elem)).collect();
             self.words[(to.at + lane) as usize] = eval::apply(func, &operands).bits();
+        }
+    }
+
+    fn lookup(&mut self, table: &Table, to: Reg, from: u32) {
+        for lane in 0..u32::from(to.lanes) {
+            let code = self.words[(from + lane) as usize] as u8;
+            self.words[(to.at + lane) as usize] = table.codes()[usize::from(code)].into();
         }
     }
 

@@ -83,7 +83,8 @@ pub fn applied(func: &LoopFn, expr: &Expr) -> Option<(ScalarFn, ElemType)> {
         | Expr::SplatLane(..)
         | Expr::Extract(..)
         | Expr::Pack(_)
-        | Expr::Cast(_) => None,
+        | Expr::Cast(_)
+        | Expr::Lookup(..) => None,
     }
 }
 

@@ -246,6 +246,9 @@ fn infer(func: &LoopFn, expr: &Expr, to: VType) -> Option<()> {
             args.iter().all(|a| ty(a).lanes == to.lanes) && f.infer(&elems) == Some(to.elem)
         }
         Expr::Cast(v) => ty(v).lanes == to.lanes,
+        Expr::Lookup(table, v) => {
+            ty(v).lanes == to.lanes && table.infer(ty(v).elem) == Some(to.elem)
+        }
         Expr::ReduceLanes(f, v) => {
             to.lanes == 1 && lane(v, 0) && f.infer(&[to.elem; 2]) == Some(to.elem)
         }

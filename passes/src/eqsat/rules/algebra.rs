@@ -128,9 +128,7 @@ fn replace_calls(
                     let args: Vec<NodeId> = args.iter().map(|&a| map[a as usize]).collect();
                     b.call(*func, &args)
                 }),
-                ScalarNode::Cast(to, a) => b.cast(*to, map[*a as usize]),
-                ScalarNode::Const(c) => b.constant(*c),
-                ScalarNode::Param(p) => b.param(*p),
+                node => b.copy(node, &map),
             };
             map.push(id);
         }
@@ -167,7 +165,7 @@ fn rounds(user: &ScalarNode, id: usize) -> bool {
             whole.contains(func) && args[0] as usize == id
         }
         ScalarNode::Cast(to, operand) => !to.is_float() && *operand as usize == id,
-        ScalarNode::Param(_) | ScalarNode::Const(_) => false,
+        ScalarNode::Param(_) | ScalarNode::Const(_) | ScalarNode::Lookup(..) => false,
     }
 }
 

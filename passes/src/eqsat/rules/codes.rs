@@ -265,7 +265,7 @@ fn bias(rw: &mut Rewriter<'_>, codes: &Codes) -> Option<Option<PerChannel>> {
             let extra = codes.extras[p as usize - 1];
             PerChannel::of(rw, extra, codes.channel.result).filter(|_| rw.is_constant(extra))?
         }
-        ScalarNode::Cast(..) | ScalarNode::Call(..) => return None,
+        ScalarNode::Cast(..) | ScalarNode::Call(..) | ScalarNode::Lookup(..) => return None,
     };
     Some(Some(bias))
 }

@@ -127,7 +127,10 @@ fn scaled(
     let (func, args) = match &expr.nodes()[id as usize] {
         ScalarNode::Const(c) => return Some(b.constant(scaled_literal(*c, factor)?)),
         ScalarNode::Call(func, args) if expr.uses(id) == 1 => (*func, args),
-        ScalarNode::Call(..) | ScalarNode::Cast(..) | ScalarNode::Param(_) => return None,
+        ScalarNode::Call(..)
+        | ScalarNode::Cast(..)
+        | ScalarNode::Lookup(..)
+        | ScalarNode::Param(_) => return None,
     };
     match func {
         ScalarFn::Mul => {

@@ -167,8 +167,8 @@ fn affine_prefix(epilogue: &ScalarExpr, vectors: &[Option<Id>]) -> Vec<Step> {
 fn affine_step(epilogue: &ScalarExpr, value: NodeId, vectors: &[Option<Id>]) -> Option<Step> {
     let uses = epilogue.nodes().iter().enumerate().filter_map(|(at, node)| match node {
         ScalarNode::Call(func, args) if args.contains(&value) => Some(Some((at, *func, args))),
-        ScalarNode::Cast(_, arg) if *arg == value => Some(None),
-        ScalarNode::Call(..) | ScalarNode::Cast(..) => None,
+        ScalarNode::Cast(_, arg) | ScalarNode::Lookup(_, arg) if *arg == value => Some(None),
+        ScalarNode::Call(..) | ScalarNode::Cast(..) | ScalarNode::Lookup(..) => None,
         ScalarNode::Param(_) | ScalarNode::Const(_) => None,
     });
     let [Some((at, func, args))] = uses.collect::<SmallVec<[_; 2]>>()[..] else { return None };
@@ -190,7 +190,9 @@ fn is_channel_constant(epilogue: &ScalarExpr, id: NodeId, vectors: &[Option<Id>]
         ScalarNode::Param(0) => false,
         ScalarNode::Param(p) => vectors[*p as usize - 1].is_some(),
         ScalarNode::Const(_) => true,
-        ScalarNode::Cast(_, a) => is_channel_constant(epilogue, *a, vectors),
+        ScalarNode::Cast(_, a) | ScalarNode::Lookup(_, a) => {
+            is_channel_constant(epilogue, *a, vectors)
+        }
         ScalarNode::Call(_, args) => {
             args.iter().all(|&a| is_channel_constant(epilogue, a, vectors))
         }

@@ -63,6 +63,7 @@ impl Sharing<'_> {
             | Expr::Pack(_)
             | Expr::Apply(..)
             | Expr::Cast(_)
+            | Expr::Lookup(..)
             | Expr::ReduceLanes(..) => false,
         }
     }
