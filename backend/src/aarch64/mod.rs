@@ -1,8 +1,8 @@
 //! AArch64 machine code → the same with fewer instructions, which Cranelift does not select: vectors
 //! that are copies of a lane go where an instruction takes the lane itself (`lanes`), products and
-//! their sums become one (`sums`), in the registers of what they are added to (`in_place`), as do what
-//! rounds and what converts (`rounds`), two loads or stores of neighbouring places one of a pair
-//! (`pairs`), where that is faster.
+//! their sums become one (`sums`), in the registers of what they are added to (`in_place`), as do
+//! what rounds and what converts (`rounds`), two loads or stores of neighbouring places one of a pair
+//! (`pairs`), where that is faster; lookups permute several registers at once (`tables`).
 //!
 //! Code that contains what is not known here stays as it is. Encodings: Arm Architecture Reference
 //! Manual for A-profile, C4.1.
@@ -15,6 +15,7 @@ mod pairs;
 mod program;
 mod rounds;
 mod sums;
+mod tables;
 
 use edgecc_ir::target::Target;
 use program::Program;
@@ -36,7 +37,8 @@ pub(crate) fn shorten(code: Vec<u8>, target: &Target) -> Vec<u8> {
     ];
     let pairs: Option<fn(Program) -> Vec<u32>> = target.loads_pairs().then_some(Program::paired);
     let shorter = |words: Vec<u32>, step: fn(Program) -> Vec<u32>| Program::of(&words).map(step);
-    match steps.into_iter().chain(pairs).try_fold(words, shorter) {
+    let tables: fn(Program) -> Vec<u32> = Program::with_tables;
+    match steps.into_iter().chain(pairs).chain([tables]).try_fold(words, shorter) {
         Some(words) => words.into_iter().flat_map(u32::to_le_bytes).collect(),
         None => code,
     }

@@ -4,7 +4,7 @@ use super::WORD;
 use std::collections::BTreeSet;
 
 /// Words to whose multiples data is aligned.
-const VECTOR_WORDS: usize = 16 / WORD;
+pub(super) const VECTOR_WORDS: usize = 16 / WORD;
 pub(super) const NOP: u32 = 0xd503_201f;
 const RETURN: u32 = 0xd65f_03c0;
 
@@ -49,7 +49,7 @@ impl Program {
             }
             if let Some(field) = reference(words[at]) {
                 let target = field.target(words[at], at).filter(|&t| t < words.len())?;
-                if is_literal_load(words[at]) {
+                if is_read(words[at]) {
                     program.data = program.data.min(target);
                 }
                 program.targets.insert(target);
@@ -57,14 +57,14 @@ impl Program {
             at += 1;
         }
         // No jump leads over data, so that nothing behind them is code.
-        let jumps = (0..program.data).filter(|&at| !is_literal_load(words[at]));
+        let jumps = (0..program.data).filter(|&at| !is_read(words[at]));
         let mut ends = jumps.filter_map(|at| reference(words[at])?.target(words[at], at));
         ends.all(|target| target < program.data).then_some(program)
     }
 
     pub(super) fn next(&self, at: usize) -> Next {
         let word = self.words[at];
-        match reference(word).filter(|_| !is_literal_load(word)) {
+        match reference(word).filter(|_| !is_read(word)) {
             Some(field) => {
                 let to = field.target(word, at).expect("checked when it was read");
                 Next::Jump { to, or_following: !is_unconditional(word) }
@@ -74,24 +74,28 @@ impl Program {
         }
     }
 
-    /// The program without some words, and with its distances adjusted.
+    /// The word that an instruction refers to.
+    pub(super) fn place(&self, at: usize) -> Option<usize> {
+        reference(self.words[at])?.target(self.words[at], at)
+    }
+
+    /// The program without some words, of data only whole vectors, and with its distances adjusted.
     pub(super) fn without(&self, removed: &BTreeSet<usize>) -> Vec<u32> {
         // Data keeps its alignment.
-        let lost = removed.len() / VECTOR_WORDS * VECTOR_WORDS;
-        let padding = removed.len() - lost;
+        let gone = removed.range(..self.data).count();
+        let lost = gone / VECTOR_WORDS * VECTOR_WORDS;
+        let padding = gone - lost;
         let place = |old: usize| match old < self.data {
             true => old - removed.range(..old).count(),
-            false => old - lost,
+            false => old - lost - removed.range(self.data..old).count(),
         };
         let mut out: Vec<u32> = Vec::with_capacity(self.words.len() - lost);
         for (at, &word) in self.words.iter().enumerate() {
             if at == self.data {
                 out.extend(std::iter::repeat_n(NOP, padding));
             }
-            if at >= self.data {
-                out.push(word);
-            } else if !removed.contains(&at) {
-                out.push(match reference(word) {
+            if !removed.contains(&at) {
+                out.push(match reference(word).filter(|_| at < self.data) {
                     None => word,
                     Some(field) => {
                         let target = field.target(word, at).expect("checked when it was read");
@@ -124,7 +128,7 @@ impl Field {
     }
 }
 
-/// Where a word refers to another one: jumps, tests, loads of literals.
+/// Where a word refers to another one: jumps, tests, loads of literals, addresses of whole words.
 fn reference(word: u32) -> Option<Field> {
     let field = |low, bits| Some(Field { low, bits });
     if is_unconditional(word) {
@@ -136,21 +140,22 @@ fn reference(word: u32) -> Option<Field> {
     if word & 0x7e00_0000 == 0x3600_0000 {
         return field(5, 14);
     }
-    is_literal_load(word).then_some(LITERAL)
+    is_read(word).then_some(LITERAL)
 }
 
 fn is_unconditional(word: u32) -> bool {
     word & 0xfc00_0000 == 0x1400_0000
 }
 
-fn is_literal_load(word: u32) -> bool {
-    word & 0x3b00_0000 == 0x1800_0000
+/// Whether what a word refers to is data.
+fn is_read(word: u32) -> bool {
+    word & 0x3b00_0000 == 0x1800_0000 || word & 0xff00_0000 == 0x1000_0000
 }
 
 /// Calls, computed jumps and computed addresses: what they refer to is not known here.
 fn is_unknown(word: u32) -> bool {
     let calls = word & 0xfc00_0000 == 0x9400_0000;
     let jumps = word & 0xfe00_0000 == 0xd600_0000 && word & 0xffff_fc1f != 0xd65f_0000;
-    let addresses = word & 0x1f00_0000 == 0x1000_0000;
+    let addresses = word & 0x1f00_0000 == 0x1000_0000 && !is_read(word);
     calls || jumps || addresses
 }
