@@ -40,6 +40,8 @@ pub struct Target {
     pub saturates: bool,
     /// Whether integers narrow to ones that saturate, and what is no number converts to 0 (AArch64).
     pub narrows: bool,
+    /// Instructions that look up 16 codes in a table of 256.
+    pub lookup: u32,
     /// Whether a multiply-add can take one lane of a vector as a factor (AArch64 by-element forms).
     pub fma_by_lane: bool,
     /// First-level data cache in bytes.
@@ -262,6 +264,7 @@ impl Target {
             dots_add: dots_add(cpu.arch, vector_bits, has),
             saturates: vector_bits == 256,
             narrows: aarch64,
+            lookup: lookup(cpu.arch, vector_bits, has),
             fma_by_lane: aarch64,
             l1_bytes: cpu.l1_bytes,
             l2_bytes: cpu.l2_bytes,
@@ -349,6 +352,18 @@ fn dots(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> Vec<ScalarF
         all.extend(DOTS_OF_PRODUCTS);
     }
     all
+}
+
+/// Instructions that look up 16 codes: permutations of whole tables, or of 16 entries in each part of
+/// a vector, and what joins their results. Those of four registers on AArch64 count as several.
+fn lookup(arch: Arch, vector_bits: u32, has: impl Fn(&str) -> bool) -> u32 {
+    match (arch, vector_bits) {
+        (Arch::X86_64, 512) if has("avx512vbmi") => 4,
+        (Arch::X86_64, 512) => 17,
+        (Arch::X86_64, 256) => 27,
+        (Arch::X86_64, _) => 62,
+        (Arch::Aarch64, _) => 24,
+    }
 }
 
 /// The widest vectors that the features allow.

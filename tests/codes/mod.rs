@@ -1,5 +1,8 @@
-//! Arithmetic on codes is one on every processor: the bundled model on codes of both signs gives
-//! the same bits on every machine of the table, in one part and in several.
+//! Arithmetic on codes is one on every processor: the bundled model on codes of both signs, and
+//! activations between such codes, give the same bits on every machine of the table, in one part and in
+//! several.
+
+mod activations;
 
 use crate::support::emulator::Emulator;
 use crate::support::toolchain::{DRIVER, TOOLCHAINS, Toolchain};
@@ -13,6 +16,7 @@ use edgecc_ir::graph::{Graph, eval};
 use edgecc_ir::rng::Rng;
 use edgecc_ir::target::{Arch, Target};
 use edgecc_ir::tensor::{Scalar, Tensor};
+use edgecc_ir::types::ElemType;
 use edgecc_rt::pool::Pool;
 use std::num::NonZero;
 use std::path::Path;
@@ -25,13 +29,14 @@ const MACHINES: &[(Arch, &str, &[&str])] = &[
     (Arch::X86_64, "x86-64-v3", &["+avxvnni"]),
     (Arch::X86_64, "x86-64-v4", &[]),
     (Arch::X86_64, "x86-64-v4", &["+avx512vnni"]),
+    (Arch::X86_64, "znver4", &[]),
     (Arch::Aarch64, "generic", &[]),
     (Arch::Aarch64, "generic", &["+dotprod"]),
     (Arch::Aarch64, "generic", &["+dotprod", "+i8mm"]),
 ];
 
 /// Types of the codes between layers.
-const VALUES: [&str; 2] = ["u8", "i8"];
+const VALUES: [(&str, ElemType); 2] = [("u8", ElemType::U8), ("i8", ElemType::I8)];
 
 /// Random images, and how many of them are evaluated too.
 const IMAGES: usize = 1000;
@@ -40,31 +45,35 @@ const EVALUATED: usize = 1;
 #[test]
 fn codes_are_the_same_on_every_machine() {
     let outside = has_tools("codes_are_the_same_on_every_machine, for AArch64");
-    for values in VALUES {
+    for (values, elem) in VALUES {
         let folder = folder(&format!("codes-{values}"));
-        let (graph, images) = (graph_on_codes(values, &folder), images());
-        let here = machines().filter(runs_here);
-        let there = machines().filter(|t| outside && t.arch == Arch::Aarch64 && !runs_here(t));
-        let emulator = Emulator::named("codes_are_the_same_on_every_machine, for AMX");
-        let found: Vec<(String, Vec<u8>)> = thread::scope(|scope| {
-            let (graph, images, folder) = (&graph, &images[..], folder.as_path());
-            let here: Vec<_> =
-                here.map(|target| scope.spawn(move || on_host(graph, &target, images))).collect();
-            let there: Vec<_> =
-                there.map(|t| scope.spawn(move || on_arm(graph, &t, images, folder))).collect();
-            here.into_iter().chain(there).map(|thread| thread.join().expect("no panic")).collect()
-        });
-        let expected: Vec<u8> =
-            images[..EVALUATED].iter().flat_map(|i| evaluated(&graph, i)).collect();
-        for target in machines().filter(|t| t.arch == Arch::X86_64 && !runs_here(t)) {
-            if let Some(emulator) = &emulator {
-                on_bare_machine(emulator, &graph, &target, &images, &found[0].1, &folder);
-            }
+        check(&graph_on_codes(values, &folder), &folder, outside);
+        check(&activations::graph(elem), &folder, outside);
+    }
+}
+
+fn check(graph: &Graph, folder: &Path, outside: bool) {
+    let images = images();
+    let here = machines().filter(runs_here);
+    let there = machines().filter(|t| outside && t.arch == Arch::Aarch64 && !runs_here(t));
+    let found: Vec<(String, Vec<u8>)> = thread::scope(|scope| {
+        let images = &images[..];
+        let here: Vec<_> =
+            here.map(|target| scope.spawn(move || on_host(graph, &target, images))).collect();
+        let there: Vec<_> =
+            there.map(|t| scope.spawn(move || on_arm(graph, &t, images, folder))).collect();
+        here.into_iter().chain(there).map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let expected: Vec<u8> = images[..EVALUATED].iter().flat_map(|i| evaluated(graph, i)).collect();
+    let place = folder.display();
+    for target in machines().filter(|t| t.arch == Arch::X86_64 && !runs_here(t)) {
+        if let Some(emulator) = Emulator::named("codes_are_the_same_on_every_machine, for AMX") {
+            on_bare_machine(&emulator, graph, &target, &images, &found[0].1, folder);
         }
-        for (place, codes) in &found {
-            assert!(codes.starts_with(&expected), "{values} on {place}: not as evaluated");
-            assert!(*codes == found[0].1, "{values}: {place} differs from {}", found[0].0);
-        }
+    }
+    for (machine, codes) in &found {
+        assert!(codes.starts_with(&expected), "{place} on {machine}: not as evaluated");
+        assert!(*codes == found[0].1, "{place}: {machine} differs from {}", found[0].0);
     }
 }
 

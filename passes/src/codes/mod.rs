@@ -10,6 +10,7 @@
 mod chain;
 mod made;
 mod quotient;
+pub(crate) mod tables;
 
 use edgecc_ir::kernel::{Access, Kernels};
 use edgecc_ir::scalar::func::ScalarFn;
@@ -27,10 +28,12 @@ pub fn simplify_codes(kernels: &mut Kernels, target: &Target) {
     for kernel in kernels.kernels.values_mut().filter(|k| k.schedule.is_none()) {
         for number in 0..kernel.stages.len() {
             let stage = &kernel.stages[number];
-            let elem = |reads: &[Access], p: u32| Some(kernel.elem(reads.get(p as usize)?));
-            let body = chain::shortened(&stage.body, |p| elem(&stage.reads, p));
-            let extra = |p: u32| elem(&stage.epilogue_reads, p.checked_sub(1)?);
-            let epilogue = chain::shortened(&stage.epilogue, extra);
+            let types = |reads: &[Access]| reads.iter().map(|read| kernel.elem(read)).collect();
+            let (reads, mut extra): (Vec<ElemType>, Vec<ElemType>) =
+                (types(&stage.reads), types(&stage.epilogue_reads));
+            extra.splice(0..0, stage.body.infer(&reads));
+            let body = shortened(&stage.body, &reads);
+            let epilogue = shortened(&stage.epilogue, &extra);
             let stage = &mut kernel.stages[number];
             let machine =
                 Machine { fuses: target.fma, saturates: target.saturates, narrows: target.narrows };
@@ -38,6 +41,13 @@ pub fn simplify_codes(kernels: &mut Kernels, target: &Target) {
             stage.epilogue = simplified(&epilogue, machine);
         }
     }
+}
+
+/// The same function of parameters of these types without codes that equal others, and with one table
+/// where there were several steps from code to code.
+fn shortened(expr: &ScalarExpr, params: &[ElemType]) -> ScalarExpr {
+    let short = chain::shortened(expr, |p| params.get(p as usize).copied());
+    tables::of_distances(&tables::looked_up(&short, params, |way| way.has_table))
 }
 
 /// The same function with codes rounded by addition or by a conversion that saturates, and quotients

@@ -4,7 +4,7 @@
 //! Values that are moved to a common place move by the same distance.
 
 use super::rebuild::live_ops;
-use crate::codes::Code;
+use crate::codes::{Code, tables};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::graph::ops::Op;
 use edgecc_ir::graph::{Graph, OpData, OpId};
@@ -36,7 +36,8 @@ pub(super) fn distances(graph: &Graph) -> SecondaryMap<OpId, i32> {
 fn own(graph: &Graph, id: OpId) -> i32 {
     let lowest = |expr: &ScalarExpr| {
         let code = Code::of_codes(expr.nodes(), expr.root());
-        code.filter(|code| code.fits(ElemType::I8)).map_or(-MOST, Code::lowest)
+        let clamped = code.filter(|code| code.fits(ElemType::I8)).map(Code::lowest);
+        clamped.or_else(|| tables::lowest(expr)).unwrap_or(-MOST)
     };
     -match &graph.ops[id].op {
         Op::Quantize(op) => op.lo.min(op.zero_point),

@@ -22,6 +22,7 @@ pub(crate) mod rebuild;
 pub mod signs;
 pub(crate) mod simplify;
 pub mod singles;
+pub mod tables;
 pub mod zero_points;
 
 use crate::eqsat;
@@ -45,6 +46,7 @@ pub const PASSES: &[Pass<Graph>] = &[
     eqsat::PASS,
     quant::PASS,
     fold_constants::PASS,
+    tables::PASS,
     centre::PASS,
     halves::PASS,
     signs::PASS,
