@@ -339,6 +339,23 @@ impl Stage {
         self.body.factors().filter(|_| sums && self.reads.len() == 2)
     }
 
+    /// The numbers of the reads of both factors, when the stage sums products of functions of them:
+    /// each read belongs to one side, in all products. Words that several reads make are not divided
+    /// so.
+    #[must_use]
+    pub fn sides(&self) -> Option<[Vec<usize>; 2]> {
+        self.reduce.as_ref().filter(|r| r.func == ScalarFn::Add)?;
+        let products = self.body.products()?;
+        let divides = self.reads.len() == 2 || products.iter().all(|p| p.0 == ScalarFn::Mul);
+        let reads = |side: usize, n: usize| {
+            products.iter().any(|(_, factors)| self.body.reads(factors[side], n as u32))
+        };
+        let sides = [0, 1].map(|side| (0..self.reads.len()).filter(|&n| reads(side, n)).collect());
+        let [a, b]: &[Vec<usize>; 2] = &sides;
+        let apart = a.iter().all(|n| !b.contains(n)) && a.len() + b.len() == self.reads.len();
+        (divides && apart && !a.is_empty() && !b.is_empty()).then_some(sides)
+    }
+
     /// Whether the stage only moves elements.
     #[must_use]
     pub fn is_copy(&self) -> bool {

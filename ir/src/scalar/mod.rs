@@ -120,11 +120,47 @@ impl ScalarExpr {
     /// starts at zero.
     #[must_use]
     pub fn product(&self) -> Option<(ScalarFn, [NodeId; 2])> {
+        self.product_at(self.root())
+    }
+
+    /// The products that are added, in order, as `product` gives them; `None` when a term is none.
+    #[must_use]
+    pub fn products(&self) -> Option<Vec<(ScalarFn, [NodeId; 2])>> {
+        self.addends().into_iter().map(|term| self.product_at(term)).collect()
+    }
+
+    /// The expressions that are added, in order, each of the same parameters.
+    #[must_use]
+    pub fn terms(&self) -> Vec<ScalarExpr> {
+        self.addends().into_iter().map(|term| self.subexpression(term)).collect()
+    }
+
+    /// The nodes whose sum the root is; the root where it adds nothing.
+    fn addends(&self) -> Vec<NodeId> {
+        let (mut found, mut open) = (Vec::new(), vec![self.root()]);
+        while let Some(node) = open.pop() {
+            match &self.nodes[node as usize] {
+                ScalarNode::Call(ScalarFn::Add, args) => open.extend(args.iter().rev()),
+                _ => found.push(node),
+            }
+        }
+        found
+    }
+
+    /// Whether a node depends on a parameter.
+    #[must_use]
+    pub fn reads(&self, node: NodeId, param: u32) -> bool {
+        let node = &self.nodes[node as usize];
+        let reads = |&arg: &NodeId| self.reads(arg, param);
+        *node == ScalarNode::Param(param) || node.operands().iter().any(reads)
+    }
+
+    fn product_at(&self, node: NodeId) -> Option<(ScalarFn, [NodeId; 2])> {
         let is_zero = |n: &NodeId| match &self.nodes[*n as usize] {
             ScalarNode::Const(c) => !c.is_true(),
             _ => false,
         };
-        match self.nodes.last()? {
+        match &self.nodes[node as usize] {
             ScalarNode::Call(ScalarFn::Mul, args) => Some((ScalarFn::Mul, [args[0], args[1]])),
             ScalarNode::Call(func, args) if func.products().is_some() && is_zero(&args[2]) => {
                 Some((*func, [args[0], args[1]]))
@@ -375,6 +411,21 @@ mod tests {
             })
         };
         assert!(of(ScalarFn::Round).rounds() && !of(ScalarFn::Sqrt).rounds());
+    }
+
+    #[test]
+    fn a_sum_of_products_has_terms_and_factors() {
+        let sum = ScalarExpr::build(4, |b| {
+            let [x, y, v, w] = [0, 1, 2, 3].map(|p| b.param(p));
+            let [xv, yw] = [[x, v], [y, w]].map(|factors| b.call(ScalarFn::Mul, &factors));
+            b.call(ScalarFn::Add, &[xv, yw])
+        });
+        let products = sum.products().expect("two products");
+        let read = |node| (0..4).filter(|&p| sum.reads(node, p)).collect::<Vec<u32>>();
+        let read: Vec<_> = products.iter().map(|(_, factors)| factors.map(read)).collect();
+        assert_eq!(read, [[[0], [2]], [[1], [3]]]);
+        assert!(sum.terms().iter().all(|term| term.product().is_some() && term.params() == 4));
+        assert_eq!((sum.product(), ScalarExpr::identity().products()), (None, None));
     }
 
     #[test]

@@ -97,7 +97,11 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
 pub fn macs(kernel: &Kernel) -> u64 {
     let points = |s: &Stage| s.axes.iter().map(|&a| kernel.extent(a) as u64).product::<u64>();
     let each = |s: &Stage| {
-        let (func, _) = s.body.product().filter(|_| s.reduce.is_some())?;
+        let all = s.body.products().filter(|_| s.reduce.is_some())?;
+        if s.sides().is_some() && all.iter().all(|(func, _)| func.products().is_none()) {
+            return Some(points(s) * all.len() as u64);
+        }
+        let (func, _) = s.body.product()?;
         let factors = s.factors().map(|all| all.iter().all(|factor| factor.is_identity()));
         let products = match (func.products(), factors) {
             (Some(products), Some(true)) => products,

@@ -7,12 +7,14 @@
 use super::nest::{Env, Point};
 use super::read::{self, Cache, Test};
 use super::{Cx, expr, prefetch};
-use edgecc_ir::affine::Affine;
-use edgecc_ir::kernel::{Access, AxisId, Outside, Reduce};
+use edgecc_ir::affine::{Affine, Interval};
+use edgecc_ir::kernel::{Access, AxisId, Index, Outside, Reduce, Stage};
 use edgecc_ir::loops::build::LoopBuilder;
 use edgecc_ir::loops::{Guard, ValueId};
 use edgecc_ir::scalar::eval::eval;
 use edgecc_ir::scalar::func::ScalarFn;
+use edgecc_ir::scalar::{NodeId, ScalarExpr};
+use edgecc_ir::tensor::Scalar;
 
 /// Taps of a window at a border that get code of their own.
 const STRAIGHT_TAPS: usize = 8;
@@ -102,9 +104,35 @@ pub(super) fn varies(cx: &Cx<'_>, env: &Env, axis: AxisId) -> bool {
 fn skips(cx: &Cx<'_>, nth: usize, access: &Access) -> bool {
     let Outside::Pad(pad) = access.outside else { return false };
     let reduce = reduction(cx);
-    let factor = cx.stage.factors().and_then(|factors| factors.into_iter().nth(nth));
-    let annihilates = factor.is_some_and(|f| !eval(&f, &[pad]).is_true());
-    annihilates || (cx.stage.body.is_identity() && reduce.func.identity(pad.elem()) == Some(pad))
+    annihilates(cx, nth, pad)
+        || (cx.stage.body.is_identity() && reduce.func.identity(pad.elem()) == Some(pad))
+}
+
+/// Whether every product of the stage's sum is zero where the n-th read gives its pad, as all reads
+/// do that leave the operand at the same points.
+fn annihilates(cx: &Cx<'_>, nth: usize, pad: Scalar) -> bool {
+    let Stage { body, reads, .. } = cx.stage;
+    let Some(sides) = cx.stage.sides() else { return false };
+    let Some(side) = sides.iter().position(|side| side.contains(&nth)) else { return false };
+    let is_alike = |&n: &u32| leaves_alike(cx, &reads[nth], &reads[n as usize]);
+    let alike: Vec<u32> = (0..reads.len() as u32).filter(is_alike).collect();
+    let is_zero = |factor: NodeId| {
+        let known = (0..body.params()).all(|p| alike.contains(&p) || !body.reads(factor, p));
+        known && !eval(&body.subexpression(factor), &vec![pad; reads.len()]).is_true()
+    };
+    body.products().is_some_and(|all| all.iter().all(|(_, factors)| is_zero(factors[side])))
+}
+
+/// Whether two reads leave an operand at the same points: their places differ in dimensions only
+/// that they never leave.
+fn leaves_alike(cx: &Cx<'_>, a: &Access, b: &Access) -> bool {
+    let inside = |place: &Index, extent: usize| {
+        place.interval(extent, |axis| Interval::below(cx.kernel.extent(axis))).within(extent)
+    };
+    let mut dims = a.index.iter().zip(&b.index).zip(cx.shape(a).iter());
+    a.operand == b.operand
+        && a.outside == b.outside
+        && dims.all(|((p, q), &extent)| p == q || inside(p, extent) && inside(q, extent))
 }
 
 fn axis(
@@ -208,7 +236,7 @@ fn straight(
     sums
 }
 
-/// Combines the body's values of some steps into each point's sum.
+/// Combines the terms of the body at some steps into each point's sum.
 fn accumulate(
     b: &mut LoopBuilder,
     cache: &mut Cache,
@@ -218,20 +246,35 @@ fn accumulate(
     sums: Vec<ValueId>,
 ) -> Vec<ValueId> {
     let mut next = sums;
+    let terms = terms(cx);
     let vectors = vectors(cx, points);
-    let order = order(cx, steps.len(), points, vectors);
+    let order = order(cx, [steps.len(), terms.len(), vectors], points);
     for pair in order.chunks(together(cx, vectors)) {
-        let mut inside: Vec<(usize, usize)> = pair.to_vec();
-        inside.retain(|&(step, nth)| !is_outside(b, cx, &steps[step], &points[nth]));
-        let mut read = |&(step, nth): &(usize, usize)| {
-            read::read_all(b, cache, cx, &steps[step], &points[nth], &cx.stage.reads)
+        let mut inside: Vec<Place> = pair.to_vec();
+        inside.retain(|place| !is_outside(b, cx, &steps[place.step], &points[place.nth]));
+        let mut read = |place: &Place| {
+            let (env, point) = (&steps[place.step], &points[place.nth]);
+            read::read_all(b, cache, cx, env, point, &cx.stage.reads)
         };
         let args: Vec<Vec<ValueId>> = inside.iter().map(&mut read).collect();
-        for ((_, nth), args) in inside.into_iter().zip(args) {
-            next[nth] = combine(b, cx, &args, next[nth]);
+        for (Place { term, nth, .. }, args) in inside.into_iter().zip(args) {
+            next[nth] = add(b, cx, &terms[term], &args, next[nth]);
         }
     }
     next
+}
+
+/// What a step adds to a sum, one after the other: the products of the body where they may be
+/// rounded apart from each other, otherwise all of it.
+fn terms(cx: &Cx<'_>) -> Vec<ScalarExpr> {
+    let body = &cx.stage.body;
+    let products = body.products().filter(|all| all.len() > 1 && fuses(cx));
+    products.map_or_else(|| vec![body.clone()], |_| body.terms())
+}
+
+/// Whether products of floats are added to sums at once.
+fn fuses(cx: &Cx<'_>) -> bool {
+    cx.target.fma && reduction(cx).func == ScalarFn::Add && reduction(cx).init.elem().is_float()
 }
 
 /// Vectors of the factor without lanes that come at once: all of a step where a word of the other
@@ -252,21 +295,32 @@ fn vectors(cx: &Cx<'_>, points: &[Point]) -> usize {
     points.iter().map(vector).max().map_or(1, |last| last + 1)
 }
 
-/// The order in which the points of a tile are computed, each with its step. Where multiply-adds
-/// take lanes, the rows' factors stay in registers for several steps. The other factor then comes in
-/// pairs of consecutive vectors, of neighbouring steps where a step has an odd number of them, or one
-/// by one where pairs do not pay, or all of a step; the points that use them are neighbours, so that
-/// only those that come at once have to be there. Words that are made of several reads are used up by
-/// the points of a vector before those of the next one are made.
-fn order(cx: &Cx<'_>, steps: usize, points: &[Point], vectors: usize) -> Vec<(usize, usize)> {
-    let product = (0..steps).flat_map(|step| (0..points.len()).map(move |nth| (step, nth)));
-    let mut all: Vec<(usize, usize)> = product.collect();
+/// A term of the body at a step and a point of the tile.
+#[derive(Clone, Copy)]
+struct Place {
+    step: usize,
+    term: usize,
+    nth: usize,
+}
+
+/// The order in which the points of a tile are computed, each with its step and term. Where
+/// multiply-adds take lanes, the rows' factors stay in registers for several steps. The other factor
+/// then comes in pairs of consecutive vectors, of neighbouring steps where a step has an odd number of
+/// them, or one by one where pairs do not pay, or all of a step; the points that use them are
+/// neighbours, so that only those that come at once have to be there. What is made of several reads is
+/// used up by the points of a vector before that of the next one is made.
+fn order(cx: &Cx<'_>, [steps, terms, vectors]: [usize; 3], points: &[Point]) -> Vec<Place> {
+    let of_step = |step| {
+        let places = move |term| (0..points.len()).map(move |nth| Place { step, term, nth });
+        (0..terms).flat_map(places)
+    };
+    let mut all: Vec<Place> = (0..steps).flat_map(of_step).collect();
     if let Some((axis, lanes)) = cx.vector.filter(|_| cx.target.fma_by_lane) {
         let vector = |nth: usize| points[nth].offset(axis) / lanes as usize;
-        let makes_words = cx.stage.reads.len() > 2;
-        all.sort_by_key(|&(step, nth)| match vectors {
-            1 => (step, nth),
-            _ if makes_words => (vector(nth), step),
+        let is_made = cx.stage.reads.len() > 2;
+        all.sort_by_key(|&Place { step, nth, .. }| match vectors {
+            1 => (step, 0),
+            _ if is_made => (vector(nth), step),
             _ => ((step * vectors + vector(nth)) / together(cx, vectors), nth / vectors),
         });
     }
@@ -288,19 +342,29 @@ fn is_outside(b: &LoopBuilder, cx: &Cx<'_>, env: &Env, point: &Point) -> bool {
 
 /// The accumulator after the body's value of these reads.
 pub(super) fn combine(b: &mut LoopBuilder, cx: &Cx<'_>, args: &[ValueId], sum: ValueId) -> ValueId {
+    terms(cx).iter().fold(sum, |sum, term| add(b, cx, term, args, sum))
+}
+
+/// The accumulator after a term's value of these reads.
+fn add(
+    b: &mut LoopBuilder,
+    cx: &Cx<'_>,
+    term: &ScalarExpr,
+    args: &[ValueId],
+    sum: ValueId,
+) -> ValueId {
     let func = reduction(cx).func;
-    let product = cx.stage.body.product().filter(|_| func == ScalarFn::Add);
-    let fuses = cx.target.fma && b.ty(sum).elem.is_float();
+    let product = term.product().filter(|_| func == ScalarFn::Add);
     let fused = product.and_then(|(of, factors)| match of {
-        ScalarFn::Mul => fuses.then_some((ScalarFn::Fma, factors)),
+        ScalarFn::Mul => fuses(cx).then_some((ScalarFn::Fma, factors)),
         dot => Some((dot, factors)),
     });
     if let Some((fused, factors)) = fused {
-        let before = cx.stage.body.nodes().split_last().expect("a body has nodes").1;
+        let before = term.nodes().split_last().expect("a body has nodes").1;
         let values = expr::values(b, before, args, cx.lanes());
         let [x, y] = factors.map(|n| values[n as usize]);
         return b.apply(fused, &[x, y, sum]);
     }
-    let value = expr::emit(b, &cx.stage.body, args, cx.lanes());
+    let value = expr::emit(b, term, args, cx.lanes());
     b.apply(func, &[sum, value])
 }

@@ -9,12 +9,14 @@
 //! factors follow (batch, groups) go outermost. Rows whose window leaves the
 //! input are peeled, so that the interior needs no tests.
 
-use super::cost::{self, Tile, Work};
+use super::cost::{self, Decoding, Tile, Work};
 use super::facts;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Stage, Unit};
+use edgecc_ir::scalar::NodeId;
 use edgecc_ir::target::Target;
 use std::collections::BTreeSet;
+use std::ptr;
 
 /// Reduction loops up to this extent are unrolled completely.
 const SHORT: usize = 8;
@@ -32,8 +34,9 @@ const STEPS_PER_ROW: usize = 6;
 const LONG_SUM: usize = 384;
 
 struct Roles<'k> {
-    weights: &'k Access,
-    activations: &'k Access,
+    /// What the factors read: at first a number or a word of codes, then what decodes it.
+    weights: Vec<&'k Access>,
+    activations: Vec<&'k Access>,
     shared: Vec<AxisId>,
     rows: Vec<AxisId>,
 }
@@ -75,9 +78,9 @@ impl<'k> Product<'k> {
         let Product { kernel, roles, .. } = self;
         let extents = |axes: &[AxisId]| axes.iter().map(|&a| kernel.extent(a)).product();
         let (others, innermost) = roles.rows.split_at(roles.rows.len().saturating_sub(1));
-        let step = |&a: &AxisId| facts::stride(kernel, roles.activations, a);
+        let step = |&a: &AxisId| facts::stride(kernel, roles.activations[0], a);
         let apart = innermost.first().and_then(step).map_or(1, i64::unsigned_abs) as usize;
-        let elem = kernel.operands[roles.activations.operand].ty.elem;
+        let elem = kernel.operands[roles.activations[0].operand].ty.elem;
         let codes = self.stage.body.product().and_then(|(of, _)| of.products());
         Work {
             rows: extents(innermost),
@@ -86,7 +89,26 @@ impl<'k> Product<'k> {
             repeats: extents(others),
             row_bytes: apart * elem.bytes(),
             codes: codes.map_or(1, |codes| codes as u32),
+            products: self.stage.body.products().map_or(1, |all| all.len() as u32),
+            decoding: self.decoding(),
         }
+    }
+
+    /// What makes the weights' factors, if more than one read does.
+    fn decoding(&self) -> Decoding {
+        let Product { stage, roles, .. } = self;
+        let body = &stage.body;
+        let weights = |n: usize| roles.weights.iter().any(|w| ptr::eq(*w, &stage.reads[n]));
+        let products = body.products().unwrap_or_default();
+        if roles.weights.len() + products.len() <= 2 {
+            return Decoding::default();
+        }
+        let of_weights =
+            |node: NodeId| (0..stage.reads.len()).any(|n| weights(n) && body.reads(node, n as u32));
+        let factors = products.iter().flat_map(|product| product.1).filter(|&f| of_weights(f));
+        let instructions: usize = factors.map(|factor| body.subexpression(factor).cost()).sum();
+        let registers = roles.weights.len() + products.len() - 2;
+        Decoding { instructions: instructions as u32, registers: registers as u32 }
     }
 
     fn schedule(&self, tile: Tile, target: &Target) -> Schedule {
@@ -102,9 +124,11 @@ impl<'k> Product<'k> {
             .into_iter()
             .collect();
         schedule.peel = facts::peeled_axes(kernel, stage, vector, tile.rows * tile.vectors);
-        let is_const = facts::is_const(kernel, roles.weights);
+        let alone = |read: &Access| roles.weights.len() == 1 || kernel.is_read_once(read.operand);
+        let is_const = roles.weights.iter().all(|r| facts::is_const(kernel, r) && alone(r));
         if is_const || is_worth_a_copy(kernel, stage, roles, vector) {
-            schedule.pack = vec![Pack { operand: roles.weights.operand, axis: vector, block }];
+            let pack = |read: &&Access| Pack { operand: read.operand, axis: vector, block };
+            schedule.pack = roles.weights.iter().map(pack).collect();
         }
         schedule
     }
@@ -114,7 +138,7 @@ impl<'k> Product<'k> {
 /// products along the reduce axis instead (`row`) needs no copy, but combines the lanes of each
 /// result, which costs more the shorter the sum is.
 fn is_worth_a_copy(kernel: &Kernel, stage: &Stage, roles: &Roles<'_>, vector: AxisId) -> bool {
-    let weights = roles.weights;
+    let &[weights] = roles.weights.as_slice() else { return false };
     let known = weights.outside == Outside::Never
         && weights.unit == Unit::Element
         && weights.lookups().next().is_none();
@@ -133,13 +157,15 @@ fn order(
     tile: Tile,
     target: &Target,
 ) -> Vec<AxisId> {
-    let bytes = |access: &Access| bytes_at_a_point(kernel, access, &roles.shared);
+    let bytes = |side: &[&Access]| -> usize {
+        side.iter().map(|access| bytes_at_a_point(kernel, access, &roles.shared)).sum()
+    };
     let traffic =
         |bytes: usize, passes: usize| if bytes <= target.l1_bytes / 2 { 0 } else { bytes * passes };
     let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
     let blocks = kernel.extent(vector).div_ceil((tile.vectors * tile.lanes) as usize);
-    let rows_first = traffic(bytes(roles.weights), rows.div_ceil(tile.rows as usize));
-    let vector_first = traffic(bytes(roles.activations), blocks);
+    let rows_first = traffic(bytes(&roles.weights), rows.div_ceil(tile.rows as usize));
+    let vector_first = traffic(bytes(&roles.activations), blocks);
     let (shared, rows) = (roles.shared.iter().copied(), roles.rows.iter().copied());
     match rows_first < vector_first {
         true => shared.chain(rows).chain([vector]).collect(),
@@ -159,17 +185,18 @@ fn bytes_at_a_point(kernel: &Kernel, access: &Access, still: &[AxisId]) -> usize
 fn roles<'k>(
     kernel: &Kernel,
     stage: &Stage,
-    [a, b]: [&'k Access; 2],
+    [a, b]: [Vec<&'k Access>; 2],
     vector: AxisId,
 ) -> Option<Roles<'k>> {
-    let follows = |access: &Access, axis| facts::follows(kernel, access, axis);
-    let (weights, activations) = match (follows(a, vector), follows(b, vector)) {
+    let follows =
+        |side: &[&Access], axis| side.iter().any(|read| facts::follows(kernel, read, axis));
+    let (weights, activations) = match (follows(&a, vector), follows(&b, vector)) {
         (true, false) => (a, b),
         (false, true) => (b, a),
         (true, true) | (false, false) => return None,
     };
     let others = facts::other_parallel(kernel, stage, vector);
-    let is_row = |&axis: &AxisId| !follows(weights, axis) && follows(activations, axis);
+    let is_row = |&axis: &AxisId| !follows(&weights, axis) && follows(&activations, axis);
     let (rows, shared) = others.into_iter().partition(is_row);
     Some(Roles { weights, activations, shared, rows })
 }

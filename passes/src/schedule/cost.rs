@@ -30,12 +30,34 @@ pub(crate) struct Work {
     pub(crate) row_bytes: usize,
     /// Codes that each row's factor holds.
     pub(crate) codes: u32,
+    /// Products of a step.
+    pub(crate) products: u32,
+    /// What makes the vectors of a step from what is stored.
+    pub(crate) decoding: Decoding,
+}
+
+/// What it takes to make a vector of a step, apart from loading it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Decoding {
+    /// Instructions for all products of the step.
+    pub(crate) instructions: u32,
+    /// Registers for what the products share.
+    pub(crate) registers: u32,
 }
 
 impl Work {
     /// A product of matrices of `rows × steps` and `steps × columns`.
     pub(crate) fn of([rows, columns, steps]: [usize; 3]) -> Work {
-        Work { rows, columns, steps, repeats: 1, row_bytes: 4 * steps, codes: 1 }
+        Work {
+            rows,
+            columns,
+            steps,
+            repeats: 1,
+            row_bytes: 4 * steps,
+            codes: 1,
+            products: 1,
+            decoding: Decoding::default(),
+        }
     }
 
     /// Whether its dot products are made of products in vectors of 128 bits.
@@ -116,7 +138,8 @@ impl Tile {
             return false;
         }
         let vectors = if target.fma_by_lane { copies } else { self.vectors };
-        let operands = self.rows * self.vectors + vectors + arriving;
+        let decoding = self.vectors * work.decoding.registers;
+        let operands = self.rows * self.vectors + vectors + decoding + arriving;
         let registers = target.registers(32 * self.lanes);
         match 32 * self.lanes {
             0..=128 => operands + self.rows + 2 <= registers,
@@ -130,17 +153,22 @@ impl Tile {
             true => [ISSUE_IN_ORDER, LOADS_IN_ORDER],
             false => [ISSUE, LOADS],
         };
-        let row_loads = f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
+        let products = f64::from(work.products);
+        let row_loads =
+            products * f64::from(self.rows) / if target.fma_by_lane { 4.0 } else { 1.0 };
+        let multiply_adds = products * self.accumulators();
         let per_cycle = target.fma_per_cycle(32 * self.lanes);
         let loads = row_loads + f64::from(self.vectors) * (most_loads / per_cycle.min(most_loads));
-        let [products, copies] = match work.is_multiplied_first(target) {
-            true => [INSTRUCTIONS * self.accumulators(), f64::from(self.rows)],
-            false => [self.accumulators(), 0.0],
+        let decoding = f64::from(self.vectors * work.decoding.instructions);
+        let [multiplied, copied] = match work.is_multiplied_first(target) {
+            true => [INSTRUCTIONS * multiply_adds, f64::from(self.rows)],
+            false => [multiply_adds, 0.0],
         };
-        let started = products + copies + row_loads + f64::from(self.vectors) + 1.0;
+        let arithmetic = multiplied + copied + decoding;
+        let started = arithmetic + row_loads + f64::from(self.vectors) + 1.0;
         let stream = f64::from(4 * self.vectors * self.lanes) / rate;
-        let bounds = [(products + copies) / per_cycle, loads / most_loads, started / issue, stream];
-        bounds.into_iter().fold(LATENCY, f64::max) + LOAD * loads
+        let bounds = [arithmetic / per_cycle, loads / most_loads, started / issue, stream];
+        bounds.into_iter().fold(products * LATENCY, f64::max) + LOAD * loads
     }
 
     /// Bytes per cycle at which the vectors come: those of one block stay near for the next tile
@@ -228,7 +256,7 @@ fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Tile, Work, best_lanes, best_tile};
+    use super::{Decoding, Tile, Work, best_lanes, best_tile};
     use edgecc_ir::target::{Arch, Cpu, Target};
 
     fn target(name: &str) -> Target {
@@ -256,6 +284,17 @@ mod tests {
         let tile = best_tile(work, &target).expect("a tile");
         assert!(tile.vectors.is_multiple_of(2), "{tile:?}");
         assert!(tile.rows * (tile.vectors + 1) + 3 <= target.vector_regs, "{tile:?}");
+    }
+
+    #[test]
+    fn vectors_that_take_long_to_make_serve_many_rows() {
+        let target = target("x86-64-v4");
+        let plain = Work::of([128, 384, 768]);
+        let decoding = Decoding { instructions: 9, registers: 2 };
+        let made = Work { products: 2, decoding, ..plain };
+        let [plain, made] = [plain, made].map(|work| best_tile(work, &target).expect("a tile"));
+        assert!(made.rows >= plain.rows && made.vectors <= plain.vectors, "{made:?} {plain:?}");
+        assert!(made.rows * made.vectors + 3 * made.vectors < target.registers(512), "{made:?}");
     }
 
     #[test]

@@ -94,12 +94,10 @@ fn is_wide(expr: &ScalarExpr, params: &[ElemType]) -> bool {
     nodes && elems.last().is_some_and(|&e| is_wide(e) || is_code(e) || e == ElemType::F16)
 }
 
-/// What the factors read when the stage sums products of functions of two reads.
-pub(super) fn product_sum(stage: &Stage) -> Option<[&Access; 2]> {
-    match stage.reads.as_slice() {
-        [a, b] => stage.factors().map(|_| [a, b]),
-        _ => None,
-    }
+/// What both factors read when the stage sums products.
+pub(super) fn product_sum(stage: &Stage) -> Option<[Vec<&Access>; 2]> {
+    let reads = |side: Vec<usize>| side.into_iter().map(|n| &stage.reads[n]).collect();
+    stage.sides().map(|sides| sides.map(reads))
 }
 
 /// Whether an access reads a constant, which may be stored in any order: at places known now.

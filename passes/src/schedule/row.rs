@@ -67,7 +67,7 @@ fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(Axis
     let lanes = cost::best_lanes(kernel.extent(axis), target)?;
     let inside = stage.reads.iter().all(|r| r.outside == Outside::Never);
     let constant_weights = facts::product_sum(stage)
-        .is_some_and(|factors| factors.iter().any(|f| facts::is_const(kernel, f)));
+        .is_some_and(|sides| sides.iter().flatten().any(|read| facts::is_const(kernel, read)));
     let better = facts::vector_axis(kernel, stage, target)
         .is_some_and(|(along, _)| runs_along(kernel, stage, along))
         || contraction::plan(kernel, target).is_some_and(|plan| !plan.pack.is_empty());

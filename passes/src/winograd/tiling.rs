@@ -193,7 +193,7 @@ fn direct_cycles(kernel: &Kernel, site: &Site, machine: Machine<'_>) -> f64 {
     let images: usize = site.batch.iter().map(|&a| kernel.extent(a)).product();
     let steps = TAPS * TAPS * from;
     let repeats = images * rows;
-    let work = Work { rows: columns, columns: to, steps, repeats, row_bytes: 4 * from, codes: 1 };
+    let work = Work { repeats, row_bytes: 4 * from, ..Work::of([columns, to, steps]) };
     let weights = 4 * steps * to;
     let streamed = stream_cycles(weights, weights, machine);
     overlapped(repeats as f64 * best_cycles(work, machine.target), streamed, SHOWN_DIRECT)
