@@ -18,6 +18,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::state::State;
 use edgecc_ir::target::Target;
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::coded_weights::use_codes;
 use edgecc_passes::codes::simplify_codes;
 use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
@@ -176,6 +177,10 @@ fn plan_graph(
     drop(graph);
     see("form-kernels", Ir::Kernels(&kernels));
 
+    if options.keeps_codes() {
+        use_codes(&mut kernels);
+        see("coded-weights", Ir::Kernels(&kernels));
+    }
     if options.transforms_convolutions() {
         transform_convolutions(&mut kernels, target);
         see("winograd", Ir::Kernels(&kernels));

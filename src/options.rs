@@ -82,9 +82,12 @@ pub enum FloatMode {
 /// How constant factors of sums (the weights of layers) are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WeightFormat {
-    /// As they are computed with.
+    /// As the model states them: numbers in `f32`, codes as codes, which are decoded where they are
+    /// multiplied. Convolutions with codes keep them, without transforms.
     #[default]
     Model,
+    /// As they are computed with: codes are decoded once, when the model is compiled.
+    F32,
     /// Those in `f32` in 16 bits, each rounded to the nearest number there, and read back where they
     /// are multiplied. Convolutions keep their own weights, without transforms.
     F16,
@@ -105,8 +108,14 @@ impl Options {
     #[must_use]
     pub fn transforms_convolutions(&self) -> bool {
         let larger = !matches!(self.opt_level, OptLevel::O0 | OptLevel::Os)
-            && self.weights == WeightFormat::Model;
+            && self.weights != WeightFormat::F16;
         larger && self.float_mode == FloatMode::Relaxed
+    }
+
+    /// Whether weights that the model states as codes stay so.
+    #[must_use]
+    pub fn keeps_codes(&self) -> bool {
+        self.weights != WeightFormat::F32 && self.float_mode == FloatMode::Relaxed
     }
 }
 
@@ -121,7 +130,7 @@ impl Verify {
 impl WeightFormat {
     /// Every format with its name on the command line.
     pub const ALL: &[(&str, WeightFormat)] =
-        &[("model", WeightFormat::Model), ("f16", WeightFormat::F16)];
+        &[("model", WeightFormat::Model), ("f32", WeightFormat::F32), ("f16", WeightFormat::F16)];
 }
 
 impl OptLevel {
@@ -200,6 +209,17 @@ mod tests {
         assert!(!transforms(OptLevel::O3, FloatMode::Strict));
         let halves = Options { weights: WeightFormat::F16, ..Options::default() };
         assert!(!halves.transforms_convolutions());
+    }
+
+    #[test]
+    fn codes_stay_codes_unless_they_may_not_leave_a_sum() {
+        let keeps = |weights, float_mode| {
+            Options { weights, float_mode, ..Options::default() }.keeps_codes()
+        };
+        assert!(keeps(WeightFormat::Model, FloatMode::Relaxed));
+        assert!(keeps(WeightFormat::F16, FloatMode::Relaxed));
+        assert!(!keeps(WeightFormat::F32, FloatMode::Relaxed));
+        assert!(!keeps(WeightFormat::Model, FloatMode::Strict));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! Tests     `mod tests` in each file; `tests/passes/<pass>` at the top level.
 
 mod code;
+pub mod coded_weights;
 pub mod codes;
 pub mod dots;
 pub mod eqsat;
@@ -19,6 +20,7 @@ mod library;
 pub mod loops;
 pub mod lower_to_loops;
 pub mod manager;
+mod new_operand;
 pub mod plan;
 pub mod quantize;
 mod rebind;

@@ -9,6 +9,7 @@ use edgecc_ir::loops::Loops;
 use edgecc_ir::target::Target;
 use edgecc_ir::text::{Any, Parsed, PrintOptions, parse_any};
 use edgecc_ir::{graph, kernel, loops};
+use edgecc_passes::coded_weights::use_codes;
 use edgecc_passes::codes::simplify_codes;
 use edgecc_passes::dots::use_dots;
 use edgecc_passes::eqsat::rule::Class;
@@ -112,6 +113,9 @@ fn rows() -> Vec<Row> {
     for pass in edgecc_passes::graph::PASSES.iter().filter(|p| known.insert(p.name)) {
         rows.push(Row { name: pass.name, doc: pass.doc, run: Run::Graph(pass) });
     }
+    let doc = "stores constant factors that are codes times scales as such";
+    let run = Run::Kernels(|kernels, _| use_codes(kernels));
+    rows.push(Row { name: "coded-weights", doc, run });
     let doc = "sums convolutions of windows of 3 x 3 at the points of a transform";
     rows.push(Row { name: "winograd", doc, run: Run::Kernels(transform_convolutions) });
     let doc = "sums products of codes by dot products of words";

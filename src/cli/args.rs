@@ -71,7 +71,8 @@ pub(super) struct Effort {
     /// Forbid rewrites that change the bits of float results
     #[arg(long)]
     strict_float: bool,
-    /// Format of weights in f32: as in the model, or f16, which takes half the memory and rounds them
+    /// Format of weights: as in the model, where codes stay codes; f32, in which codes are decoded; or
+    /// f16, which rounds those in f32
     #[arg(long, value_name = "FORMAT", default_value = "model", value_parser = one_of(WeightFormat::ALL))]
     weights: WeightFormat,
     /// Most parts of a kernel, for threads to share; 1 leaves all kernels whole

@@ -92,9 +92,9 @@ struct Mismatch {
 }
 
 pub(super) fn run(args: &Args, ui: &Ui) -> Outcome {
-    if args.host.options()?.weights != WeightFormat::Model {
+    if args.host.options()?.weights == WeightFormat::F16 {
         let message = "weights that are rounded cannot be verified";
-        return Err(Code::RoundedWeights.error(message).help("leave out --weights").into());
+        return Err(Code::RoundedWeights.error(message).help("leave out --weights f16").into());
     }
     let inputs = args.inputs.as_deref().map(arrays::read).transpose()?;
     let expected = args.expected.as_deref().map(arrays::read).transpose()?;

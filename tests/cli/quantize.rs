@@ -147,6 +147,32 @@ fn quantisation_without_examples_stays_near_the_model() {
     }
 }
 
+/// Bytes of weights in the object of `q.onnx`.
+fn weights_bytes(folder: &Folder, format: &str) -> u64 {
+    stdout(&folder.0, &["q.onnx", "--weights", format, "-o", "q.o"]);
+    let report = fs::read(folder.file("q.json")).expect("just written");
+    let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+    report["weights_bytes"].as_u64().expect("a size")
+}
+
+#[test]
+fn weights_of_a_few_bits_keep_them_in_the_object() {
+    let folder = Folder::new("codes");
+    let rows: [(&[&str], u64); 3] = [
+        (&["--weights-only", "int8"], 30),
+        (&["--weights-only", "int8", "--block", "16"], 35),
+        (&["--weights-only", "int4"], 25),
+    ];
+    for (options, percent) in rows {
+        let quantize = ["quantize", MODEL, "-o", "q.onnx"];
+        stdout(&folder.0, &[&quantize, options].concat());
+        let [codes, numbers] = ["model", "f32"].map(|format| weights_bytes(&folder, format));
+        assert!(100 * codes < percent * numbers, "{options:?}: {codes} of {numbers} bytes");
+        let f32s = ["verify", "q.onnx", "--inputs", SAMPLE, "--weights", "f32"];
+        assert_eq!(code(&folder.0, &f32s), Some(0));
+    }
+}
+
 #[test]
 fn names_and_options_without_examples_are_checked() {
     let folder = Folder::new("plain_options");

@@ -2,12 +2,10 @@
 //! words, and the operands through which sums take these terms in.
 
 use super::before::{Making, To};
-use cranelift_entity::EntityRef;
+use crate::new_operand::{add_read, begin_epilogue};
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::build::{KernelBuilder, access_axes};
-use edgecc_ir::kernel::{
-    Access, AxisId, AxisKind, Index, Kernel, Operand, OperandId, Reduce, Role, Stage,
-};
+use edgecc_ir::kernel::{Access, AxisId, AxisKind, Index, Kernel, OperandId, Reduce, Role};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::{ExprBuilder, ScalarExpr};
 use edgecc_ir::tensor::Scalar;
@@ -54,8 +52,9 @@ impl Product {
         let dims: Vec<usize> = axes.iter().map(|&a| kernel.extent(a)).collect();
         let ty = TensorType::new(ElemType::I32, &dims);
         let made = self.sums(kernel, read, &axes, scale, &ty);
-        let operand = add_read(kernel, ty);
-        add_term(&mut kernel.stages[self.stage], access_axes(operand, &axes));
+        let operand = add_read(kernel, ty, Role::Read);
+        let stage = &mut kernel.stages[self.stage];
+        begin_epilogue(stage, ScalarFn::Add, access_axes(operand, &axes));
         Some(Making { from, to: To::New(operand), kernel: made })
     }
 
@@ -108,37 +107,4 @@ fn scaled(scale: Scale) -> ScalarExpr {
         let moved = if scale.offset == 0 { sum } else { b.call(ScalarFn::Add, &[sum, offset]) };
         b.call(ScalarFn::Mul, &[moved, factor])
     })
-}
-
-/// A new operand that is read, the last of those.
-fn add_read(kernel: &mut Kernel, ty: TensorType) -> OperandId {
-    let is_read = |operand: &&Operand| matches!(operand.role, Role::Read | Role::Const);
-    let at = kernel.operands.values().filter(is_read).count();
-    let (before, after) = kernel.operands.as_values_slice().split_at(at);
-    let new = Operand { ty, role: Role::Read };
-    kernel.operands = before.iter().cloned().chain([new]).chain(after.iter().cloned()).collect();
-    let moved = |id: OperandId| if id.index() < at { id } else { OperandId::new(id.index() + 1) };
-    for stage in &mut kernel.stages {
-        let reads = stage.reads.iter_mut().chain(&mut stage.epilogue_reads);
-        for access in reads.chain([&mut stage.write]) {
-            access.operand = moved(access.operand);
-            for index in &mut access.index {
-                if let Index::Lookup(lookup) = index {
-                    lookup.operand = moved(lookup.operand);
-                }
-            }
-        }
-    }
-    OperandId::new(at)
-}
-
-/// Adds what an access reads to a stage's sums.
-fn add_term(stage: &mut Stage, term: Access) {
-    stage.epilogue_reads.push(term);
-    let count = stage.epilogue_reads.len() as u32;
-    stage.epilogue = stage.epilogue.substitute(count + 1, |b, p| {
-        let value = b.param(p);
-        let term = b.param(count);
-        if p == 0 { b.call(ScalarFn::Add, &[value, term]) } else { value }
-    });
 }
