@@ -5,7 +5,7 @@ mod hot;
 
 use crate::strategies::{SUBJECTS, Subject};
 use edgecc::driver::compile_graph;
-use edgecc::{OptLevel, Options};
+use edgecc::{OptLevel, Options, WeightFormat};
 use edgecc_ir::graph::Graph;
 use edgecc_ir::target::{Arch, Cpu, Target};
 use edgecc_ir::text::parse_graph;
@@ -135,7 +135,8 @@ fn target(cpu: &str) -> Target {
 /// With weights as they are in the file.
 fn compile(graph: &str, arch: Arch) -> Loop {
     let graph = parse_graph(graph).expect("the file is a graph").ir;
-    let options = Options { opt_level: OptLevel::Os, ..Options::default() };
+    let weights = WeightFormat::F32;
+    let options = Options { opt_level: OptLevel::Os, weights, ..Options::default() };
     hot_loop(graph, Target::default_for(arch), &options)
 }
 
