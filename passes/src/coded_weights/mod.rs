@@ -50,11 +50,14 @@ fn keep_called(kernels: &mut Kernels) {
     kernels.program.steps = map_steps(&kernels.program.steps, &mut (), &call, &place);
 }
 
+/// How a constant is stored in codes, and the buffers of those and of its scales.
+type Stored = (Form, [BufferId; 2]);
+
 /// Constants and kernels made so far.
 struct Coding<'k> {
     kernels: &'k mut Kernels,
-    /// How a constant is stored, where a site has codes for it.
-    known: IndexMap<(ConstId, Site), Option<(Form, [BufferId; 2])>>,
+    /// What became of a constant, where a site has codes for it.
+    known: IndexMap<(ConstId, Site), Option<Stored>>,
     interned: IndexMap<Kernel, KernelId>,
 }
 
@@ -89,8 +92,8 @@ impl Coding<'_> {
         *self.interned.entry(kernel).or_insert_with_key(|kernel| kernels.push(kernel.clone()))
     }
 
-    /// How a constant is stored in codes, and the buffers of those and of its scales.
-    fn coded(&mut self, site: &Site, buffer: BufferId) -> Option<(Form, [BufferId; 2])> {
+    /// A constant in codes, made once.
+    fn coded(&mut self, site: &Site, buffer: BufferId) -> Option<Stored> {
         let Home::Const(id) = self.kernels.buffers[buffer].home else { return None };
         let kernels = &mut *self.kernels;
         *self.known.entry((id, site.clone())).or_insert_with(|| {
