@@ -1,3 +1,5 @@
+//! Kernels that are printed and read again, and texts that are none.
+
 use super::{parse_kernels, print_kernel, print_kernels};
 use crate::affine::Affine;
 use crate::graph::ops::{Concat, Conv, Layout, Pad, Pool, Reduce as ReduceOp, TensorOp, Window};
