@@ -274,6 +274,11 @@ static inline const char *edgecc_strerror(int32_t status) {
 /* The features of this machine. */
 uint64_t edgecc_host_features(void);
 
+/* Asks the operating system for matrix tiles (AMX), for all threads of the process: EDGECC_OK if
+   they are there, else EDGECC_ERR_CPU. Models that use them pass edgecc_cpu_check only after that.
+   Alternate stacks of signals must then have the size that AT_MINSIGSTKSZ says. */
+int32_t edgecc_enable_tiles(void);
+
 /* The name of a feature bit, as --features takes it, or null. */
 const char *edgecc_feature_name(uint32_t bit);
 

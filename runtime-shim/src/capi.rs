@@ -21,6 +21,14 @@ pub extern "C" fn edgecc_host_features() -> u64 {
     cpu::host_features()
 }
 
+/// Asks the operating system for matrix tiles (AMX), for all threads of this process: `EDGECC_OK`
+/// if they are there. A model that uses them passes `edgecc_cpu_check` only after that.
+#[unsafe(no_mangle)]
+pub extern "C" fn edgecc_enable_tiles() -> i32 {
+    let status = if cpu::enable_tiles() { Status::Ok } else { Status::Cpu };
+    status.code()
+}
+
 /// The name of a feature bit, as `--features` takes it; null for an unknown bit.
 #[unsafe(no_mangle)]
 pub extern "C" fn edgecc_feature_name(bit: u32) -> *const c_char {
@@ -87,10 +95,11 @@ mod tests {
     use std::ptr;
 
     use super::{
-        edgecc_cpu_check, edgecc_feature_name, edgecc_pool_create, edgecc_pool_destroy,
-        edgecc_pool_services,
+        edgecc_cpu_check, edgecc_enable_tiles, edgecc_feature_name, edgecc_host_features,
+        edgecc_pool_create, edgecc_pool_destroy, edgecc_pool_services,
     };
     use crate::descriptor::ModelInfo;
+    use crate::feature::X86_AMX_TILE;
     use crate::status::Status;
     use crate::testing;
 
@@ -106,6 +115,12 @@ mod tests {
         assert_eq!(check(&greedy), Status::Cpu.code());
         // SAFETY: null is allowed.
         assert_eq!(unsafe { edgecc_cpu_check(ptr::null()) }, Status::Null.code());
+    }
+
+    #[test]
+    fn tiles_are_a_feature_once_they_are_granted() {
+        let granted = edgecc_enable_tiles() == Status::Ok.code();
+        assert_eq!(granted, edgecc_host_features() & X86_AMX_TILE != 0);
     }
 
     #[test]

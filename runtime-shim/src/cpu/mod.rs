@@ -7,6 +7,8 @@
 // Only one of the two talks to a processor; both translate words to masks and are tested anywhere.
 #[cfg(any(test, target_arch = "aarch64"))]
 mod arm;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 #[cfg(any(test, target_arch = "x86_64"))]
 mod x86;
 
@@ -23,6 +25,18 @@ pub fn host_features() -> u64 {
     return arm::detect();
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     0
+}
+
+/// Asks the operating system for matrix tiles (AMX), for all threads of this process; says whether
+/// they are there. Without it they are none of the features of this machine: Linux gives their
+/// registers only to a process that asks for them. It is enough to ask once.
+///
+/// Signals then need larger frames: alternate stacks must have the size that `AT_MINSIGSTKSZ` says.
+pub fn enable_tiles() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return x86::enable_tiles();
+    #[cfg(not(target_arch = "x86_64"))]
+    false
 }
 
 /// The name of this machine's core, as CPU tables know it, where features do not tell its speed.

@@ -3,12 +3,15 @@
 #![cfg_attr(target_arch = "x86_64", allow(unsafe_code, reason = "cpuid and xgetbv are intrinsics"))]
 
 use crate::feature::{
-    X86_AVX, X86_AVX2, X86_AVX512BF16, X86_AVX512BW, X86_AVX512CD, X86_AVX512DQ, X86_AVX512F,
-    X86_AVX512FP16, X86_AVX512VBMI, X86_AVX512VL, X86_AVX512VNNI, X86_AVXVNNI, X86_AVXVNNIINT8,
-    X86_BMI1, X86_BMI2, X86_F16C, X86_FMA, X86_LZCNT, X86_MOVBE, X86_POPCNT, X86_SSE3, X86_SSE41,
-    X86_SSE42, X86_SSSE3,
+    X86_AMX_BF16, X86_AMX_INT8, X86_AMX_TILE, X86_AVX, X86_AVX2, X86_AVX512BF16, X86_AVX512BW,
+    X86_AVX512CD, X86_AVX512DQ, X86_AVX512F, X86_AVX512FP16, X86_AVX512VBMI, X86_AVX512VL,
+    X86_AVX512VNNI, X86_AVXVNNI, X86_AVXVNNIINT8, X86_BMI1, X86_BMI2, X86_F16C, X86_FMA, X86_LZCNT,
+    X86_MOVBE, X86_POPCNT, X86_SSE3, X86_SSE41, X86_SSE42, X86_SSSE3,
 };
 use core::ops::RangeInclusive;
+
+#[cfg(target_arch = "x86_64")]
+use super::tiles;
 
 /// The words that say something about features.
 #[derive(Clone, Copy, Default)]
@@ -20,7 +23,7 @@ struct Words {
     leaf7_1_eax: u32,
     leaf7_1_edx: u32,
     extended_ecx: u32,
-    /// Register files that the operating system saves; 0 without `xgetbv`.
+    /// Register files that the operating system saves for this process; 0 without `xgetbv`.
     xcr0: u64,
 }
 
@@ -28,12 +31,11 @@ struct Words {
 const NO_STATE: u64 = 0;
 const AVX_STATE: u64 = 0x06;
 const AVX512_STATE: u64 = 0xe6;
+const TILE_STATE: u64 = 0x6_0000;
 
 /// A feature, the word and bit that announce it, and the state it needs.
 type Row = (u64, fn(&Words) -> u32, u32, u64);
 
-/// The tile features have no row: Linux enables tiles per process and only on request, so that a
-/// processor with tiles still traps. They are never reported.
 const ROWS: &[Row] = &[
     (X86_SSE3, |w| w.leaf1_ecx, 0, NO_STATE),
     (X86_SSSE3, |w| w.leaf1_ecx, 9, NO_STATE),
@@ -54,7 +56,10 @@ const ROWS: &[Row] = &[
     (X86_AVX512VL, |w| w.leaf7_ebx, 31, AVX512_STATE),
     (X86_AVX512VBMI, |w| w.leaf7_ecx, 1, AVX512_STATE),
     (X86_AVX512VNNI, |w| w.leaf7_ecx, 11, AVX512_STATE),
+    (X86_AMX_BF16, |w| w.leaf7_edx, 22, TILE_STATE),
     (X86_AVX512FP16, |w| w.leaf7_edx, 23, AVX512_STATE),
+    (X86_AMX_TILE, |w| w.leaf7_edx, 24, TILE_STATE),
+    (X86_AMX_INT8, |w| w.leaf7_edx, 25, TILE_STATE),
     (X86_AVXVNNI, |w| w.leaf7_1_eax, 4, AVX_STATE),
     (X86_AVX512BF16, |w| w.leaf7_1_eax, 5, AVX512_STATE),
     (X86_AVXVNNIINT8, |w| w.leaf7_1_edx, 4, AVX_STATE),
@@ -154,13 +159,21 @@ fn saved_state(leaf1_ecx: u32) -> u64 {
         return 0;
     }
     // SAFETY: OSXSAVE says that the processor has the instruction and the system allows it.
-    unsafe { xcr0() }
+    let saved = unsafe { xcr0() };
+    let of_tiles = 1 << tiles::TILE_DATA;
+    if saved & of_tiles != 0 && !tiles::is_permitted() { saved & !of_tiles } else { saved }
+}
+
+/// Asks for the tiles; whether the processor has them and the process may use them.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn enable_tiles() -> bool {
+    tiles::request() && detect() & X86_AMX_TILE != 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::{AVX_STATE, Words, core_of, from_words};
-    use crate::feature::{X86_AVX, X86_AVX2, X86_AVX512F, X86_SSE41};
+    use crate::feature::{X86_AMX_INT8, X86_AMX_TILE, X86_AVX, X86_AVX2, X86_AVX512F, X86_SSE41};
 
     #[test]
     fn a_feature_needs_its_saved_state() {
@@ -171,6 +184,14 @@ mod tests {
         assert_eq!(from_words(&with_avx), X86_SSE41 | X86_AVX | X86_AVX2);
         let with_all = Words { xcr0: super::AVX512_STATE, ..words };
         assert_eq!(from_words(&with_all), X86_SSE41 | X86_AVX | X86_AVX2 | X86_AVX512F);
+    }
+
+    #[test]
+    fn tiles_need_both_parts_of_their_state() {
+        let words = Words { leaf7_edx: 1 << 24 | 1 << 25, ..Words::default() };
+        assert_eq!(from_words(&Words { xcr0: 1 << 17, ..words }), 0);
+        let granted = Words { xcr0: super::TILE_STATE, ..words };
+        assert_eq!(from_words(&granted), X86_AMX_TILE | X86_AMX_INT8);
     }
 
     #[cfg(target_arch = "x86_64")]
