@@ -14,9 +14,11 @@ codes! {
         "`--features` takes `+name` and `-name`, separated by commas, with the names that \
          `edgecc targets` lists for the architecture.";
     UnusedFeature "unused-feature" Usage
-        "Code for matrix tiles (AMX) is not made: a process may use them only after it has asked the \
-         operating system, which an object without system calls cannot do. `avx512vnni` and \
-         `avxvnni` have dot products of 8-bit codes on vectors.";
+        "No code is made for products of `bfloat16` on matrix tiles, as the compiler computes in \
+         `f32`. Products of 8-bit codes have `amx-int8`.";
+    IncompleteFeature "incomplete-feature" Usage
+        "8-bit products on matrix tiles (`amx-int8`) come with the tiles (`amx-tile`) and with \
+         vectors of 512 bits that multiply codes too, for everything that is no whole tile.";
     ForeignNative "foreign-native" Usage
         "`--cpu native` reads the features of the machine that compiles, which says nothing about \
          a machine of another architecture.";

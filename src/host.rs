@@ -39,11 +39,13 @@ impl Host {
         Host::load_code(&compiled.loops, &compiled.code)
     }
 
-    /// Links and loads a program and its code.
+    /// Links and loads a program and its code, which may use matrix tiles where the system gives
+    /// them to this process.
     ///
     /// # Errors
     /// As `load`.
     pub fn load_code(loops: &Loops, code: &Artifact) -> Result<Host, Failure> {
+        edgecc_rt::cpu::enable_tiles();
         let shared = edgecc_backend::link::shared_object(&code.object)?;
         let library = Library::from_bytes(&shared).map_err(|e| failed(&e))?;
         let host = Host {

@@ -4,12 +4,14 @@ use crate::code::Code;
 use crate::options::TargetSpec;
 use edgecc_ir::diag::Diagnostic;
 use edgecc_ir::suggest;
-use edgecc_ir::target::{Arch, CPUS, Cpu, Target};
+use edgecc_ir::target::{AVX512, Arch, CPUS, Cpu, MATRIX_TILES, Target};
 use edgecc_rt::{abi, cpu, feature};
 use std::collections::BTreeSet;
 
-/// Features that no code is made for, because a process must ask for their registers first.
-const TILES: &[&str] = &["amx-bf16", "amx-int8", "amx-tile"];
+/// Features that no code is made for.
+const UNUSED: &[&str] = &["amx-bf16"];
+/// The feature that is of use only with others, which `MATRIX_TILES` lists beside 512-bit vectors.
+const INT8_TILES: &str = "amx-int8";
 
 /// Finds the CPU and edits its features.
 pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
@@ -23,6 +25,7 @@ pub fn resolve(spec: &TargetSpec) -> Result<Target, Diagnostic> {
     let base = if native { host_features() } else { cpu.features().into_iter().collect() };
     let features = edit(arch, base, &spec.features)?;
     let target = Target::of(cpu, features);
+    complete(&target)?;
     Ok(if native { Target { cpu: "native".to_owned(), ..target } } else { target })
 }
 
@@ -68,8 +71,25 @@ fn host_row(arch: Arch) -> &'static Cpu {
     named.or_else(best).or_else(|| rows().next()).expect("each architecture has a row")
 }
 
+/// The features of this machine, matrix tiles among them where the system gives them to this
+/// process.
 fn host_features() -> BTreeSet<&'static str> {
-    feature::names(cpu::host_features()).filter(|name| !TILES.contains(name)).collect()
+    cpu::enable_tiles();
+    feature::names(cpu::host_features()).filter(|name| !UNUSED.contains(name)).collect()
+}
+
+/// Fails when 8-bit products on tiles lack what they need.
+fn complete(target: &Target) -> Result<(), Diagnostic> {
+    let has = |name: &str| target.features.iter().any(|f| f == name);
+    if !has(INT8_TILES) || target.matrix_tiles {
+        return Ok(());
+    }
+    let needed = MATRIX_TILES.iter().chain(AVX512);
+    let missing: Vec<&str> = needed.copied().filter(|&name| !has(name)).collect();
+    let list: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
+    Err(Code::IncompleteFeature
+        .error(format!("{INT8_TILES:?} is of no use without {}", missing.join(", ")))
+        .help(format!("use --cpu sapphirerapids, or add --features {}", list.join(","))))
 }
 
 /// Applies `+name` and `-name` in order.
@@ -83,7 +103,7 @@ fn edit(
         let row = feature::by_name(abi_arch(arch), name).ok_or_else(|| unknown(arch, name))?;
         match sign {
             "-" => features.remove(row.name()),
-            _ if TILES.contains(&row.name()) => {
+            _ if UNUSED.contains(&row.name()) => {
                 return Err(Code::UnusedFeature.error(format!("no code is made for {name:?}")));
             }
             _ => features.insert(row.name()),
@@ -133,12 +153,25 @@ mod tests {
     }
 
     #[test]
-    fn tiles_are_refused() {
-        for edits in [["+amx-int8"], ["+amx-tile"], ["amx-bf16"]] {
-            let error = resolve(&spec("x86_64", "x86-64-v4", &edits)).expect_err("no code");
-            assert_eq!(error.code, "unused-feature");
-        }
-        assert!(resolve(&spec("x86_64", "x86-64-v4", &["-amx-int8"])).is_ok());
+    fn features_without_code_are_refused() {
+        let error = resolve(&spec("x86_64", "x86-64-v4", &["amx-bf16"])).expect_err("no code");
+        assert_eq!(error.code, "unused-feature");
+        assert!(resolve(&spec("x86_64", "x86-64-v4", &["-amx-bf16"])).is_ok());
+    }
+
+    #[test]
+    fn tiles_want_the_vectors_that_go_with_them() {
+        let error = resolve(&spec("x86_64", "x86-64-v4", &["+amx-int8"])).expect_err("incomplete");
+        assert_eq!(error.code, "incomplete-feature");
+        let help = "use --cpu sapphirerapids, or add --features +amx-tile,+avx512vnni";
+        assert_eq!(error.help.as_deref(), Some(help));
+        let edits = ["+amx-int8", "+amx-tile", "+avx512vnni"];
+        let target = resolve(&spec("x86_64", "x86-64-v4", &edits)).expect("complete");
+        assert!(target.matrix_tiles);
+        let row = |edits: &[&str]| resolve(&spec("x86_64", "sapphirerapids", edits));
+        assert!(row(&[]).expect("a row").matrix_tiles);
+        assert!(!row(&["-amx-int8"]).expect("without tiles").matrix_tiles);
+        assert_eq!(row(&["-avx512bw"]).expect_err("incomplete").code, "incomplete-feature");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 use cranelift_entity::packed_option::PackedOption;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use edgecc_ir::affine::Affine;
+use edgecc_ir::loops::matrix::{MatrixSum, Place};
 use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt};
 use edgecc_ir::target::{Arch, Target};
 use std::collections::BTreeMap;
@@ -100,6 +101,13 @@ impl AddressPlan {
                 Stmt::Prefetch { param, index } => {
                     self.access(func, target, Access { param: *param, index, bytes: 1 });
                 }
+                Stmt::Matrix(sum) => {
+                    for place in [&sum.codes, &sum.words, &sum.to] {
+                        let index = first_of(sum, place);
+                        let access = Access { param: place.param, index: &index, bytes: 1 };
+                        self.access(func, target, access);
+                    }
+                }
                 Stmt::For { index, body, .. } => {
                     self.depths[*index] = depth;
                     self.visit(func, target, body, depth + 1);
@@ -172,12 +180,17 @@ pub(crate) fn access_bytes(elem_bytes: usize, lanes: u8) -> i64 {
 }
 
 fn linear_bytes(func: &LoopFn, param: ParamId, index: &[Affine<IndexId>]) -> Affine<IndexId> {
-    let ty = &func.params[param].ty;
-    let strides = ty.shape.strides();
-    let linear = Affine::constant(0);
-    let sum =
-        index.iter().zip(strides).fold(linear, |sum, (i, stride)| sum.add_scaled(i, stride as i64));
-    sum.times(ty.elem.bytes() as i64)
+    let param = &func.params[param];
+    param.element(index).times(param.ty.elem.bytes() as i64)
+}
+
+/// Where a matrix sum's first row and step are.
+pub(crate) fn first_of(sum: &MatrixSum, place: &Place) -> Vec<Affine<IndexId>> {
+    let outside = |index: IndexId| match sum.indices().any(|own| own == index) {
+        true => Affine::constant(0),
+        false => Affine::var(index),
+    };
+    place.index.iter().map(|dim| dim.substitute(outside)).collect()
 }
 
 /// The part of a constant distance that an address mode holds. `Target::max_displacement` is that

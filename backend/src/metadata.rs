@@ -79,7 +79,7 @@ pub fn of(loops: &Loops, target: &Target, options: &EmitOptions, artifact: &Arti
         producer: options.producer.clone(),
         arch: target.arch.name(),
         cpu: target.cpu.clone(),
-        features: target.features.clone(),
+        features: used_features(loops, target),
         inputs: inputs.iter().map(tensor).collect(),
         outputs: outputs.iter().map(tensor).collect(),
         states: states.iter().map(|state| tensor(&state.port)).collect(),
@@ -99,6 +99,14 @@ pub fn of(loops: &Loops, target: &Target, options: &EmitOptions, artifact: &Arti
             .map(|(call, _)| step_metadata(loops, artifact, call))
             .collect(),
     }
+}
+
+/// The target's features without those of matrix tiles, where no function has sums in them: a
+/// process has to ask for the tiles.
+pub(crate) fn used_features(loops: &Loops, target: &Target) -> Vec<String> {
+    let in_tiles = loops.funcs.values().any(|func| func.matrix_tiles().is_some());
+    let is_used = |name: &&String| in_tiles || !name.starts_with("amx-");
+    target.features.iter().filter(is_used).cloned().collect()
 }
 
 fn tensor(port: &Port) -> TensorMetadata {

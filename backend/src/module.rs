@@ -8,6 +8,7 @@ use crate::entry::parallel::{self, Helpers};
 use crate::error::{Code, internal};
 use crate::interface::{Interface, abi_elem};
 use crate::isa::Effort;
+use crate::metadata::used_features;
 use crate::weights::{self, WeightLayout};
 use crate::{Artifact, EmitOptions, FunctionInfo, bounds, clif, entry, isa, wide};
 use cranelift_codegen::Context;
@@ -98,7 +99,8 @@ fn model_info(
         Arch::X86_64 => abi::Arch::X86_64,
         Arch::Aarch64 => abi::Arch::Aarch64,
     };
-    let rows = target.features.iter().filter_map(|name| feature::by_name(arch, name));
+    let used = used_features(loops, target);
+    let rows = used.iter().filter_map(|name| feature::by_name(arch, name));
     ModelInfo {
         name: loops.name.clone(),
         producer: options.producer.clone(),

@@ -36,6 +36,8 @@ pub struct Target {
     /// Whether a dot product is added to a sum by the same instruction: not where it is multiplied
     /// first, in halves of vectors (AArch64 without dot products) or at once (x86-64).
     pub dots_add: bool,
+    /// Whether sums of dot products have instructions on matrix tiles.
+    pub matrix_tiles: bool,
     /// Whether numbers become codes at once by instructions that round and saturate.
     pub saturates: bool,
     /// Whether integers narrow to ones that saturate, and what is no number converts to 0 (AArch64).
@@ -76,14 +78,19 @@ pub struct Cpu {
 /// What the 256-bit emitter uses.
 const AVX2: &[&str] = &["avx", "avx2", "fma"];
 /// What the 512-bit emitter uses.
-const AVX512: &[&str] = &["avx", "avx2", "avx512bw", "avx512dq", "avx512f", "avx512vl", "fma"];
+pub const AVX512: &[&str] = &["avx", "avx2", "avx512bw", "avx512dq", "avx512f", "avx512vl", "fma"];
+
+/// What sums on matrix tiles use beside that.
+pub const MATRIX_TILES: &[&str] = &["amx-int8", "amx-tile", "avx512vnni"];
 
 /// What each level of x86-64 adds to the one before.
 const X86_V2: &[&str] = &["popcnt", "sse4.1", "sse4.2", "ssse3"];
 const X86_V3: &[&str] = &["avx", "avx2", "bmi1", "bmi2", "f16c", "fma", "lzcnt", "movbe"];
 const X86_V4: &[&str] = &["avx512bw", "avx512cd", "avx512dq", "avx512f", "avx512vl"];
-/// What Zen 4 adds to the last level.
+/// What Zen 4 and Sapphire Rapids add to the last level.
 const X86_ZEN4: &[&str] = &["avx512bf16", "avx512vbmi", "avx512vnni"];
+/// What Sapphire Rapids adds to that.
+const X86_SAPPHIRE: &[&str] = &["amx-int8", "amx-tile", "avx512fp16", "avxvnni"];
 
 /// Every CPU that `--cpu` accepts; the first of an architecture is its default.
 pub const CPUS: &[Cpu] = &[
@@ -146,6 +153,16 @@ pub const CPUS: &[Cpu] = &[
         l1_bytes: 48 << 10,
         l2_bytes: 1 << 20,
         doc: "Zen 5: AVX-512 over units of 512 bits",
+    },
+    Cpu {
+        name: "sapphirerapids",
+        arch: Arch::X86_64,
+        features: &[X86_V2, X86_V3, X86_V4, X86_ZEN4, X86_SAPPHIRE],
+        fma_per_4_cycles: 8,
+        load_ahead: 0,
+        l1_bytes: 48 << 10,
+        l2_bytes: 2 << 20,
+        doc: "Sapphire Rapids: AVX-512 and matrix tiles (AMX)",
     },
     Cpu {
         name: "generic",
@@ -262,6 +279,7 @@ impl Target {
             fma: aarch64 || has("fma"),
             dots: dots(cpu.arch, vector_bits, has),
             dots_add: dots_add(cpu.arch, vector_bits, has),
+            matrix_tiles: vector_bits == 512 && MATRIX_TILES.iter().all(|name| has(name)),
             saturates: vector_bits == 256,
             narrows: aarch64,
             lookup: lookup(cpu.arch, vector_bits, has),

@@ -13,7 +13,7 @@ use std::path::Path;
 
 const INVARIANTS: &[&str] = &[
     "g1", "g2", "g3", "g4", "g5", "g7", "k1", "k2", "k3", "k4", "k5", "k6", "k7", "k8", "l1", "l2",
-    "l3", "l4", "l5",
+    "l3", "l4", "l5", "l6",
 ];
 
 #[test]

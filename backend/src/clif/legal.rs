@@ -29,6 +29,7 @@ fn visit(func: &LoopFn, target: &Target, block: &Block, reasons: &mut Vec<String
     for stmt in block {
         match stmt {
             Stmt::Let { expr, .. } => reasons.extend(illegal(func, target, expr)),
+            Stmt::Matrix(_) => reasons.push("a matrix sum".to_owned()),
             Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
             Stmt::For { body, .. } => visit(func, target, body, reasons),
             Stmt::If { then, .. } => visit(func, target, then, reasons),

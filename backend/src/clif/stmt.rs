@@ -36,6 +36,7 @@ impl<'a> Translator<'a> {
             },
             // Cranelift's IR has no such hint.
             Stmt::Prefetch { .. } => {}
+            Stmt::Matrix(_) => unreachable!("only functions with wide vectors have matrix sums"),
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { .. } | Stmt::If { .. } => self.nested(stmt),
         }
@@ -49,7 +50,11 @@ impl<'a> Translator<'a> {
             }
             Stmt::For { index, carried, body } => self.run_loop(*index, carried, body),
             Stmt::If { guards, then, results } => self.run_if(guards, then, results),
-            Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
+            Stmt::Let { .. }
+            | Stmt::Store { .. }
+            | Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
+            | Stmt::Index { .. } => {}
         }
     }
 

@@ -1,6 +1,6 @@
 //! Virtual code: blocks of instructions over virtual registers, as the register allocator reads it.
 
-use super::inst::{Inst, Len, Rm};
+use super::inst::{Inst, Len, Rm, tile};
 use super::row::Op;
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use regalloc2::{Block, InstRange, Operand, PReg, PRegSet, RegClass, VReg};
@@ -234,6 +234,24 @@ impl Draft {
     /// The `rm` field is the result.
     pub(super) fn def_rm(mut self, to: VReg) -> Draft {
         self.inst.rm = Rm::Reg(self.operand(Operand::reg_def(to)));
+        self
+    }
+
+    /// The `reg` field is a matrix tile.
+    pub(super) fn tile(mut self, number: u8) -> Draft {
+        self.inst.reg = Some(self.operand(Operand::fixed_nonallocatable(tile(number))));
+        self
+    }
+
+    /// The `rm` field is a matrix tile.
+    pub(super) fn tile_rm(mut self, number: u8) -> Draft {
+        self.inst.rm = Rm::Reg(self.operand(Operand::fixed_nonallocatable(tile(number))));
+        self
+    }
+
+    /// The `vvvv` field is a matrix tile.
+    pub(super) fn tile_vvvv(mut self, number: u8) -> Draft {
+        self.inst.vvvv = Some(self.operand(Operand::fixed_nonallocatable(tile(number))));
         self
     }
 

@@ -243,11 +243,7 @@ impl<'a> Emitter<'a> {
         }
         let slot = |of: Allocation| {
             let slot = of.as_stack().expect("a register or a slot of the frame");
-            Rm::Mem(Mem {
-                base: Base::Frame,
-                displacement: 8 * slot.index() as i32,
-                broadcast: false,
-            })
+            Rm::Mem(Mem::at(Base::Frame, 8 * slot.index() as i32))
         };
         let (op, reg, rm) = match (from.as_reg(), to.as_reg()) {
             (Some(from), Some(to)) => (moves(to.class()).0, to, Rm::Reg(from)),

@@ -42,7 +42,7 @@ pub(super) fn encode(inst: &Machine, evex: bool, out: &mut Vec<u8>) -> Option<Po
             vex_prefix(row, &fields, inst.len != Len::X, out);
             1
         }
-        Family::Mask | Family::Mask3 => {
+        Family::Mask | Family::Mask3 | Family::Tile => {
             vex_prefix(row, &fields, row.family == Family::Mask3, out);
             1
         }
@@ -69,6 +69,8 @@ struct Fields {
     reg: u8,
     vvvv: u8,
     rm: u8,
+    /// The index of an address; `RSP` stands for none.
+    index: u8,
 }
 
 impl Fields {
@@ -83,7 +85,12 @@ impl Fields {
                 Base::Frame | Base::Arguments => RSP,
             },
         };
-        Fields { reg: row.digit.unwrap_or(number(inst.reg)), vvvv: number(inst.vvvv), rm }
+        let index = match inst.rm {
+            Rm::Mem(mem) => mem.index.map_or(RSP, |index| index.hw_enc() as u8),
+            Rm::No | Rm::Reg(_) => RSP,
+        };
+        let reg = row.digit.unwrap_or(number(inst.reg));
+        Fields { reg, vvvv: number(inst.vvvv), rm, index }
     }
 }
 
@@ -126,7 +133,8 @@ fn vex_prefix(row: &Row, fields: &Fields, long: bool, out: &mut Vec<u8>) {
     if row.map == 1 && w == 0 && fields.rm < 8 {
         out.extend([0xc5, r | low]);
     } else {
-        out.extend([0xc4, r | 0x40 | inverted(fields.rm, 3, 5) | row.map, w << 7 | low]);
+        let x = inverted(fields.index, 3, 6);
+        out.extend([0xc4, r | x | inverted(fields.rm, 3, 5) | row.map, w << 7 | low]);
     }
 }
 
@@ -179,9 +187,10 @@ fn operand(inst: &Machine, fields: &Fields, scale: i32, out: &mut Vec<u8>) -> Op
         Some(_) => 0x40,
         None => 0x80,
     };
-    out.push(mode | reg | base);
-    if base == RSP {
-        out.push(0x20 | RSP);
+    let by_index = base == RSP || fields.index != RSP;
+    out.push(mode | reg | if by_index { RSP } else { base });
+    if by_index {
+        out.push((fields.index & 7) << 3 | base);
     }
     match (mode, short) {
         (0x40, Some(short)) => out.push(short as u8),

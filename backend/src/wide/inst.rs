@@ -3,6 +3,7 @@
 //! The fields name operands of the register allocator before allocation and registers after it.
 
 use super::row::Op;
+use regalloc2::{PReg, RegClass};
 
 /// Length of the vectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,15 @@ impl Len {
     pub(super) fn bytes(self) -> usize {
         16 << self as usize
     }
+}
+
+/// The number of the first matrix tile among the registers of its class, which nobody allocates;
+/// its low bits are zero, so that fields have the tile's own number.
+pub(super) const FIRST_TILE: usize = 32;
+
+/// A matrix tile.
+pub(super) fn tile(number: u8) -> PReg {
+    PReg::new(FIRST_TILE + usize::from(number), RegClass::Vector)
 }
 
 /// An instruction whose fields name `R`s.
@@ -68,6 +78,8 @@ pub(super) enum Rm<R> {
 pub(super) struct Mem<R> {
     /// Where it starts.
     pub(super) base: Base<R>,
+    /// A distance in bytes that is added, if any; of matrix tiles it is that between rows.
+    pub(super) index: Option<R>,
     /// Distance from there in bytes.
     pub(super) displacement: i32,
     /// Whether one element serves every lane.
@@ -109,9 +121,16 @@ impl<R: Copy> Inst<R> {
     }
 }
 
+impl<R> Mem<R> {
+    /// The place at a distance from a base.
+    pub(super) fn at(base: Base<R>, displacement: i32) -> Mem<R> {
+        Mem { base, index: None, displacement, broadcast: false }
+    }
+}
+
 impl<R: Copy> Rm<R> {
     /// The same operand with other names.
-    pub(super) fn map<S>(self, with: impl FnOnce(R) -> S) -> Rm<S> {
+    pub(super) fn map<S>(self, mut with: impl FnMut(R) -> S) -> Rm<S> {
         match self {
             Rm::No => Rm::No,
             Rm::Reg(reg) => Rm::Reg(with(reg)),
@@ -122,6 +141,7 @@ impl<R: Copy> Rm<R> {
                     Base::Frame => Base::Frame,
                     Base::Arguments => Base::Arguments,
                 },
+                index: mem.index.map(&mut with),
                 displacement: mem.displacement,
                 broadcast: mem.broadcast,
             }),

@@ -36,6 +36,10 @@ fn fits(ty: VType, target: &Target) -> bool {
 }
 
 fn illegal(func: &LoopFn, target: &Target, stmt: &Stmt) -> Option<String> {
+    if let Stmt::Matrix(sum) = stmt {
+        let legal = target.matrix_tiles && target.dots.contains(&sum.dot);
+        return (!legal).then(|| format!("a matrix sum by `{}`", sum.dot.info().mnemonic));
+    }
     let Stmt::Let { value, expr } = stmt else { return None };
     match expr {
         Expr::Cast(from) => {

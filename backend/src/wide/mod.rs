@@ -33,16 +33,17 @@ use emit::Encoding;
 /// Alignment of a function: that of its constants and of its loops.
 pub(crate) const ALIGNMENT: u64 = 64;
 
-/// Whether a function is compiled here: one of its vectors is wider than 128 bits, or codes in vectors
-/// are looked up, for which wider ones are better.
+/// Whether a function is compiled here: one of its vectors is wider than 128 bits, codes in vectors are
+/// looked up, for which wider ones are better, or it has sums in matrix tiles.
 pub(crate) fn is_wide(func: &LoopFn, target: &Target) -> bool {
     let bits = |elem: ElemType, lanes: u8| match elem {
         ElemType::Bool => 0,
         elem => 8 * elem.bytes() * usize::from(lanes),
     };
     let is_wide = |ty: &VType| ty.lanes > 1 && bits(ty.elem, ty.lanes) > 128;
-    target.arch == Arch::X86_64
-        && (func.values.values().any(is_wide) || target.vector_bits > 128 && looks_up(func))
+    let has_wide = || func.values.values().any(is_wide);
+    let gains = || target.vector_bits > 128 && looks_up(func) || func.matrix_tiles().is_some();
+    target.arch == Arch::X86_64 && (has_wide() || gains())
 }
 
 fn looks_up(func: &LoopFn) -> bool {

@@ -1,7 +1,7 @@
 //! Instructions as text, for `--emit asm` and for tests.
 
 use super::encode::Machine;
-use super::inst::{Base, Len, Mem, Rm};
+use super::inst::{Base, FIRST_TILE, Len, Mem, Rm};
 use super::row::{Family, Imm};
 use regalloc2::{PReg, RegClass};
 
@@ -20,7 +20,10 @@ pub(super) fn print(inst: &Machine, evex: bool) -> String {
         Rm::Reg(reg) => Some(named(reg)),
         Rm::Mem(mem) => Some(memory(mem)),
     };
-    let mut operands = vec![inst.reg.map(named), inst.vvvv.map(named), rm];
+    let mut operands = match row.family {
+        Family::Tile => vec![inst.reg.map(named), rm, inst.vvvv.map(named)],
+        _ => vec![inst.reg.map(named), inst.vvvv.map(named), rm],
+    };
     if row.to_rm {
         operands.reverse();
     }
@@ -43,6 +46,7 @@ fn register(reg: PReg, len: Len) -> String {
     let number = reg.hw_enc();
     match (reg.class(), len) {
         (RegClass::Int, _) => INTS[number].to_owned(),
+        (RegClass::Vector, _) if number >= FIRST_TILE => format!("tmm{}", number - FIRST_TILE),
         (RegClass::Vector, _) => format!("k{number}"),
         (RegClass::Float, Len::X) => format!("xmm{number}"),
         (RegClass::Float, Len::Y) => format!("ymm{number}"),
@@ -56,6 +60,7 @@ fn memory(mem: Mem<PReg>) -> String {
         Base::Pool => "constants".to_owned(),
         Base::Frame | Base::Arguments => "rsp".to_owned(),
     };
+    let index = mem.index.map_or(String::new(), |index| format!("+{}", register(index, Len::X)));
     let broadcast = if mem.broadcast { "{1toN}" } else { "" };
-    format!("[{base}{:+}]{broadcast}", mem.displacement)
+    format!("[{base}{index}{:+}]{broadcast}", mem.displacement)
 }

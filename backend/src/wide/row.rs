@@ -19,6 +19,9 @@ pub(super) enum Family {
     Mask,
     /// As `Mask` with the length bit set.
     Mask3,
+    /// VEX, also where vectors take EVEX: operations on matrix tiles; the `vvvv` field comes last in
+    /// text.
+    Tile,
 }
 
 /// Which EVEX.W, and whether VEX has the same bit.
@@ -404,6 +407,14 @@ rows! {
     Kandn "kandnw" Mask3 1 0 W0 0x42 Bytes 2 No;
     Kor "korw" Mask3 1 0 W0 0x45 Bytes 2 No;
     Kxor "kxorw" Mask3 1 0 W0 0x47 Bytes 2 No;
+
+    // Matrix tiles.
+    Ldtilecfg "ldtilecfg" Tile 2 0 W0 0x49 Bytes 64 No / 0;
+    Tilerelease "tilerelease" Tile 2 0 W0 0x49 Bytes 64 No / 0;
+    Tilezero "tilezero" Tile 2 0xf2 W0 0x49 Bytes 64 No;
+    Tileloadd "tileloadd" Tile 2 0xf2 W0 0x4b Bytes 64 No;
+    Tilestored "tilestored" Tile 2 0xf3 W0 0x4b Bytes 64 No -> rm;
+    Tdpbusd "tdpbusd" Tile 2 0x66 W0 0x5e Bytes 64 No;
 }
 
 impl Row {

@@ -3,6 +3,7 @@
 mod decoded;
 mod functions;
 mod lookups;
+mod matrix;
 
 use crate::testing::{program, run_for};
 use edgecc_ir::affine::Affine;

@@ -1,5 +1,6 @@
 //! Builds loop functions statement by statement.
 
+use super::matrix::MatrixSum;
 use super::{
     Block, Carried, Expr, Guard, IfResult, IndexId, LoopFn, Param, ParamId, Stmt, VType, ValueId,
 };
@@ -114,6 +115,16 @@ impl LoopBuilder {
     /// A hint that the memory at a place will be read.
     pub fn prefetch(&mut self, param: ParamId, index: Vec<Affine<IndexId>>) {
         self.push(Stmt::Prefetch { param, index });
+    }
+
+    /// An index of a statement's own.
+    pub fn own_index(&mut self, extent: usize) -> IndexId {
+        self.func.indices.push(extent)
+    }
+
+    /// A store of the sums of a block.
+    pub fn matrix(&mut self, sum: MatrixSum) {
+        self.push(Stmt::Matrix(Box::new(sum)));
     }
 
     /// An index `clamp(value, 0, extent - 1)` of a scalar `i32` or `i64`.

@@ -5,15 +5,20 @@
 //! **L1** every index has a constant extent of at least 1; each value and index is defined once,
 //! before its uses, in an enclosing block, and each value has the type that its expression infers.
 //! **L2** each load and store is inside its buffer by interval arithmetic, where an enclosing `If`
-//! narrows the range of its guarded expressions.
+//! narrows the range of its guarded expressions; those of a matrix sum by their elements in the
+//! whole buffer.
 //! **L3** lanes times element width fit the target's vector.
 //! **L4** only operations of the target's legal set occur (after `legalize`).
 //! **L5** a call binds one place per parameter, of its element type and inside the buffer whatever
 //! the counters; what is written is bound to no other parameter, and what is loaded too to another
 //! place in each part of a call; buffers alias only as the plan says.
+//! **L6** a matrix sum is of whole tiles, at most four of up to 16 rows and of 16 columns; its last
+//! index moves along consecutive words of codes; the tiles of all sums of a function have the same
+//! shape.
 
 pub mod build;
 pub mod interp;
+pub mod matrix;
 pub mod verify;
 pub mod walk;
 
@@ -27,6 +32,7 @@ use crate::scalar::table::Table;
 use crate::tensor::{Scalar, Tensor};
 use crate::types::{ElemType, TensorType};
 use cranelift_entity::{PrimaryMap, entity_impl};
+use matrix::{MatrixSum, Tiles};
 use smallvec::SmallVec;
 use std::fmt;
 
@@ -150,6 +156,18 @@ impl LoopFn {
         vectors.map(|ty| 8 * ty.elem.bytes() as u32 * u32::from(ty.lanes)).max().unwrap_or(0)
     }
 
+    /// The tiles of the function's matrix sums, if it has some.
+    #[must_use]
+    pub fn matrix_tiles(&self) -> Option<Tiles> {
+        let mut found = None;
+        walk::each_stmt(&self.body, &mut |stmt| {
+            if let Stmt::Matrix(sum) = stmt {
+                found = found.or(Some(sum.tiles(self)));
+            }
+        });
+        found
+    }
+
     /// Elements of a parameter that are in one lane of a value loaded from it.
     #[must_use]
     pub fn width(&self, value: ValueId, param: ParamId) -> u8 {
@@ -171,6 +189,16 @@ pub struct Param {
     pub ty: TensorType,
     /// Loads or stores.
     pub access: ParamAccess,
+}
+
+impl Param {
+    /// The element at a place, counted from the first one.
+    #[must_use]
+    pub fn element(&self, index: &[Affine<IndexId>]) -> Affine<IndexId> {
+        let strides = self.ty.shape.strides();
+        let first = Affine::constant(0);
+        index.iter().zip(strides).fold(first, |sum, (i, s)| sum.add_scaled(i, s as i64))
+    }
 }
 
 /// Statements in order.
@@ -205,6 +233,8 @@ pub enum Stmt {
         /// One index per dimension.
         index: Vec<Affine<IndexId>>,
     },
+    /// Stores the sums of a block of rows and columns.
+    Matrix(Box<MatrixSum>),
     /// Defines an index as `clamp(value, 0, extent - 1)`; its extent is in `LoopFn::indices`.
     Index {
         /// The index.

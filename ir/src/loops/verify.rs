@@ -2,6 +2,7 @@
 
 mod bounds;
 pub mod legal;
+mod matrix;
 mod program;
 mod scope;
 
@@ -9,7 +10,7 @@ use super::{LoopFn, Loops};
 use crate::diag::Violation;
 use crate::target::Target;
 
-/// Checks L1 to L5; L3 and L4 only for a target, that is after `legalize`.
+/// Checks L1 to L6; L3 and L4 only for a target, that is after `legalize`.
 ///
 /// # Errors
 /// Every violation found.
@@ -18,7 +19,7 @@ pub fn verify(loops: &Loops, target: Option<&Target>) -> Result<(), Vec<Violatio
     result(funcs.chain(program::check(loops)).collect())
 }
 
-/// Checks L1 to L4 of one function; L3 and L4 only for a target.
+/// Checks L1 to L4 and L6 of one function; L3 and L4 only for a target.
 ///
 /// # Errors
 /// Every violation found.
@@ -30,11 +31,12 @@ fn result(found: Vec<Violation>) -> Result<(), Vec<Violation>> {
     if found.is_empty() { Ok(()) } else { Err(found) }
 }
 
-/// L2 to L4 rely on L1, so they are checked only where it holds.
+/// L2 to L4 and L6 rely on L1, so they are checked only where it holds.
 fn violations(func: &LoopFn, target: Option<&Target>) -> Vec<Violation> {
     let mut found = scope::check(func);
     if found.is_empty() {
         found = bounds::check(func);
+        found.extend(matrix::check(func));
         found.extend(target.into_iter().flat_map(|target| legal::check(func, target)));
     }
     found

@@ -41,7 +41,7 @@ pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
                 c.next = with(c.next);
             }
         }
-        Stmt::Prefetch { .. } => {}
+        Stmt::Prefetch { .. } | Stmt::Matrix(_) => {}
         Stmt::If { results, .. } => {
             for r in results {
                 r.then = with(r.then);
@@ -55,7 +55,7 @@ pub fn map_uses(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
 pub fn map_definitions(stmt: &mut Stmt, mut with: impl FnMut(ValueId) -> ValueId) {
     match stmt {
         Stmt::Let { value, .. } => *value = with(*value),
-        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
+        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } | Stmt::Matrix(_) => {}
         Stmt::For { carried, .. } => {
             for c in carried {
                 c.inner = with(c.inner);
@@ -84,11 +84,20 @@ pub fn each_index(expr: &Expr, mut visit: impl FnMut(IndexId)) {
 }
 
 /// Calls `visit` with each index that a statement itself reads, not those of its blocks'
-/// statements.
+/// statements or its own.
 pub fn each_index_used(stmt: &Stmt, mut visit: impl FnMut(IndexId)) {
     match stmt {
         Stmt::Let { expr, .. } => each_index(expr, visit),
         Stmt::Store { index, .. } | Stmt::Prefetch { index, .. } => indices(index, visit),
+        Stmt::Matrix(sum) => {
+            let own: SmallVec<[IndexId; 4]> = sum.indices().collect();
+            let mut from_outside = |index| {
+                if !own.contains(&index) {
+                    visit(index);
+                }
+            };
+            sum.places().iter().for_each(|(place, _)| indices(&place.index, &mut from_outside));
+        }
         Stmt::Index { .. } | Stmt::For { .. } => {}
         Stmt::If { guards, .. } => {
             guards.iter().flat_map(|g| g.expr.terms()).for_each(|t| visit(t.0));
@@ -105,7 +114,11 @@ fn indices(dims: &[Affine<IndexId>], mut visit: impl FnMut(IndexId)) {
 pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => None,
+        Stmt::Let { .. }
+        | Stmt::Store { .. }
+        | Stmt::Prefetch { .. }
+        | Stmt::Matrix(_)
+        | Stmt::Index { .. } => None,
     }
 }
 
@@ -113,7 +126,11 @@ pub fn inner_block(stmt: &Stmt) -> Option<&Block> {
 pub fn inner_block_mut(stmt: &mut Stmt) -> Option<&mut Block> {
     match stmt {
         Stmt::For { body: block, .. } | Stmt::If { then: block, .. } => Some(block),
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => None,
+        Stmt::Let { .. }
+        | Stmt::Store { .. }
+        | Stmt::Prefetch { .. }
+        | Stmt::Matrix(_)
+        | Stmt::Index { .. } => None,
     }
 }
 

@@ -122,6 +122,7 @@ mod tests {
     use crate::kernel::{Buffer, BufferId, ConstId, Home, Port};
     use crate::loc::{Loc, LocTable};
     use crate::loops::build::LoopBuilder;
+    use crate::loops::matrix::{MatrixSum, Place};
     use crate::loops::{Expr, Guard, LoopFn, Loops, Param, ParamAccess, Stmt, VType, ValueId};
     use crate::plan::{MemoryPlan, Slot};
     use crate::program::{Call, Program, Step};
@@ -207,6 +208,33 @@ func @f0 \"walk\" (%p0: f32[4,4]) -> (%p1: f32[4,4], update %p2: f32[4]) {
     index i1 in 0..4 = %v0
 ";
         assert!(text.contains(body), "{text}");
+    }
+
+    #[test]
+    fn matrix_sums_print_their_indices_first() {
+        let mut b = LoopBuilder::new("sums");
+        let mut param = |elem, dims: &[usize], access| {
+            b.param(Param { ty: TensorType::new(elem, dims), access })
+        };
+        let x = param(ElemType::U8, &[32, 12], ParamAccess::Read);
+        let w = param(ElemType::I32, &[3, 16], ParamAccess::Read);
+        let y = param(ElemType::I32, &[32, 16], ParamAccess::Write);
+        let (row, step) = (b.own_index(32), b.own_index(3));
+        let [at_row, zero] = [Affine::var(row), Affine::constant(0)];
+        b.matrix(MatrixSum {
+            row,
+            tile_rows: 16,
+            steps: smallvec![step],
+            columns: 16,
+            dot: ScalarFn::DotU8,
+            codes: Place { param: x, index: vec![at_row.clone(), Affine::scaled(step, 4)] },
+            words: Place { param: w, index: vec![Affine::var(step), zero.clone()] },
+            to: Place { param: y, index: vec![at_row, zero] },
+        });
+        let text = check(&program(b.finish()));
+        let line = "matrix i0 in 0..32 by 16 sum i1 in 0..3 dot_u8 %p0[i0, i1*4], %p1[i1, 0] \
+                    to %p2[i0, 0] columns 16\n";
+        assert!(text.contains(line), "{text}");
     }
 
     #[test]

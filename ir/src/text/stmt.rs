@@ -9,6 +9,7 @@ use super::number::{parse_scalar_or, write_number, write_scalar};
 use super::program::{define, lookup, write_split};
 use super::write::{text_of, write_list, write_string};
 use crate::affine::Affine;
+use crate::loops::matrix::{MatrixSum, Place};
 use crate::loops::{
     Block, Carried, Expr, FuncId, Guard, IfResult, IndexId, LoopFn, Param, ParamAccess, ParamId,
     Stmt, VType, ValueId,
@@ -16,6 +17,7 @@ use crate::loops::{
 use crate::scalar::func::ScalarFn;
 use crate::types::ElemType;
 use cranelift_entity::{EntityRef, PrimaryMap, SecondaryMap};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -102,6 +104,7 @@ impl FuncWriter<'_> {
                 out.push_str("prefetch ");
                 self.address(out, *param, index)
             }
+            Stmt::Matrix(sum) => self.matrix(out, sum),
             Stmt::Index { index, value } => {
                 self.range(out, "index", *index)?;
                 out.push_str(" = ");
@@ -110,6 +113,20 @@ impl FuncWriter<'_> {
             Stmt::For { index, carried, body } => self.for_loop(out, *index, carried, body),
             Stmt::If { guards, then, results } => self.guarded(out, guards, then, results),
         }
+    }
+
+    fn matrix(&mut self, out: &mut String, sum: &MatrixSum) -> fmt::Result {
+        self.range(out, "matrix", sum.row)?;
+        write!(out, " by {}", sum.tile_rows)?;
+        for &step in &sum.steps {
+            self.range(out, " sum", step)?;
+        }
+        write!(out, " {} ", sum.dot.info().mnemonic)?;
+        for (place, between) in [(&sum.codes, ", "), (&sum.words, " to "), (&sum.to, "")] {
+            self.address(out, place.param, &place.index)?;
+            out.push_str(between);
+        }
+        write!(out, " columns {}", sum.columns)
     }
 
     fn for_loop(
@@ -337,6 +354,7 @@ impl<'a> FuncParser<'a> {
                 let (param, index) = self.address(c)?;
                 Ok(Stmt::Prefetch { param, index })
             }
+            "matrix" => self.matrix(c),
             "index" => {
                 let index = self.range(c)?;
                 c.expect("=")?;
@@ -346,6 +364,31 @@ impl<'a> FuncParser<'a> {
             "if" => self.guarded(c),
             other => Err(token.error(format!("no statement starts with `{other}`"))),
         }
+    }
+
+    fn matrix(&mut self, c: &mut Cursor<'a>) -> Parse<Stmt> {
+        let row = self.range(c)?;
+        c.expect("by")?;
+        let tile_rows = c.integer()?;
+        let mut steps = SmallVec::new();
+        while c.eat("sum") {
+            steps.push(self.range(c)?);
+        }
+        let dot = attrs::parse_func(c)?;
+        let codes = self.place(c)?;
+        c.expect(",")?;
+        let words = self.place(c)?;
+        c.expect("to")?;
+        let to = self.place(c)?;
+        c.expect("columns")?;
+        let columns = c.integer()?;
+        let sum = MatrixSum { row, tile_rows, steps, columns, dot, codes, words, to };
+        Ok(Stmt::Matrix(Box::new(sum)))
+    }
+
+    fn place(&mut self, c: &mut Cursor<'a>) -> Parse<Place> {
+        let (param, index) = self.address(c)?;
+        Ok(Place { param, index })
     }
 
     fn store(&mut self, c: &mut Cursor<'a>) -> Parse<Stmt> {

@@ -91,6 +91,7 @@ fn is_ordered(func: &LoopFn, stmt: &Stmt) -> bool {
         Stmt::Let { expr, .. } => !func.is_pure(expr),
         Stmt::Store { .. }
         | Stmt::Prefetch { .. }
+        | Stmt::Matrix(_)
         | Stmt::Index { .. }
         | Stmt::For { .. }
         | Stmt::If { .. } => true,
@@ -113,7 +114,11 @@ impl Clock {
         match stmt {
             Stmt::Let { expr, .. } => operands(expr).into_iter().map(at).max().unwrap_or(0),
             Stmt::Store { value, .. } => at(*value),
-            Stmt::Prefetch { .. } | Stmt::Index { .. } | Stmt::For { .. } | Stmt::If { .. } => 0,
+            Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
+            | Stmt::Index { .. }
+            | Stmt::For { .. }
+            | Stmt::If { .. } => 0,
         }
     }
 

@@ -117,6 +117,7 @@ fn splatted_loads(func: &LoopFn, stmts: &Block) -> IndexMap<Walk, Loads> {
 fn stored(stmt: &Stmt) -> Option<ParamId> {
     match stmt {
         Stmt::Store { param, .. } => Some(*param),
+        Stmt::Matrix(sum) => Some(sum.to.param),
         Stmt::Let { .. }
         | Stmt::Prefetch { .. }
         | Stmt::Index { .. }

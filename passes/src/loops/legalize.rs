@@ -48,7 +48,10 @@ impl Legalizer<'_> {
                     let then = self.block(then);
                     out.push(Stmt::If { guards, then, results });
                 }
-                Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => out.push(stmt),
+                Stmt::Store { .. }
+                | Stmt::Prefetch { .. }
+                | Stmt::Matrix(_)
+                | Stmt::Index { .. } => out.push(stmt),
             }
         }
         out

@@ -104,7 +104,7 @@ impl Mover<'_> {
     }
 }
 
-/// Whether a load may stand before a statement: loops and tests stay where they are, and what
+/// Whether a load may stand before a statement: loops, tests and sums stay where they are, and what
 /// defines an index of the load comes first.
 fn may_pass(load: &Stmt, other: &Stmt) -> bool {
     match other {
@@ -114,7 +114,7 @@ fn may_pass(load: &Stmt, other: &Stmt) -> bool {
             each_index_used(load, |used| uses |= used == *index);
             !uses
         }
-        Stmt::For { .. } | Stmt::If { .. } => false,
+        Stmt::Matrix(_) | Stmt::For { .. } | Stmt::If { .. } => false,
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn step(
             live.extend(operands(expr).into_iter().filter_map(holder));
         }
         Stmt::Store { value, .. } | Stmt::Index { value, .. } => live.extend(holder(*value)),
-        Stmt::Prefetch { .. } => {}
+        Stmt::Prefetch { .. } | Stmt::Matrix(_) => {}
         Stmt::For { carried, body, .. } => {
             carried.iter().for_each(|c| _ = live.remove(&c.result));
             // What the body uses of the outside lives through all iterations.
@@ -68,7 +68,7 @@ fn from_outside(carried: &[Carried], body: &Block) -> BTreeSet<ValueId> {
             used.extend(operands(expr));
         }
         Stmt::Store { value, .. } | Stmt::Index { value, .. } => _ = used.insert(*value),
-        Stmt::Prefetch { .. } => {}
+        Stmt::Prefetch { .. } | Stmt::Matrix(_) => {}
         Stmt::For { carried, .. } => {
             defined.extend(carried.iter().flat_map(|c| [c.inner, c.result]));
             used.extend(carried.iter().flat_map(|c| [c.init, c.next]));

@@ -3,7 +3,8 @@
 //! A function may run with parameter `a` and parameter `b` in the same memory when
 //! - each load of `a` is followed, in its own block, by a store to `b` of the same lanes at the same
 //!   index, or comes before every store of its row (`early`), and
-//! - no element of `b` is stored twice.
+//! - no element of `b` is stored twice, and
+//! - no matrix sum loads `a` or stores to `b`.
 //!
 //! Then an element is overwritten only by the block iteration or the row that has loaded it, and
 //! never loaded again. The second condition is proved from the index expressions: different stores differ by a
@@ -15,6 +16,7 @@ use super::line::{self, Line, Use};
 use super::live::Lifetime;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::BufferId;
+use edgecc_ir::loops::walk::each_stmt;
 use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, Loops, ParamAccess, ParamId, Stmt};
 use indexmap::IndexMap;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +64,13 @@ pub(super) fn fits(loops: &Loops, site: &line::Site<'_>, old: BufferId, new: Buf
 pub(super) fn runs_in_place(func: &LoopFn, a: ParamId, b: ParamId) -> bool {
     let (from, to) = (&func.params[a], &func.params[b]);
     if from.access != ParamAccess::Read || to.access != ParamAccess::Write || from.ty != to.ty {
+        return false;
+    }
+    let mut sums = false;
+    each_stmt(&func.body, &mut |stmt| {
+        sums |= matches!(stmt, Stmt::Matrix(sum) if sum.touches(a) || sum.touches(b));
+    });
+    if sums {
         return false;
     }
     let mut sites = Sites {
@@ -117,6 +126,7 @@ impl<'f> Sites<'f> {
                 | Stmt::Index { .. }
                 | Stmt::Store { .. }
                 | Stmt::Prefetch { .. }
+                | Stmt::Matrix(_)
                 | Stmt::If { .. } => None,
             };
             self.path.push((n, entered));
@@ -136,7 +146,8 @@ impl<'f> Sites<'f> {
                 Stmt::Let { .. }
                 | Stmt::Index { .. }
                 | Stmt::Store { .. }
-                | Stmt::Prefetch { .. } => {}
+                | Stmt::Prefetch { .. }
+                | Stmt::Matrix(_) => {}
                 Stmt::For { body: inner, .. } | Stmt::If { then: inner, .. } => self.block(inner),
             }
             self.path.pop();
@@ -154,6 +165,7 @@ impl<'f> Sites<'f> {
             }
             Stmt::Let { .. }
             | Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
             | Stmt::Index { .. }
             | Stmt::For { .. }
             | Stmt::If { .. } => false,

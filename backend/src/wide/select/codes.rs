@@ -82,7 +82,10 @@ impl<'a> Selector<'a> {
                 }
                 Stmt::For { body, .. } => self.find_codes(body),
                 Stmt::If { then, .. } => self.find_codes(then),
-                Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
+                Stmt::Store { .. }
+                | Stmt::Prefetch { .. }
+                | Stmt::Matrix(_)
+                | Stmt::Index { .. } => {}
             }
         }
     }

@@ -161,7 +161,11 @@ impl Selector<'_> {
                 wanted.extend(self.literal(*value));
                 wanted.extend(self.literals_of_codes(*value));
             }
-            Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } | Stmt::Index { .. } => {}
+            Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
+            | Stmt::For { .. }
+            | Stmt::If { .. }
+            | Stmt::Index { .. } => {}
         }
     }
 
@@ -181,7 +185,7 @@ impl Selector<'_> {
             Tuple::Bytes(_) | Tuple::Part(_) => return None,
         };
         let displacement = self.pool.place(&image);
-        Some(Mem { base: Base::Pool, displacement, broadcast })
+        Some(Mem { broadcast, ..Mem::at(Base::Pool, displacement) })
     }
 
     /// Loads a constant into a register of its own.
@@ -198,7 +202,7 @@ impl Selector<'_> {
                 Draft::new(op, len).def(to).rm(self.pooled(&image))
             }
             Literal::Bytes { at, len } => {
-                let mem = Mem { base: Base::Pool, displacement: at, broadcast: false };
+                let mem = Mem::at(Base::Pool, at);
                 Draft::new(Op::Movups, len).def(to).rm(Rm::Mem(mem))
             }
             Literal::First { len, .. } => {
@@ -217,6 +221,6 @@ impl Selector<'_> {
 
     pub(super) fn pooled(&mut self, image: &[u8]) -> Rm<VReg> {
         let displacement = self.pool.place(image);
-        Rm::Mem(Mem { base: Base::Pool, displacement, broadcast: false })
+        Rm::Mem(Mem::at(Base::Pool, displacement))
     }
 }

@@ -137,11 +137,11 @@ impl Selector<'_> {
         let middle = if elem.is_signed_int() { CODES / 2 } else { 0 };
         entries.rotate_right(middle);
         let displacement = self.pool.place(&entries);
-        let mem = Mem { base: Base::Pool, displacement, broadcast: false };
+        let mem = Mem::at(Base::Pool, displacement);
         let table_at = self.unary_int(Op::Lea, Rm::Mem(mem));
         let at = self.tied(Op::Add, table_at, code);
         let base = Base::Reg(at);
-        let mem = Mem { base, displacement: middle as i32, broadcast: false };
+        let mem = Mem::at(base, middle as i32);
         self.unary_int(extension(table.elem()), Rm::Mem(mem))
     }
 
@@ -149,7 +149,7 @@ impl Selector<'_> {
     fn bytes_operand(&mut self, literal: Literal) -> Rm<VReg> {
         match literal {
             Literal::Bytes { at, .. } if !self.is_hoisted(literal) => {
-                Rm::Mem(Mem { base: Base::Pool, displacement: at, broadcast: false })
+                Rm::Mem(Mem::at(Base::Pool, at))
             }
             _ => Rm::Reg(self.literal_register(literal)),
         }

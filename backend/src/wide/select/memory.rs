@@ -129,8 +129,13 @@ impl Selector<'_> {
     }
 
     pub(super) fn prefetch(&mut self, param: ParamId, index: &[Affine<IndexId>]) {
-        let mem = self.locate(Access { param, index, bytes: 1 });
+        let mem = self.start_of(param, index);
         self.code.add(&Draft::new(Op::Prefetch, Len::X).rm(Rm::Mem(mem)));
+    }
+
+    /// The place of a byte.
+    pub(super) fn start_of(&mut self, param: ParamId, index: &[Affine<IndexId>]) -> Mem<VReg> {
+        self.locate(Access { param, index, bytes: 1 })
     }
 
     fn store_lanes(&mut self, ty: VType, from: VReg, mem: Mem<VReg>, lanes: u8) {
@@ -232,7 +237,7 @@ impl Selector<'_> {
     fn locate(&mut self, access: Access<'_>) -> Mem<VReg> {
         let (pointer, displacement) = self.plan.locate(self.func, self.target, access);
         let pointer = self.pointers[pointer].expect("pointers start before their loops");
-        Mem { base: Base::Reg(pointer), displacement, broadcast: false }
+        Mem::at(Base::Reg(pointer), displacement)
     }
 
     fn mask_register(&mut self, ty: VType, lanes: u8) -> VReg {

@@ -18,6 +18,7 @@ mod int;
 mod lanes;
 mod lookup;
 mod mask;
+mod matrix;
 mod memory;
 mod number;
 mod pressure;
@@ -139,9 +140,11 @@ fn shallow(stmt: &Stmt) -> Stmt {
         Stmt::If { guards, results, .. } => {
             Stmt::If { guards: guards.clone(), then: Vec::new(), results: results.clone() }
         }
-        Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {
-            stmt.clone()
-        }
+        Stmt::Let { .. }
+        | Stmt::Store { .. }
+        | Stmt::Prefetch { .. }
+        | Stmt::Matrix(_)
+        | Stmt::Index { .. } => stmt.clone(),
     }
 }
 
@@ -162,8 +165,10 @@ impl<'a> Selector<'a> {
         let entry = self.code.label();
         self.start(entry, Vec::new());
         self.arguments();
+        self.configure_tiles();
         let func = self.func;
         self.block(&func.body);
+        self.release_tiles();
     }
 
     /// Places a block here.
@@ -195,7 +200,7 @@ impl<'a> Selector<'a> {
 
     fn argument_in_memory(&mut self, at: usize) -> VReg {
         let displacement = 8 * at as i32;
-        let mem = Mem { base: Base::Arguments, displacement, broadcast: false };
+        let mem = Mem::at(Base::Arguments, displacement);
         self.unary_int(Op::Mov, Rm::Mem(mem))
     }
 

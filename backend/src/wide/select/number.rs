@@ -54,7 +54,7 @@ impl Selector<'_> {
         match i32::try_from(distance) {
             Ok(0) => value,
             Ok(displacement) => {
-                let mem = Mem { base: Base::Reg(value), displacement, broadcast: false };
+                let mem = Mem::at(Base::Reg(value), displacement);
                 self.unary_int(Op::Lea, Rm::Mem(mem))
             }
             Err(_) => {

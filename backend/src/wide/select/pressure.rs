@@ -102,7 +102,10 @@ impl Selector<'_> {
                     }
                 }
                 Stmt::For { body, .. } => at = self.live(body, at, lives),
-                Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
+                Stmt::Store { .. }
+                | Stmt::Prefetch { .. }
+                | Stmt::Matrix(_)
+                | Stmt::Index { .. } => {}
             }
         }
         at

@@ -28,6 +28,11 @@ impl<'a> Selector<'a> {
                 self.store(*param, index, *value, *lanes);
             }
             Stmt::Prefetch { param, index } => self.prefetch(*param, index),
+            Stmt::Matrix(sum) => {
+                self.settle();
+                self.settle_codes();
+                self.matrix(sum);
+            }
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } => {
                 self.settle_codes();
@@ -270,7 +275,7 @@ struct Left {
 
 fn contains_loop(stmt: &Stmt) -> bool {
     match stmt {
-        Stmt::For { .. } => true,
+        Stmt::For { .. } | Stmt::Matrix(_) => true,
         Stmt::If { then, .. } => then.iter().any(contains_loop),
         Stmt::Let { .. } | Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => false,
     }

@@ -62,7 +62,11 @@ fn memory(inst: &Instruction) -> String {
         Register::RIP => format!("[constants]{broadcast}"),
         base => {
             let distance = inst.memory_displacement64() as i64;
-            format!("[{}{distance:+}]{broadcast}", register(base))
+            let index = match inst.memory_index() {
+                Register::None => String::new(),
+                index => format!("+{}", register(index)),
+            };
+            format!("[{}{index}{distance:+}]{broadcast}", register(base))
         }
     }
 }

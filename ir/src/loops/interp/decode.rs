@@ -1,6 +1,7 @@
 //! Decoding of a loop function into instructions with resolved registers and linear addresses.
 
 use crate::affine::Affine;
+use crate::loops::matrix::{MatrixSum, Place};
 use crate::loops::{
     Block, Carried, Expr, Guard, IfResult, IndexId, LoopFn, ParamId, Stmt, VType, ValueId,
 };
@@ -101,6 +102,7 @@ pub(super) enum Inst<'f> {
         to: Reg,
         of: Linear,
     },
+    Matrix(Box<Matrix<'f>>),
     For {
         index: u32,
         extent: i64,
@@ -112,6 +114,18 @@ pub(super) enum Inst<'f> {
         then: Vec<Inst<'f>>,
         results: Vec<Choice>,
     },
+}
+
+/// The sums of a block; accesses are of one word.
+pub(super) struct Matrix<'f> {
+    pub(super) dot: ScalarFn,
+    pub(super) row: (u32, i64),
+    /// Indices and extents of the steps, outermost first.
+    pub(super) steps: Vec<(u32, i64)>,
+    pub(super) columns: i64,
+    pub(super) codes: Access<'f>,
+    pub(super) words: Access<'f>,
+    pub(super) to: Access<'f>,
 }
 
 /// The functions that take most of the time, without dispatch per lane.
@@ -169,6 +183,7 @@ impl<'f> Decoder<'f> {
     fn stmt(&self, stmt: &'f Stmt) -> Option<Inst<'f>> {
         Some(match stmt {
             Stmt::Prefetch { .. } => return None,
+            Stmt::Matrix(sum) => Inst::Matrix(Box::new(self.matrix(sum))),
             Stmt::Let { value, expr } => self.expr(*value, expr),
             Stmt::Store { param, index, value, lanes } => {
                 Inst::Store { from: self.regs[*value], to: self.access(*param, index, *lanes) }
@@ -237,14 +252,27 @@ impl<'f> Decoder<'f> {
     }
 
     fn access(&self, param: ParamId, index: &'f [Affine<IndexId>], lanes: u8) -> Access<'f> {
-        let ty = &self.func.params[param].ty;
-        let zero = Affine::constant(0);
-        let flat = index
-            .iter()
-            .zip(ty.shape.strides())
-            .fold(zero, |sum, (dim, stride)| sum.add_scaled(dim, stride as i64));
-        let address = linear(&flat.times(ty.elem.bytes() as i64));
-        Access { param, index, address, lanes, elem: ty.elem }
+        let info = &self.func.params[param];
+        let elem = info.ty.elem;
+        let address = linear(&info.element(index).times(elem.bytes() as i64));
+        Access { param, index, address, lanes, elem }
+    }
+
+    fn matrix(&self, sum: &'f MatrixSum) -> Matrix<'f> {
+        let counted = |index: IndexId| (index.as_u32(), self.func.indices[index] as i64);
+        let word = |place: &'f Place| Access {
+            elem: ElemType::I32,
+            ..self.access(place.param, &place.index, 1)
+        };
+        Matrix {
+            dot: sum.dot,
+            row: counted(sum.row),
+            steps: sum.steps.iter().map(|&step| counted(step)).collect(),
+            columns: sum.columns.into(),
+            codes: word(&sum.codes),
+            words: word(&sum.words),
+            to: word(&sum.to),
+        }
     }
 
     fn copies(&self, c: &Carried) -> Copies {

@@ -1,6 +1,6 @@
 //! Execution of decoded instructions on a register file and byte memory.
 
-use super::decode::{Access, Copies, F32Op, Inst, Linear, Reg, decode};
+use super::decode::{Access, Copies, F32Op, Inst, Linear, Matrix, Reg, decode};
 use crate::loops::{IndexId, LoopFn};
 use crate::scalar::eval;
 use crate::scalar::func::ScalarFn;
@@ -9,6 +9,9 @@ use crate::tensor::Scalar;
 use crate::types::ElemType;
 use cranelift_entity::EntityRef;
 use smallvec::SmallVec;
+
+/// Bytes of a word of codes.
+const WORD: usize = 4;
 
 /// Separate byte regions.
 pub(super) type Memory = Vec<Vec<u8>>;
@@ -78,6 +81,7 @@ impl State<'_> {
                 let value = of.eval(&self.indices);
                 self.lanes(*to).fill(value as u64);
             }
+            Inst::Matrix(matrix) => self.matrix(matrix),
             Inst::For { index, extent, carried, body } => {
                 self.for_each(*index, *extent, carried, body);
             }
@@ -184,10 +188,57 @@ impl State<'_> {
         }
     }
 
+    fn matrix(&mut self, matrix: &Matrix<'_>) {
+        let (row, rows) = matrix.row;
+        for r in 0..rows {
+            self.indices[row as usize] = r;
+            let mut sums = vec![0; matrix.columns as usize];
+            self.steps(matrix, &matrix.steps, &mut sums);
+            for (column, sum) in (0..).zip(sums) {
+                let at = self.locate_column(&matrix.to, column);
+                let place = self.places[matrix.to.param.index()];
+                self.memory[place.region][at..at + WORD].copy_from_slice(&i32::to_le_bytes(sum));
+            }
+        }
+    }
+
+    /// Adds the products of all steps of these indices to the sums of a row.
+    fn steps(&mut self, matrix: &Matrix<'_>, steps: &[(u32, i64)], sums: &mut [i32]) {
+        if let Some((&(index, extent), rest)) = steps.split_first() {
+            for step in 0..extent {
+                self.indices[index as usize] = step;
+                self.steps(matrix, rest, sums);
+            }
+            return;
+        }
+        let codes = self.word_at(&matrix.codes, 0);
+        for (column, sum) in (0..).zip(sums) {
+            let factors = [codes, self.word_at(&matrix.words, column), *sum];
+            let args = factors.map(|word| Scalar::from_i64(ElemType::I32, word.into()));
+            *sum = eval::apply(matrix.dot, &args).as_i64() as i32;
+        }
+    }
+
+    /// The word in a column of an access.
+    fn word_at(&self, access: &Access<'_>, column: usize) -> i32 {
+        let at = self.locate_column(access, column);
+        let place = self.places[access.param.index()];
+        word(&self.memory[place.region][at..at + WORD]) as u32 as i32
+    }
+
+    fn locate_column(&self, access: &Access<'_>, column: usize) -> usize {
+        self.locate_behind(access, (column * WORD) as i64)
+    }
+
     /// The access's first byte within its region.
     fn locate(&self, access: &Access<'_>) -> usize {
+        self.locate_behind(access, 0)
+    }
+
+    /// The first byte of what is so many bytes behind an access, within its region.
+    fn locate_behind(&self, access: &Access<'_>, distance: i64) -> usize {
         let place = &self.places[access.param.index()];
-        let start = access.address.eval(&self.indices);
+        let start = access.address.eval(&self.indices) + distance;
         let len = access.elem.bytes() * usize::from(access.lanes);
         if start < 0 || start as usize + len > place.len {
             self.out_of_bounds(access);

@@ -2,8 +2,11 @@
 
 use crate::affine::{Affine, Interval};
 use crate::diag::Violation;
+use crate::loops::matrix::MatrixSum;
 use crate::loops::{Block, Expr, Guard, IndexId, LoopFn, ParamId, Stmt};
 
+/// Codes of a word.
+const CODES: i64 = 4;
 /// Guards beyond this number are not combined, which bounds the search of `range`.
 const MAX_COMBINED: usize = 8;
 
@@ -27,6 +30,7 @@ impl<'f> Checker<'f> {
                     self.access(*param, index, lanes * self.func.width(*value, *param));
                 }
                 Stmt::Store { param, index, lanes, .. } => self.access(*param, index, *lanes),
+                Stmt::Matrix(sum) => self.matrix(sum),
                 Stmt::Let { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => {}
                 Stmt::For { body, .. } => self.block(body),
                 Stmt::If { guards, then, .. } => {
@@ -35,6 +39,23 @@ impl<'f> Checker<'f> {
                     self.block(then);
                     self.guards.truncate(outer);
                 }
+            }
+        }
+    }
+
+    /// What a matrix sum loads and stores, by its places in the whole buffer.
+    fn matrix(&mut self, sum: &MatrixSum) {
+        let columns = i64::from(sum.columns);
+        for ((place, _), width) in sum.places().into_iter().zip([CODES, columns, columns]) {
+            let info = &self.func.params[place.param];
+            let mut range = range(self.func, &info.element(&place.index), &self.guards);
+            range.hi = range.hi.saturating_add(width - 1);
+            let unreachable = range.lo > range.hi - (width - 1);
+            if !unreachable && !range.within(info.ty.shape.numel()) {
+                let at = format!("{} {}", self.func.name, place.param);
+                let message =
+                    format!("elements {} to {} of {} are used", range.lo, range.hi, info.ty);
+                self.found.push(Violation::new("L2", at, message));
             }
         }
     }

@@ -54,6 +54,13 @@ pub fn is_legal(func: ScalarFn, elem: ElemType, target: &Target) -> bool {
 pub(super) fn check(func: &LoopFn, target: &Target) -> Vec<Violation> {
     let mut found = Vec::new();
     each_stmt(&func.body, &mut |stmt| {
+        if let Stmt::Matrix(sum) = stmt
+            && !(target.matrix_tiles && target.dots.contains(&sum.dot))
+        {
+            let at = format!("{} {}", func.name, sum.to.param);
+            let message = format!("a matrix sum by {} is not legal", sum.dot.info().mnemonic);
+            found.push(Violation::new("L4", at, message));
+        }
         let Stmt::Let { value, expr } = stmt else { return };
         let at = || format!("{} {value}", func.name);
         let ty = func.values[*value];

@@ -1,11 +1,14 @@
 //! L1: single assignment, scoping, and types by inference.
 
+use super::matrix::mistyped;
 use crate::affine::Affine;
 use crate::diag::Violation;
 use crate::graph::ops::is_code;
+use crate::loops::matrix::{MatrixSum, Place};
 use crate::loops::walk::operands;
 use crate::loops::{
-    Block, Carried, Expr, IfResult, IndexId, LoopFn, ParamAccess, ParamId, Stmt, VType, ValueId,
+    Block, Carried, Expr, IfResult, IndexId, LoopFn, Param, ParamAccess, ParamId, Stmt, VType,
+    ValueId,
 };
 use crate::types::ElemType;
 use cranelift_entity::SecondaryMap;
@@ -55,7 +58,7 @@ impl Checker<'_> {
         for stmt in block {
             match stmt {
                 Stmt::Let { value, .. } => self.values[*value] = State::OutOfScope,
-                Stmt::Store { .. } | Stmt::Prefetch { .. } => {}
+                Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Matrix(_) => {}
                 Stmt::Index { index, .. } => self.indices[*index] = State::OutOfScope,
                 Stmt::For { carried, .. } => {
                     carried.iter().for_each(|c| self.values[c.result] = State::OutOfScope);
@@ -77,7 +80,8 @@ impl Checker<'_> {
                 self.access(*value, *param, index, *lanes, ParamAccess::Write);
                 self.uses(*value);
             }
-            Stmt::Prefetch { param, index } => self.prefetch(*param, index),
+            Stmt::Prefetch { param, index } => self.place(*param, index),
+            Stmt::Matrix(sum) => self.matrix(sum),
             Stmt::Index { index, value } => self.computed_index(*index, *value),
             Stmt::For { index, carried, body } => self.for_each(*index, carried, body),
             Stmt::If { guards, then, results } => {
@@ -156,7 +160,27 @@ impl Checker<'_> {
         }
     }
 
-    fn prefetch(&mut self, param: ParamId, index: &[Affine<IndexId>]) {
+    /// Its indices are visible in it alone.
+    fn matrix(&mut self, sum: &MatrixSum) {
+        let own: Vec<IndexId> = sum.indices().collect();
+        if !own.iter().all(|&index| self.define_index(index)) {
+            return;
+        }
+        for (Place { param, index }, stored) in sum.places() {
+            self.place(*param, index);
+            let access = if stored { ParamAccess::Write } else { ParamAccess::Read };
+            let permits = |p: &Param| p.access.permits(access);
+            if !self.func.params.get(*param).is_some_and(permits) {
+                self.report(param, format!("{param} is not a parameter to {access:?}"));
+            }
+        }
+        if let Some(why) = mistyped(self.func, sum) {
+            self.report(sum.to.param, why);
+        }
+        own.into_iter().for_each(|index| self.indices[index] = State::OutOfScope);
+    }
+
+    fn place(&mut self, param: ParamId, index: &[Affine<IndexId>]) {
         match self.func.params.get(param).map(|p| p.ty.shape.rank()) {
             Some(rank) if rank == index.len() => {}
             _ => self.report(param, format!("no parameter of {} dimensions", index.len())),

@@ -37,7 +37,7 @@ fn live_values(func: &LoopFn) -> SecondaryMap<ValueId, bool> {
                 pending.push(*value);
                 pending.extend(addressed);
             }
-            Stmt::Prefetch { .. } => pending.extend(addressed),
+            Stmt::Prefetch { .. } | Stmt::Matrix(_) => pending.extend(addressed),
             Stmt::Index { index, value } => computed[*index] = Some(*value),
             Stmt::For { carried, .. } => {
                 for c in carried {
@@ -84,7 +84,7 @@ fn sweep(block: &mut Block, live: &Live) {
         match stmt {
             Stmt::Let { value, .. } => live.values[*value],
             Stmt::Index { index, .. } => live.indices[*index],
-            Stmt::Store { .. } | Stmt::Prefetch { .. } => true,
+            Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Matrix(_) => true,
             Stmt::For { carried, body, .. } => {
                 carried.retain(|c| live.values[c.inner]);
                 !(carried.is_empty() && body.is_empty())

@@ -74,6 +74,7 @@ impl Inside {
             Stmt::Let { .. }
             | Stmt::Store { .. }
             | Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
             | Stmt::For { .. }
             | Stmt::If { .. } => None,
         });
@@ -94,9 +95,11 @@ impl Inside {
                 fixed
             }
             Stmt::Index { value, .. } => free(value),
-            Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } => {
-                false
-            }
+            Stmt::Store { .. }
+            | Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
+            | Stmt::For { .. }
+            | Stmt::If { .. } => false,
         }
     }
 
@@ -105,7 +108,11 @@ impl Inside {
         match stmt {
             Stmt::Let { value, .. } => _ = self.values.remove(value),
             Stmt::Index { index, .. } => _ = self.indices.remove(index),
-            Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::For { .. } | Stmt::If { .. } => {}
+            Stmt::Store { .. }
+            | Stmt::Prefetch { .. }
+            | Stmt::Matrix(_)
+            | Stmt::For { .. }
+            | Stmt::If { .. } => {}
         }
     }
 }
@@ -113,7 +120,9 @@ impl Inside {
 fn defined(stmt: &Stmt) -> Vec<ValueId> {
     match stmt {
         Stmt::Let { value, .. } => vec![*value],
-        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Index { .. } => Vec::new(),
+        Stmt::Store { .. } | Stmt::Prefetch { .. } | Stmt::Matrix(_) | Stmt::Index { .. } => {
+            Vec::new()
+        }
         Stmt::For { carried, .. } => carried.iter().map(|c| c.result).collect(),
         Stmt::If { results, .. } => results.iter().map(|r| r.result).collect(),
     }
