@@ -9,7 +9,8 @@
 //! **K4** bodies and epilogues type-check; a stage with an epilogue other than identity reduces.
 //! **K5** a schedule names each axis of its kernel at most once per clause, its tile is at most the
 //! extent rounded up to whole vectors, vector lanes divide the vector axis' tile; a tile of a reduce
-//! axis has vector lanes; all axes that are divided into parts are so into the same number, at least
+//! axis has vector lanes; rows of matrix tiles belong to a stage that sums dot products of such
+//! words, in whole tiles of 16 lanes; all axes that are divided into parts are so into the same number, at least
 //! two, and where stages share rows or locals they are row axes.
 //! **K6** a call binds one place per operand that is not local, of the operand's element type and
 //! inside its buffer whatever the counters (a reshape is a call binding, never a kernel); each
@@ -21,6 +22,7 @@
 
 pub mod build;
 pub mod eval;
+pub mod matrix;
 pub mod routine;
 pub mod schedule;
 pub mod verify;
@@ -282,6 +284,14 @@ impl Kernel {
     #[must_use]
     pub fn width(&self, access: &Access) -> usize {
         self.elem(access).bytes() / self.operands[access.operand].ty.elem.bytes()
+    }
+
+    /// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
+    /// looked up values know.
+    #[must_use]
+    pub fn stride(&self, access: &Access, axis: AxisId) -> Option<i64> {
+        let strides = self.operands[access.operand].ty.shape.strides();
+        access.index.iter().zip(&strides).map(|(i, &s)| Some(i.step(axis)? * s as i64)).sum()
     }
 
     /// Extent of an axis.

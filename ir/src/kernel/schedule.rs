@@ -21,6 +21,10 @@ pub struct Schedule {
     /// need bounds tests on padded reads: the ones know which points read the pad, the others that
     /// none does.
     pub peel: Vec<AxisId>,
+    /// Parallel axes that are the rows of matrix tiles, in which the sums of a stage's dot products
+    /// are then made, and the rows of such a tile. Its columns are the lanes of the vectors, and a
+    /// register tile is of whole ones; the rows of the last ones may be rows of others too.
+    pub matrix: Vec<(AxisId, u32)>,
     /// Operands in another order.
     pub pack: Vec<Pack>,
     /// Parallel axes whose tiles are divided among parts of the call that may run at the same time,

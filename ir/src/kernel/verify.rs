@@ -6,6 +6,7 @@ mod coverage;
 mod routine;
 mod rows;
 
+use super::matrix;
 use super::schedule::{Pack, Schedule};
 use super::{
     Access, AxisId, AxisKind, Index, Kernel, Kernels, Lookup, OperandId, Outside, Role, Stage, Unit,
@@ -206,13 +207,15 @@ impl Check<'_> {
         let tiles: Vec<AxisId> = schedule.tile.iter().map(|t| t.0).collect();
         let vectors: Vec<AxisId> = schedule.vector.iter().map(|v| v.0).collect();
         let unrolls: Vec<AxisId> = schedule.unroll.iter().map(|u| u.0).collect();
+        let matrix: Vec<AxisId> = schedule.matrix.iter().map(|m| m.0).collect();
         let parts: Vec<AxisId> = schedule.parts.iter().map(|p| p.0).collect();
-        let clauses: [(&str, &[AxisId], Option<AxisKind>); 6] = [
+        let clauses: [(&str, &[AxisId], Option<AxisKind>); 7] = [
             ("order", &schedule.order, Some(AxisKind::Parallel)),
             ("tile", &tiles, None),
             ("vector", &vectors, None),
             ("unroll", &unrolls, Some(AxisKind::Reduce)),
             ("peel", &schedule.peel, Some(AxisKind::Parallel)),
+            ("matrix", &matrix, Some(AxisKind::Parallel)),
             ("parts", &parts, Some(AxisKind::Parallel)),
         ];
         for (clause, axes, kind) in clauses {
@@ -229,6 +232,7 @@ impl Check<'_> {
         self.factors();
         self.packs();
         self.parts();
+        self.matrix();
     }
 
     fn factors(&mut self) {
@@ -284,6 +288,18 @@ impl Check<'_> {
         known && others.all(whole)
     }
 
+    fn matrix(&mut self) {
+        let Some(schedule) = &self.kernel.schedule else { return };
+        for &(axis, rows) in &schedule.matrix {
+            let mut stages = self.kernel.stages.iter().filter(|s| s.axes.contains(&axis));
+            let fits = stages.clone().next().is_some()
+                && stages.all(|stage| matrix::suits(self.kernel, stage, schedule));
+            self.ensure(fits, "K5", || {
+                format!("no sums in tiles of {rows} rows along {axis} are possible")
+            });
+        }
+    }
+
     fn parts(&mut self) {
         let Some(schedule) = &self.kernel.schedule else { return };
         let count = schedule.part_count().unwrap_or(2);
@@ -333,6 +349,14 @@ mod tests {
 
     fn shift(access: &mut Access, dim: usize, by: i64) {
         access.index[dim].affines_mut()[0].constant = by;
+    }
+
+    #[test]
+    fn k5_wants_sums_of_words_in_matrix_tiles() {
+        check_broken("K5", |kernel| {
+            let matrix = vec![(axis(0), 2)];
+            kernel.schedule = Some(Schedule { matrix, ..Schedule::default() });
+        });
     }
 
     #[test]

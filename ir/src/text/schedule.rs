@@ -50,6 +50,7 @@ pub(crate) fn write_schedule(out: &mut String, schedule: &Schedule) -> fmt::Resu
     write_clause(out, "vector", &schedule.vector, write_factor)?;
     write_clause(out, "unroll", &schedule.unroll, write_factor)?;
     write_clause(out, "peel", &schedule.peel, |out, axis| write!(out, "{axis}"))?;
+    write_clause(out, "matrix", &schedule.matrix, write_factor)?;
     write_clause(out, "pack", &schedule.pack, |out, pack| {
         write!(out, "%{} by ", pack.operand)?;
         write_factor(out, &(pack.axis, pack.block))
@@ -89,6 +90,7 @@ pub(crate) fn parse_schedule<'a>(c: &mut Cursor<'a>, names: &impl Names<'a>) -> 
             "vector" => schedule.vector = c.list("(", ")", factor)?,
             "unroll" => schedule.unroll = c.list("(", ")", factor)?,
             "peel" => schedule.peel = c.list("(", ")", axis)?,
+            "matrix" => schedule.matrix = c.list("(", ")", factor)?,
             "pack" => schedule.pack = c.list("(", ")", |c| parse_pack(c, names))?,
             "parts" => schedule.parts = c.list("(", ")", factor)?,
             other => return Err(token.error(format!("no clause is called `{other}`"))),
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_schedule_alone_reads_back_as_itself() {
         let text = "schedule order(a1, a0) tile(a0:4, a1:8) vector(a1:4) unroll(a2:2) peel(a0) \
-                    pack(%p1 by a1:8)";
+                    matrix(a0:2) pack(%p1 by a1:8)";
         let schedule = parse_schedule_line(text).expect("well formed");
         assert_eq!(print_schedule(&schedule), text);
         for bad in ["schedule tile(b0:4)", "schedule tile(a0:4) }", "schedule pack(%x by a0:1)"] {

@@ -20,6 +20,8 @@ mod single;
 mod site;
 mod taps;
 mod terms;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use crate::rebind::{bound_constants, rebind_constants};
 use before::Makings;
@@ -127,6 +129,7 @@ fn rewrite_single(
 
 #[cfg(test)]
 mod tests {
+    use super::testing::{codes, contraction};
     use super::use_dots;
     use crate::eqsat::rule::Class;
     use crate::form_kernels::form_kernels;
@@ -144,23 +147,8 @@ mod tests {
     use edgecc_ir::loops::{self, interp};
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{CPUS, Cpu, Target};
-    use edgecc_ir::tensor::{Scalar, Tensor};
-    use edgecc_ir::types::{ElemType, TensorType};
-
-    fn codes(elem: ElemType, dims: &[usize]) -> Tensor {
-        let (lo, hi) = elem.int_range().expect("codes");
-        let ty = TensorType::new(elem, dims);
-        Tensor::from_fn(ty, |i| Scalar::from_i64(elem, lo + (i as i64 * 97 + 31) % (hi - lo + 1)))
-    }
-
-    fn contraction(op: impl Into<Op>, x: &Tensor, weights: Tensor) -> Graph {
-        let mut b = GraphBuilder::new("m");
-        let input = b.input("x", x.ty.clone());
-        let weights = b.constant(weights);
-        let y = b.add(op, &[input, weights]).expect("a well-typed op");
-        b.output("y", y);
-        b.finish()
-    }
+    use edgecc_ir::tensor::Tensor;
+    use edgecc_ir::types::ElemType;
 
     /// Every processor of the table, those with dot products first.
     fn targets() -> Vec<Target> {

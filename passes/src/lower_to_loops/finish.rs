@@ -37,29 +37,53 @@ pub(super) fn in_rows(cx: &Cx<'_>, env: &Env) -> Option<(ParamId, AxisId)> {
     rows.next().is_none().then_some((memory, row))
 }
 
+/// Sums of a tile in memory, row after row.
+pub(super) struct Made {
+    pub(super) memory: ParamId,
+    pub(super) elem: ElemType,
+    /// The first sum.
+    pub(super) first: usize,
+    /// From a row to the next one.
+    pub(super) width: usize,
+}
+
+/// Stores the sums of a tile whose rows lie along an axis.
+pub(super) fn store_rows(
+    b: &mut LoopBuilder,
+    cx: &Cx<'_>,
+    env: &Env,
+    (memory, axis): (ParamId, AxisId),
+    sums: &[ValueId],
+) -> Made {
+    let lanes = cx.lanes();
+    for (nth, &sum) in sums.iter().enumerate() {
+        let place = Affine::constant((nth * usize::from(lanes)) as i64);
+        b.store(memory, vec![place], sum, lanes);
+    }
+    let width = sums.len() / env.size(axis) * usize::from(lanes);
+    Made { memory, elem: ElemType::F32, first: 0, width }
+}
+
 /// Finishes the sums of a tile row by row; `then` gets each value with its place.
 pub(super) fn finish_rows(
     b: &mut LoopBuilder,
     cx: &Cx<'_>,
     env: &Env,
-    (memory, axis): (ParamId, AxisId),
-    (sums, epilogue): (&[ValueId], &ScalarExpr),
+    axis: AxisId,
+    made: &Made,
+    epilogue: &ScalarExpr,
     mut then: impl FnMut(&mut LoopBuilder, &Env, &Point, ValueId),
 ) {
     let lanes = cx.lanes();
-    let ty = VType { elem: ElemType::F32, lanes };
-    let place = |nth: usize| Affine::constant((nth * usize::from(lanes)) as i64);
-    for (nth, &sum) in sums.iter().enumerate() {
-        b.store(memory, vec![place(nth)], sum, lanes);
-    }
-    let width = sums.len() / env.size(axis) * usize::from(lanes);
+    let ty = VType { elem: made.elem, lanes };
     let first = env.at(axis, &Point::default());
     b.for_each(env.size(axis), |b, row| {
         let env = env.bind(axis, first.add_scaled(&Affine::var(row), 1), 1);
         let mut cache = Cache::default();
         for (nth, point) in points(cx, &env).iter().enumerate() {
-            let from = place(nth).add_scaled(&Affine::var(row), width as i64);
-            let sum = b.load(ty, memory, vec![from], lanes);
+            let column = made.first + nth * usize::from(lanes);
+            let from = Affine::scaled(row, made.width as i64).offset(column as i64);
+            let sum = b.load(ty, made.memory, vec![from], lanes);
             let value = nest::finish(b, &mut cache, cx, &env, point, (sum, epilogue));
             then(b, &env, point, value);
         }

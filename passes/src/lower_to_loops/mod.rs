@@ -8,6 +8,7 @@ mod copies;
 pub(crate) mod expr;
 mod finish;
 mod lanes;
+mod matrix;
 mod nest;
 mod pack;
 mod parts;
@@ -84,9 +85,11 @@ pub fn lower_kernel(id: KernelId, kernel: &Kernel, target: &Target) -> LoopFn {
     }
     let copies = copies::declare(&mut b, kernel, &params);
     let sums = finish::declare(&mut b, kernel);
+    let matrix_sums = matrix::declare(&mut b, kernel);
     let part = parts::read(&mut b, kernel);
     let packed = Packed { layouts: &layouts, copies: &copies };
-    let cx = |stage| Cx { part, sums, ..Cx::new(kernel, stage, target, &params, packed) };
+    let cx =
+        |stage| Cx { part, sums, matrix_sums, ..Cx::new(kernel, stage, target, &params, packed) };
     rows::lower(&mut b, kernel, (&copies, part), cx);
     b.finish()
 }
@@ -136,6 +139,8 @@ struct Cx<'a> {
     part: Option<Part>,
     /// Memory for the sums of a tile.
     sums: Option<ParamId>,
+    /// Memory for those that matrix tiles make.
+    matrix_sums: Option<ParamId>,
     /// Locals of one element at the current point of the row axes.
     values: SecondaryMap<OperandId, Option<ValueId>>,
 }
@@ -161,6 +166,7 @@ impl<'a> Cx<'a> {
             vector,
             part: None,
             sums: None,
+            matrix_sums: None,
             values,
         }
     }

@@ -3,7 +3,7 @@
 use super::read::Cache;
 use super::seed::{Seed, seed};
 use super::segment::{Segment, segments};
-use super::{Cx, copies, expr, finish, lanes, read, reduce, rows, together};
+use super::{Cx, copies, expr, finish, lanes, matrix, read, reduce, rows, together};
 use cranelift_entity::SecondaryMap;
 use edgecc_ir::affine::Affine;
 use edgecc_ir::kernel::{AxisId, AxisKind, Index};
@@ -144,6 +144,9 @@ fn each_value(
     mut then: impl FnMut(&mut LoopBuilder, &Env, &Point, ValueId),
 ) {
     let mut cache = Cache::default();
+    if matrix::lower(b, cx, env, &mut then) {
+        return;
+    }
     if cx.stage.reduce.is_some() {
         let first = if cx.reduced_lanes().is_none() { seed(cx) } else { None };
         let (points, sums, cx) = match cx.reduced_lanes() {
@@ -161,7 +164,8 @@ fn each_value(
         };
         let epilogue = first.as_ref().map_or(&cx.stage.epilogue, |seed| &seed.epilogue);
         if let Some(rows) = finish::in_rows(cx, env) {
-            return finish::finish_rows(b, cx, env, rows, (&sums, epilogue), then);
+            let made = finish::store_rows(b, cx, env, rows, &sums);
+            return finish::finish_rows(b, cx, env, rows.1, &made, epilogue, then);
         }
         for (point, sum) in points.iter().zip(sums) {
             let value = finish(b, &mut cache, cx, env, point, (sum, epilogue));

@@ -62,6 +62,7 @@ fn suits_plans(kernel: &Kernel, schedule: &Schedule, target: &Target, plans: &[S
         verify_kernel(&Kernel { schedule, ..kernel.clone() }).is_ok()
     };
     schedule.parts.is_empty()
+        && (schedule.matrix.is_empty() || target.matrix_tiles)
         && schedule.vector.iter().all(is_vector)
         && schedule.pack.iter().all(is_packed)
         && vectors_at_once(schedule) <= MOST_VECTORS

@@ -11,6 +11,8 @@
 
 use super::cost::{self, Decoding, Tile, Work};
 use super::facts;
+use super::matrix::{self, Block};
+use edgecc_ir::kernel::matrix::MatrixStage;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Stage, Unit};
 use edgecc_ir::scalar::NodeId;
@@ -43,14 +45,20 @@ struct Roles<'k> {
 
 pub(super) fn plan(kernel: &Kernel, target: &Target) -> Option<Schedule> {
     let product = Product::of(kernel, target)?;
-    Some(product.schedule(cost::best_tile(product.work(), target)?, target))
+    product.ways(target).first().map(|way| product.way(*way, target))
 }
 
 /// The plans for all tiles that fit the registers, the best of them first.
-pub(super) fn plans(kernel: &Kernel, target: &Target) -> Vec<Schedule> {
+pub(crate) fn plans(kernel: &Kernel, target: &Target) -> Vec<Schedule> {
     let Some(product) = Product::of(kernel, target) else { return Vec::new() };
-    let tiles = cost::ranked_tiles(product.work(), target);
-    tiles.into_iter().map(|tile| product.schedule(tile, target)).collect()
+    product.ways(target).into_iter().map(|way| product.way(way, target)).collect()
+}
+
+/// A way to compute a tile's sums.
+#[derive(Clone, Copy)]
+enum Way {
+    Vectors(Tile),
+    Matrix(Block),
 }
 
 /// A stage that this strategy runs.
@@ -109,6 +117,45 @@ impl<'k> Product<'k> {
         let instructions: usize = factors.map(|factor| body.subexpression(factor).cost()).sum();
         let registers = roles.weights.len() + products.len() - 2;
         Decoding { instructions: instructions as u32, registers: registers as u32 }
+    }
+
+    /// The ways to compute the sums, the cheapest first.
+    fn ways(&self, target: &Target) -> Vec<Way> {
+        let work = self.work();
+        let vectors = cost::costs(work, target).map(|(cycles, tile)| (cycles, Way::Vectors(tile)));
+        let stage = self.in_matrix(target);
+        let blocks = stage.iter().flat_map(|stage| matrix::costs(work, stage));
+        let blocks = blocks.map(|(cycles, block)| (cycles, Way::Matrix(block)));
+        let mut all: Vec<(f64, Way)> = vectors.chain(blocks).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all.into_iter().map(|(_, way)| way).collect()
+    }
+
+    fn way(&self, way: Way, target: &Target) -> Schedule {
+        match way {
+            Way::Vectors(tile) => self.schedule(tile, target),
+            Way::Matrix(block) => self.in_matrix_tiles(block, target),
+        }
+    }
+
+    /// The sums in matrix tiles, if the target has them and the sums suit them.
+    fn in_matrix(&self, target: &Target) -> Option<MatrixStage<'k>> {
+        let axes = [self.row_axis()?, self.vector];
+        let stage = MatrixStage::of(self.kernel, self.stage, axes)?;
+        (target.matrix_tiles && target.dots.contains(&stage.dot)).then_some(stage)
+    }
+
+    /// The schedule of a block: words that are not constant stay where they are.
+    fn in_matrix_tiles(&self, block: Block, target: &Target) -> Schedule {
+        let plain = self.schedule(block.tile(), target);
+        let is_const = self.roles.weights.iter().all(|r| facts::is_const(self.kernel, r));
+        Schedule {
+            matrix: self.row_axis().map(|row| (row, block.tile_rows as u32)).into_iter().collect(),
+            unroll: Vec::new(),
+            peel: Vec::new(),
+            pack: if is_const { plain.pack } else { Vec::new() },
+            ..plain
+        }
     }
 
     fn schedule(&self, tile: Tile, target: &Target) -> Schedule {

@@ -219,30 +219,14 @@ impl Tile {
     }
 }
 
-/// The cheapest tile that fits the registers; the first one of equally cheap tiles.
-pub(super) fn best_tile(work: Work, target: &Target) -> Option<Tile> {
-    best(work, target).map(|best| best.1)
-}
-
 /// Cycles of all the work in the cheapest tiles, or one result at a time.
 pub(crate) fn best_cycles(work: Work, target: &Target) -> f64 {
     let alone = (work.rows * work.columns * work.steps) as f64;
-    best(work, target).map_or(alone, |best| best.0)
-}
-
-fn best(work: Work, target: &Target) -> Option<(f64, Tile)> {
-    costs(work, target).min_by(|a, b| a.0.total_cmp(&b.0))
-}
-
-/// The tiles that fit the registers, the cheapest first.
-pub(super) fn ranked_tiles(work: Work, target: &Target) -> Vec<Tile> {
-    let mut costs: Vec<(f64, Tile)> = costs(work, target).collect();
-    costs.sort_by(|a, b| a.0.total_cmp(&b.0));
-    costs.into_iter().map(|(_, tile)| tile).collect()
+    costs(work, target).map(|cost| cost.0).reduce(f64::min).unwrap_or(alone)
 }
 
 /// Every tile that fits the registers, with the cycles of the work.
-fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
+pub(super) fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
     let lanes = lane_counts(work.columns, target);
     let tiles = lanes.flat_map(move |lanes| {
         let vectors = 1..=work.columns.div_ceil(lanes as usize).min(MOST_VECTORS) as u32;
@@ -256,11 +240,15 @@ fn costs(work: Work, target: &Target) -> impl Iterator<Item = (f64, Tile)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Decoding, Tile, Work, best_lanes, best_tile};
+    use super::{Decoding, Tile, Work, best_lanes, costs};
     use edgecc_ir::target::{Arch, Cpu, Target};
 
     fn target(name: &str) -> Target {
         Cpu::named(name).expect("a row").target()
+    }
+
+    fn best_tile(work: Work, target: &Target) -> Option<Tile> {
+        costs(work, target).min_by(|a, b| a.0.total_cmp(&b.0)).map(|best| best.1)
     }
 
     fn tile(rows: usize, columns: usize, steps: usize, target: &Target) -> Tile {

@@ -21,8 +21,7 @@ const LARGE_EPILOGUE: u64 = 150;
 /// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
 /// looked up values know.
 pub(super) fn stride(kernel: &Kernel, access: &Access, axis: AxisId) -> Option<i64> {
-    let strides = kernel.operands[access.operand].ty.shape.strides();
-    access.index.iter().zip(&strides).map(|(i, &s)| Some(i.step(axis)? * s as i64)).sum()
+    kernel.stride(access, axis)
 }
 
 /// Whether an access moves with an axis.

@@ -4,10 +4,11 @@
 //! kernels. The last strategy always applies.
 
 pub mod choices;
-mod contraction;
+pub(crate) mod contraction;
 pub(crate) mod cost;
 mod elementwise;
 mod facts;
+mod matrix;
 pub mod parts;
 pub mod records;
 mod row;

@@ -5,6 +5,7 @@
 //! every part reads. The parts are the same whatever runs them: so are the result's bits.
 
 use super::facts;
+use edgecc_ir::kernel::matrix;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{AxisId, AxisKind, Kernel, Kernels, Operand, Role, Stage};
 use edgecc_ir::target::Target;
@@ -33,6 +34,8 @@ const THREADS: [usize; 3] = [2, 4, 8];
 const HAND_OUT: u64 = 500;
 /// Bytes that processors take from one another.
 const LINE: usize = 64;
+/// Products that matrix tiles make while vectors make one.
+const IN_TILES: u64 = 8;
 /// Bytes that are moved in a cycle, from beyond the first-level cache.
 const BYTES: u64 = 8;
 
@@ -152,7 +155,9 @@ fn stage_cycles(kernel: &Kernel, schedule: &Schedule, target: &Target, stage: &S
     let per_cycle = f64::from(lanes) * target.fma_per_cycle(32 * lanes);
     let vectors = |elements: u64| (elements as f64 / per_cycle) as u64;
     let finish = vectors(results * facts::instructions(&stage.epilogue));
+    let in_tiles = matrix::tiles(kernel, stage, schedule).is_some();
     let body = match facts::product_sum(stage) {
+        Some(_) if in_tiles => vectors(points(&stage.axes)) / IN_TILES,
         Some(_) => vectors(points(&stage.axes)),
         None => vectors(points(&stage.axes) * facts::instructions(&stage.body)),
     };

@@ -19,6 +19,8 @@ pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule
 }
 
 fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule> {
+    // Matrix tiles are for sums that have a kernel of their own.
+    let target = &Target { matrix_tiles: false, ..target.clone() };
     let parts: Vec<Kernel> = kernel.stages.iter().map(|s| alone(kernel, s)).collect();
     let is_tiled = |k: &Kernel| contraction::plan(k, target).or(window::plan(k, target)).is_some();
     let reduces = |k: &Kernel| k.stages.iter().any(|s| s.reduce.is_some());

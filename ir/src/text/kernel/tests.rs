@@ -70,6 +70,7 @@ fn row_sums() -> Kernel {
         vector: vec![(row, 2)],
         unroll: vec![(column, 8)],
         peel: vec![row],
+        matrix: vec![(row, 1)],
         pack: vec![Pack { operand: w, axis: row, block: 2 }],
         parts: vec![(row, 2)],
     });
@@ -84,7 +85,7 @@ fn a_scheduled_kernel_prints_every_part() {
          \x20 axes a0:4 | a1:8\n\
          \x20   %p2[a0] = reduce add from 0 of (x0 = %p0[a0, a1], x1 = %p1[a1]) -> mul(x0, x1)\n\
          \x20     then (acc, x0 = %p1[0]) -> mul(acc, x0)\n\
-         \x20 schedule order(a0) tile(a0:2) vector(a0:2) unroll(a1:8) peel(a0) pack(%p1 by a0:2) parts(a0:2)\n}\n"
+         \x20 schedule order(a0) tile(a0:2) vector(a0:2) unroll(a1:8) peel(a0) matrix(a0:1) pack(%p1 by a0:2) parts(a0:2)\n}\n"
     );
     let mut unscheduled = row_sums();
     unscheduled.schedule = Some(Schedule::default());
