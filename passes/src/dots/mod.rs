@@ -147,7 +147,7 @@ mod tests {
     use edgecc_ir::loops::{self, interp};
     use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{CPUS, Cpu, Target};
-    use edgecc_ir::tensor::Tensor;
+    use edgecc_ir::tensor::{Scalar, Tensor};
     use edgecc_ir::types::ElemType;
 
     /// Every processor of the table, those with dot products first.

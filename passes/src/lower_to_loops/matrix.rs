@@ -205,8 +205,10 @@ mod tests {
         assert!(!is_planned([2, 256, 64]));
     }
 
-    fn conv(image: [usize; 4], weights: [usize; 4], stride: u32) -> usize {
-        let window = Window { strides: vec![stride; 2], ..Window::unit(2) };
+    fn conv(image: [usize; 4], weights: [usize; 4], stride: u32, pad: u32) -> usize {
+        let (strides, pads_begin) = (vec![stride; 2], vec![pad; 2]);
+        let pads_end = pads_begin.clone();
+        let window = Window { strides, pads_begin, pads_end, ..Window::unit(2) };
         let x = codes(ElemType::U8, &image);
         let op = Conv::plain(window, 1, Layout::ChannelsLast);
         check(&contraction(op, &x, codes(ElemType::I8, &weights)), &[x])
@@ -214,14 +216,20 @@ mod tests {
 
     #[test]
     fn convolutions_step_over_rows_of_an_image() {
-        assert!(conv([2, 5, 18, 24], [40, 24, 1, 1], 1) > 0);
-        assert!(conv([1, 9, 33, 16], [24, 16, 1, 1], 2) > 0);
+        assert!(conv([2, 5, 18, 24], [40, 24, 1, 1], 1, 0) > 0);
+        assert!(conv([1, 9, 33, 16], [24, 16, 1, 1], 2, 0) > 0);
     }
 
     #[test]
     fn windows_join_what_lies_next_to_each_other() {
-        assert!(conv([1, 7, 20, 16], [33, 16, 3, 3], 1) > 0);
-        assert!(conv([1, 9, 20, 32], [16, 32, 3, 3], 2) > 0);
+        assert!(conv([1, 7, 20, 16], [33, 16, 3, 3], 1, 0) > 0);
+        assert!(conv([1, 9, 20, 32], [16, 32, 3, 3], 2, 0) > 0);
+    }
+
+    #[test]
+    fn windows_at_borders_read_a_copy_with_pads() {
+        assert!(conv([1, 17, 19, 64], [64, 64, 3, 3], 1, 1) > 0);
+        assert!(conv([1, 16, 16, 64], [64, 64, 3, 3], 2, 1) > 0);
     }
 
     #[test]

@@ -54,6 +54,15 @@ pub(crate) fn plans(kernel: &Kernel, target: &Target) -> Vec<Schedule> {
     product.ways(target).into_iter().map(|way| product.way(way, target)).collect()
 }
 
+/// Cycles that matrix tiles save over vectors, where the target has them and the sums suit them.
+pub(crate) fn cycles_saved_in_tiles(kernel: &Kernel, target: &Target) -> Option<f64> {
+    let product = Product::of(kernel, target)?;
+    let (stage, work) = (product.in_matrix(target)?, product.work());
+    let in_tiles = matrix::costs(work, &stage).into_iter().map(|cost| cost.0).reduce(f64::min)?;
+    let vectors = cost::best_cycles(work, target);
+    Some((vectors - in_tiles) * work.repeats as f64)
+}
+
 /// A way to compute a tile's sums.
 #[derive(Clone, Copy)]
 enum Way {

@@ -16,6 +16,7 @@ mod stages;
 mod window;
 
 use crate::eqsat::rule::Class;
+pub(crate) use contraction::cycles_saved_in_tiles;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{Kernel, Kernels};
 use edgecc_ir::target::Target;
