@@ -1,6 +1,6 @@
 //! Arithmetic on codes is one on every processor: the bundled model on codes of both signs, and
 //! activations between such codes, give the same bits on every machine of the table, in one part and in
-//! several.
+//! several. Machines that this one is not are emulated, where there is an emulator.
 
 mod activations;
 
@@ -29,6 +29,7 @@ const MACHINES: &[(Arch, &str, &[&str])] = &[
     (Arch::X86_64, "x86-64-v3", &["+avxvnni"]),
     (Arch::X86_64, "x86-64-v4", &[]),
     (Arch::X86_64, "x86-64-v4", &["+avx512vnni"]),
+    (Arch::X86_64, "x86-64-v4", &["+avx512vnni", "+amx-tile", "+amx-int8"]),
     (Arch::X86_64, "znver4", &[]),
     (Arch::Aarch64, "generic", &[]),
     (Arch::Aarch64, "generic", &["+dotprod"]),
