@@ -5,6 +5,7 @@ use edgecc::Failure;
 use edgecc::host::Host;
 use edgecc_backend::EmitOptions;
 use edgecc_ir::loops::Loops;
+use edgecc_ir::loops::matrix::{TILE_ROWS, TILE_WORDS};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::target::Target;
 use edgecc_ir::tensor::{Scalar, Tensor};
@@ -20,6 +21,8 @@ const SUMS: usize = 12;
 /// the machine can only slow it down.
 const STEPS: usize = 100_000;
 const ROUNDS: usize = 50;
+/// Rows and columns of a block of four matrix tiles.
+const BLOCK: usize = 32;
 
 /// Memory that no cache of a core holds.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -30,33 +33,40 @@ const PARTS: usize = 8;
 
 /// GFLOP/s of multiply-adds on f32 vectors of the target's width, all in registers, on one core.
 pub(super) fn peak_gflops(target: &Target) -> Result<f64, Failure> {
-    let vectors = rate(target, &multiply_adds(target), Scalar::f32(0.5))?;
-    Ok(2e-9 * vectors * f64::from(target.lanes(4)))
+    let seconds = fastest(target, &multiply_adds(target), Scalar::f32(0.5))?;
+    Ok(2e-9 * (SUMS * STEPS) as f64 / seconds * f64::from(target.lanes(4)))
 }
 
-/// The same in GOP/s of the target's best dot product of codes; `None` without one.
+/// The same in GOP/s of the target's best dot product of codes, in matrix tiles where it has them;
+/// `None` without one.
 pub(super) fn peak_dot_gops(target: &Target) -> Result<Option<f64>, Failure> {
     let Some((&func, products)) = target.dots.first().and_then(|f| Some((f, f.products()?))) else {
         return Ok(None);
     };
     let ones = Scalar::from_i64(ElemType::I32, 0x0101_0101);
-    let vectors = rate(target, &dot_products(target, func), ones)?;
-    Ok(Some(2e-9 * vectors * f64::from(target.lanes(4)) * products as f64))
+    let (program, words) = match target.matrix_tiles {
+        true => (sums_in_tiles(func), BLOCK * BLOCK * TILE_WORDS),
+        false => (dot_products(target, func), SUMS * target.lanes(4) as usize),
+    };
+    let seconds = fastest(target, &program, ones)?;
+    Ok(Some(2e-9 * (words * STEPS * products) as f64 / seconds))
 }
 
-/// Vectors that a program of `text` adds in a second.
-fn rate(target: &Target, loops: &Loops, input: Scalar) -> Result<f64, Failure> {
+/// Seconds of the fastest run of a program whose inputs have these bits everywhere.
+fn fastest(target: &Target, loops: &Loops, input: Scalar) -> Result<f64, Failure> {
     let options = EmitOptions { producer: String::new(), states: Vec::new() };
     let host = Host::load_code(loops, &edgecc_backend::emit(loops, target, &options)?)?;
     let ports = loops.inputs.iter();
-    let inputs: Vec<Tensor> = ports.map(|port| Tensor::splat(&port.ty.shape, input)).collect();
+    let bits = |elem| Scalar::from_bits(elem, input.bits());
+    let inputs: Vec<Tensor> =
+        ports.map(|port| Tensor::splat(&port.ty.shape, bits(port.ty.elem))).collect();
     let model = host.model()?;
     let mut buffers = host.buffers(&inputs)?;
     let mut best = f64::MAX;
     for _ in 0..ROUNDS {
         best = best.min(seconds_of(|| host.run_with(&model, &Hooks::NONE, &mut buffers))?);
     }
-    Ok((SUMS * STEPS) as f64 / best)
+    Ok(best)
 }
 
 /// GB/s between memory and a core.
@@ -101,6 +111,22 @@ fn dot_products(target: &Target, func: ScalarFn) -> Loops {
     parsed(&text(target.lanes(4), ElemType::I32, product))
 }
 
+/// A program that sums dot products in four matrix tiles, which stay where they are while tiles of
+/// words come from the nearest memory.
+fn sums_in_tiles(func: ScalarFn) -> Loops {
+    let (name, row) = (func.info().mnemonic, 4 * TILE_WORDS);
+    let (x, w) = (format!("u8[{BLOCK},{row}]"), format!("i32[{TILE_WORDS},{BLOCK}]"));
+    let y = format!("i32[{BLOCK},{BLOCK}]");
+    parsed(&format!(
+        "loops @peak (\"x\": {x}, \"w\": {w}) -> (\"y\": {y})\n\
+         func @f0 \"peak\" (%x: {x}, %w: {w}) -> (%y: {y}) {{\n\
+         \x20 matrix i in 0..{BLOCK} by {TILE_ROWS} sum j in 0..{STEPS} sum k in 0..{TILE_WORDS} {name}\n\
+         \x20   %x[i, k*4], %w[k, 0] to %y[i, 0] columns {BLOCK}\n}}\n\
+         program {{\n  %x = input 0 : {x}\n  %w = input 1 : {w}\n  %y = output 0 : {y}\n\
+         \x20 call @f0 (%x, %w) -> (%y)\n}}\nplan arena 0 align 64 bound 0 {{\n}}\n"
+    ))
+}
+
 fn parsed(text: &str) -> Loops {
     parse_loops(text).unwrap_or_else(|why| panic!("the loop is well formed: {why}\n{text}")).ir
 }
@@ -127,8 +153,9 @@ fn text(lanes: u32, elem: ElemType, product: impl Fn(usize) -> String) -> String
 
 #[cfg(test)]
 mod tests {
-    use super::{dot_products, multiply_adds};
+    use super::{dot_products, multiply_adds, sums_in_tiles};
     use edgecc_ir::loops::verify::verify;
+    use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::CPUS;
 
     #[test]
@@ -138,6 +165,9 @@ mod tests {
             verify(&multiply_adds(&target), Some(&target)).expect(cpu.name);
             for &func in &target.dots {
                 verify(&dot_products(&target, func), Some(&target)).expect(cpu.name);
+                if target.matrix_tiles && func == ScalarFn::DotU8 {
+                    verify(&sums_in_tiles(func), Some(&target)).expect(cpu.name);
+                }
             }
         }
     }
