@@ -9,7 +9,7 @@ use crate::support::toolchain::{DRIVER, TOOLCHAINS, Toolchain};
 use crate::support::{bundled, folder, has_tools, repository, run, runs_here};
 use edgecc::driver::{Compiled, compile_graph};
 use edgecc::host::Host;
-use edgecc::{Division, Options, TargetSpec};
+use edgecc::{Division, Options, TargetSpec, compile_file};
 use edgecc_frontend::{ImportOptions, import};
 use edgecc_ir::graph::ops::is_code;
 use edgecc_ir::graph::{Graph, eval};
@@ -76,6 +76,21 @@ fn check(graph: &Graph, folder: &Path, outside: bool) {
         assert!(codes.starts_with(&expected), "{place} on {machine}: not as evaluated");
         assert!(*codes == found[0].1, "{place}: {machine} differs from {}", found[0].0);
     }
+}
+
+#[test]
+fn objects_need_matrix_tiles_only_where_sums_use_them() {
+    let folder = folder("codes-tiles");
+    graph_on_codes("u8", &folder);
+    let needs_tiles = |model: &Path| {
+        let cpu = Some("sapphirerapids".to_owned());
+        let target = TargetSpec { cpu, ..TargetSpec::of(Arch::X86_64.name()) };
+        let options = Options { target, ..Options::default() };
+        let report = compile_file(model, &options).expect("a model").report;
+        report.features.iter().any(|feature| feature == "amx-int8")
+    };
+    assert!(needs_tiles(&folder.join("codes.onnx")));
+    assert!(!needs_tiles(&bundled()));
 }
 
 /// The bundled model on codes, up to the last value that is one.

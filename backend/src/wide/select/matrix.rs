@@ -21,8 +21,8 @@ const WORD: usize = 4;
 const CODES: [u8; 2] = [4, 6];
 const WORDS: [u8; 2] = [5, 7];
 
-/// What `ldtilecfg` reads (Intel's manual, volume 1, section 18.2): palette 1, from byte 16 on the
-/// bytes of each tile's rows, from byte 48 on their number.
+/// What `ldtilecfg` reads (Intel's manual, volume 2): palette 1, from byte 16 on the bytes of each
+/// tile's rows, from byte 48 on their number.
 fn configuration(tiles: Tiles) -> [u8; 64] {
     let mut bytes = [0; 64];
     bytes[0] = 1;
