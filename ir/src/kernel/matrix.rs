@@ -108,24 +108,38 @@ pub fn tiles(kernel: &Kernel, stage: &Stage, schedule: &Schedule) -> Option<([Ax
     Some(([row, columns.next()?], rows as usize))
 }
 
-/// Whether a stage's sums can be made in the tiles that a schedule asks for.
-pub(super) fn suits(kernel: &Kernel, stage: &Stage, schedule: &Schedule) -> bool {
-    let Some(([row, column], rows)) = tiles(kernel, stage, schedule) else { return false };
+/// Whether the sums of all stages for which a schedule asks for matrix tiles can be made in some, of
+/// the same shape.
+#[must_use]
+pub fn suits(kernel: &Kernel, schedule: &Schedule) -> bool {
+    let stages = |axis| kernel.stages.iter().filter(move |s| s.axes.contains(&axis));
+    let is_used = |&(axis, _): &(AxisId, u32)| stages(axis).next().is_some();
+    let all = schedule.matrix.iter().flat_map(|&(axis, _)| stages(axis));
+    let shapes: Option<Vec<[usize; 2]>> = all.map(|s| shape(kernel, s, schedule)).collect();
+    let alike = shapes.is_some_and(|all| all.windows(2).all(|pair| pair[0] == pair[1]));
+    schedule.matrix.iter().all(is_used) && alike
+}
+
+/// The rows of a stage's tiles and the steps of a run, if its sums can be made in the tiles that a
+/// schedule asks for.
+fn shape(kernel: &Kernel, stage: &Stage, schedule: &Schedule) -> Option<[usize; 2]> {
+    let ([row, column], rows) = tiles(kernel, stage, schedule)?;
     let (height, width) = (schedule.tile_of(row) as usize, schedule.tile_of(column) as usize);
     let whole = (1..=TILE_ROWS).contains(&rows)
         && height.is_multiple_of(rows)
         && width.is_multiple_of(TILE_WORDS)
         && schedule.lanes_of(column) as usize == TILE_WORDS;
-    let Some(found) = MatrixStage::of(kernel, stage, [row, column]) else { return false };
+    let found = MatrixStage::of(kernel, stage, [row, column])?;
     let is_const = kernel.operands[found.words.operand].role == Role::Const;
     let is_packed =
         schedule.pack.iter().any(|p| (p.operand, p.axis) == (found.words.operand, column));
-    let stand_still = |&a: &AxisId| a == row || a == column || schedule.tile_of(a) == 1;
-    whole
+    let stand_still = |a: AxisId| a == row || a == column || schedule.tile_of(a) == 1;
+    let fits = whole
         && height / rows * (width / TILE_WORDS) <= MOST_SUMS
         && is_const == is_packed
         && !schedule.peel.contains(&row)
-        && kernel.parallel_axes(stage).all(|a| stand_still(&a))
+        && kernel.parallel_axes(stage).all(stand_still);
+    fits.then(|| [rows, found.run()])
 }
 
 /// The function of the products, the codes and the words.

@@ -129,6 +129,8 @@ mod tests {
     use edgecc_ir::kernel::verify::verify;
     use edgecc_ir::kernel::{KernelId, Kernels};
     use edgecc_ir::loops::{self, interp};
+    use edgecc_ir::scalar::ScalarExpr;
+    use edgecc_ir::scalar::func::ScalarFn;
     use edgecc_ir::target::{Cpu, Target};
     use edgecc_ir::tensor::Tensor;
     use edgecc_ir::types::ElemType;
@@ -157,16 +159,20 @@ mod tests {
                 kernels.kernels[*id].schedule = Some(chosen.clone());
                 schedule(&mut kernels, &target(), Class::Reassoc);
                 divide(&mut kernels, &target(), Division { parts, grain: 1 });
-                assert_eq!(verify(&kernels), Ok(()), "{chosen:?}");
-                let mut lowered = lower(&kernels, &target());
-                lowered.plan = Some(plan(&lowered, ALIGN));
-                assert_eq!(check::check(&lowered), Ok(()), "{chosen:?}");
-                let found = loops::verify::verify(&lowered, Some(&target()));
-                assert_eq!(found, Ok(()), "{chosen:?}");
-                assert_eq!(interp::run(&lowered, inputs), expected, "{chosen:?}");
+                assert_eq!(run(&kernels, inputs), expected, "{chosen:?}");
             }
         }
         schedules.len()
+    }
+
+    /// What scheduled kernels compute, after everything was verified.
+    fn run(kernels: &Kernels, inputs: &[Tensor]) -> Vec<Tensor> {
+        assert_eq!(verify(kernels), Ok(()));
+        let mut lowered = lower(kernels, &target());
+        lowered.plan = Some(plan(&lowered, ALIGN));
+        assert_eq!(check::check(&lowered), Ok(()));
+        assert_eq!(loops::verify::verify(&lowered, Some(&target())), Ok(()));
+        interp::run(&lowered, inputs)
     }
 
     fn product([rows, steps, columns]: [usize; 3]) -> usize {
@@ -230,6 +236,29 @@ mod tests {
     fn windows_at_borders_read_a_copy_with_pads() {
         assert!(conv([1, 17, 19, 64], [64, 64, 3, 3], 1, 1) > 0);
         assert!(conv([1, 16, 16, 64], [64, 64, 3, 3], 2, 1) > 0);
+    }
+
+    #[test]
+    fn stages_of_blocks_sum_in_tiles_of_their_own() {
+        let image = codes(ElemType::U8, &[1, 48, 48, 64]);
+        let inputs = [image.clone(), image];
+        let mut b = GraphBuilder::new("m");
+        let [x, z] = [0, 1].map(|n| b.input("x", inputs[n].ty.clone()));
+        let [v, w] = [ElemType::I8; 2].map(|elem| b.constant(codes(elem, &[64, 64, 1, 1])));
+        let conv = Conv::plain(Window::unit(2), 1, Layout::ChannelsLast);
+        let first = b.add(conv.clone(), &[x, v]).expect("a convolution");
+        let epilogue = ScalarExpr::call(ScalarFn::Add);
+        let y = b.add(Conv { epilogue, ..conv }, &[z, w, first]).expect("a convolution");
+        b.output("y", y);
+        let graph = b.finish();
+        let mut kernels = form_kernels(&graph);
+        use_dots(&mut kernels, &target());
+        schedule(&mut kernels, &target(), Class::Reassoc);
+        let mut both = kernels.kernels.values().filter(|kernel| kernel.stages.len() == 2);
+        let schedule = both.next().and_then(|kernel| kernel.schedule.as_ref());
+        assert_eq!(schedule.map(|schedule| schedule.matrix.len()), Some(2));
+        divide(&mut kernels, &target(), Division { parts: 3, grain: 1 });
+        assert_eq!(run(&kernels, &inputs), eval(&graph, &inputs));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::{contraction, plan_for, window};
 use crate::eqsat::rule::Class;
 use edgecc_ir::affine::Affine;
+use edgecc_ir::kernel::matrix;
 use edgecc_ir::kernel::schedule::{Pack, Schedule};
 use edgecc_ir::kernel::{AxisId, Index, Kernel, OperandId, Role, Stage};
 use edgecc_ir::target::Target;
@@ -18,9 +19,16 @@ pub(super) fn plan_in_order(kernel: &Kernel, target: &Target) -> Option<Schedule
     plan_up_to(kernel, target, Class::Exact)
 }
 
+/// In matrix tiles if they suit all stages together.
 fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule> {
-    // Matrix tiles are for sums that have a kernel of their own.
-    let target = &Target { matrix_tiles: false, ..target.clone() };
+    let planned = merged(kernel, target, class)?;
+    if matrix::suits(kernel, &planned) {
+        return Some(planned);
+    }
+    merged(kernel, &Target { matrix_tiles: false, ..target.clone() }, class)
+}
+
+fn merged(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule> {
     let parts: Vec<Kernel> = kernel.stages.iter().map(|s| alone(kernel, s)).collect();
     let is_tiled = |k: &Kernel| contraction::plan(k, target).or(window::plan(k, target)).is_some();
     let reduces = |k: &Kernel| k.stages.iter().any(|s| s.reduce.is_some());
@@ -37,6 +45,7 @@ fn plan_up_to(kernel: &Kernel, target: &Target, class: Class) -> Option<Schedule
         add(&mut whole.vector, part.vector, axis);
         add(&mut whole.unroll, part.unroll, axis);
         add(&mut whole.peel, part.peel, |&axis| axis);
+        add(&mut whole.matrix, part.matrix, axis);
         whole.pack.extend(part.pack);
     }
     for (axis, tile) in &mut whole.tile {
