@@ -101,27 +101,11 @@ impl Program {
 #[cfg(test)]
 mod tests {
     use super::super::shortened;
-
-    const RET: u32 = 0xd65f_03c0;
-
-    /// `smull v<d>.4s, v<n>.4h, v<m>.4h`
-    fn product(d: u32, n: u32, m: u32) -> u32 {
-        0x0e60_c000 | m << 16 | n << 5 | d
-    }
+    use super::super::testing::{RET, add, product, store};
 
     /// `smlal v<d>.4s, v<n>.4h, v<m>.4h`
     fn product_sum(d: u32, n: u32, m: u32) -> u32 {
         0x0e60_8000 | m << 16 | n << 5 | d
-    }
-
-    /// `add v<d>.4s, v<n>.4s, v<m>.4s`
-    fn add(d: u32, n: u32, m: u32) -> u32 {
-        0x4ea0_8400 | m << 16 | n << 5 | d
-    }
-
-    /// `str q<register>, [x0, #offset]`
-    fn store(register: u32, offset: u32) -> u32 {
-        0x3d80_0000 | (offset / 16) << 10 | register
     }
 
     #[test]

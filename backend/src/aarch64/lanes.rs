@@ -94,8 +94,8 @@ impl Copied {
 #[cfg(test)]
 mod tests {
     use super::super::shortened;
+    use super::super::testing::RET;
 
-    const RET: u32 = 0xd65f_03c0;
     const SDOT: u32 = 0x4e80_9400;
     const USDOT: u32 = 0x4e80_9c00;
 

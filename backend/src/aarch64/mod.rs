@@ -16,6 +16,8 @@ mod program;
 mod rounds;
 mod sums;
 mod tables;
+#[cfg(test)]
+mod testing;
 
 use edgecc_ir::target::Target;
 use program::Program;

@@ -4,7 +4,7 @@
 //! vector arithmetic that does not touch its register and nothing else.
 
 use super::effect::is_arithmetic;
-use super::program::Program;
+use super::program::{Joined, Program};
 use std::collections::BTreeSet;
 
 /// Bytes of a vector.
@@ -13,18 +13,13 @@ const VECTOR: i64 = 16;
 const REACH: usize = 6;
 
 impl Program {
-    pub(super) fn paired(mut self) -> Vec<u32> {
-        let mut removed: BTreeSet<usize> = BTreeSet::new();
-        for at in 0..self.data {
-            let found = Access::of(self.words[at]).filter(|_| !removed.contains(&at));
-            if let Some((other, pair)) = found.and_then(|access| self.partner(at, access, &removed))
-            {
-                let (kept, gone) = if pair & LOAD_BIT != 0 { (at, other) } else { (other, at) };
-                self.words[kept] = pair;
-                removed.insert(gone);
-            }
-        }
-        self.without(&removed)
+    pub(super) fn paired(self) -> Vec<u32> {
+        self.joined(|program, at, removed| {
+            let access = Access::of(program.words[at]).filter(|_| !removed.contains(&at))?;
+            let (other, word) = program.partner(at, access, removed)?;
+            let (at, gone) = if word & LOAD_BIT != 0 { (at, other) } else { (other, at) };
+            Some(Joined { at, word, gone })
+        })
     }
 
     /// The other member behind an access, and the instruction for both.
@@ -112,16 +107,11 @@ fn leaves(word: u32, register: u32, is_load: bool) -> bool {
 mod tests {
     use super::super::program::NOP;
     use super::super::shortened;
+    use super::super::testing::{RET, store};
     use super::Access;
-
-    const RET: u32 = 0xd65f_03c0;
 
     fn load(register: u32, offset: u32) -> u32 {
         0x3dc0_0000 | (offset / 16) << 10 | register
-    }
-
-    fn store(register: u32, offset: u32) -> u32 {
-        0x3d80_0000 | (offset / 16) << 10 | register
     }
 
     /// `fmla v<d>.4s, v<n>.4s, v<m>.s[0]`

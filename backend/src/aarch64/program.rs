@@ -35,6 +35,15 @@ pub(super) enum Next {
     Return,
 }
 
+/// Two instructions that become one.
+pub(super) struct Joined {
+    /// The place of the one that stays, and what it becomes.
+    pub(super) at: usize,
+    pub(super) word: u32,
+    /// The place of the one that is removed.
+    pub(super) gone: usize,
+}
+
 impl Program {
     pub(super) fn of(words: &[u32]) -> Option<Program> {
         let mut program =
@@ -72,6 +81,22 @@ impl Program {
             None if word == RETURN => Next::Return,
             None => Next::Following,
         }
+    }
+
+    /// The program in which one instruction does what two did, wherever `find` finds such a pair at an
+    /// instruction; it is told what was removed before.
+    pub(super) fn joined(
+        mut self,
+        find: impl Fn(&Program, usize, &BTreeSet<usize>) -> Option<Joined>,
+    ) -> Vec<u32> {
+        let mut removed: BTreeSet<usize> = BTreeSet::new();
+        for at in 0..self.data {
+            if let Some(joined) = find(&self, at, &removed) {
+                self.words[joined.at] = joined.word;
+                removed.insert(joined.gone);
+            }
+        }
+        self.without(&removed)
     }
 
     /// The word that an instruction refers to.

@@ -2,7 +2,7 @@
 //! the conversion, with the same results for what is no number or too large.
 
 use super::effect::effect;
-use super::program::Program;
+use super::program::{Joined, Program};
 use std::collections::BTreeSet;
 
 /// `frintn d.4s, n.4s`, `fcvtzs d.4s, n.4s` and `fcvtns d.4s, n.4s`.
@@ -13,19 +13,12 @@ const REGISTERS: u32 = 0x3ff;
 
 impl Program {
     /// The program with conversions that round.
-    pub(super) fn with_rounds(mut self) -> Vec<u32> {
-        let mut removed: BTreeSet<usize> = BTreeSet::new();
-        for at in 0..self.data {
-            if let Some((place, word)) = self.converted(at, &removed) {
-                self.words[place] = word;
-                removed.insert(at);
-            }
-        }
-        self.without(&removed)
+    pub(super) fn with_rounds(self) -> Vec<u32> {
+        self.joined(Program::converted)
     }
 
     /// The conversion of what is rounded, and the instruction that does both.
-    fn converted(&self, at: usize, removed: &BTreeSet<usize>) -> Option<(usize, u32)> {
+    fn converted(&self, at: usize, removed: &BTreeSet<usize>) -> Option<Joined> {
         let round = self.words[at];
         (round & !REGISTERS == ROUND).then_some(())?;
         let made = effect(round);
@@ -35,24 +28,18 @@ impl Program {
         let keeps = between.iter().all(|&at| effect(self.words[at]).writes & made.reads == 0);
         let is_alone = convert & 31 == round & 31 || self.is_dead(made.writes, place + 1, removed);
         let word = BOTH | round & (31 << 5) | convert & 31;
-        (reads_it && keeps && is_alone).then_some((place, word))
+        (reads_it && keeps && is_alone).then_some(Joined { at: place, word, gone: at })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::shortened;
+    use super::super::testing::{RET, add};
     use super::{BOTH, CONVERT, ROUND};
-
-    const RET: u32 = 0xd65f_03c0;
 
     fn word(op: u32, to: u32, from: u32) -> u32 {
         op | from << 5 | to
-    }
-
-    /// `add v<to>.4s, v<a>.4s, v<b>.4s`
-    fn add(to: u32, a: u32, b: u32) -> u32 {
-        0x4ea0_8400 | b << 16 | a << 5 | to
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //! behind them.
 //!
 //! A product twice as wide as its factors, or sums of neighbours twice as wide as they are, and the
-//! addition behind it that alone reads it, become one instruction in the place of the addition. A load of a float clears the rest of its register,
-//! which a move behind it does again.
+//! addition behind it that alone reads it, become one instruction in the place of the addition. A
+//! load of a float clears the rest of its register, which a move behind it does again.
 
 use super::effect::effect;
-use super::program::Program;
+use super::program::{Joined, Program};
 use std::collections::BTreeSet;
 
 /// Instructions from a product to its sum, or from a load to its move, at most.
@@ -14,22 +14,14 @@ const REACH: usize = 8;
 
 impl Program {
     /// The program with fewer additions and moves.
-    pub(super) fn with_sums(mut self) -> Vec<u32> {
-        let mut removed: BTreeSet<usize> = BTreeSet::new();
-        for at in 0..self.data {
-            if let Some((sum, word)) = self.summed(at, &removed) {
-                self.words[sum] = word;
-                removed.insert(at);
-            } else if let Some((moved, word)) = self.loaded(at, &removed) {
-                self.words[at] = word;
-                removed.insert(moved);
-            }
-        }
-        self.without(&removed)
+    pub(super) fn with_sums(self) -> Vec<u32> {
+        self.joined(|program, at, removed| {
+            program.summed(at, removed).or_else(|| program.loaded(at, removed))
+        })
     }
 
     /// The addition of a product, and the instruction that does both.
-    fn summed(&self, at: usize, removed: &BTreeSet<usize>) -> Option<(usize, u32)> {
+    fn summed(&self, at: usize, removed: &BTreeSet<usize>) -> Option<Joined> {
         let product = self.words[at];
         is_partial(product).then_some(())?;
         let made = effect(product);
@@ -37,11 +29,11 @@ impl Program {
         let word = added(product, self.words[sum])?;
         let keeps = between.iter().all(|&at| effect(self.words[at]).writes & made.reads == 0);
         let is_dead = self.is_dead(made.writes, sum + 1, removed);
-        (keeps && is_dead).then_some((sum, word))
+        (keeps && is_dead).then_some(Joined { at: sum, word, gone: at })
     }
 
     /// The move behind a load, and the load into the register that the move fills.
-    fn loaded(&self, at: usize, removed: &BTreeSet<usize>) -> Option<(usize, u32)> {
+    fn loaded(&self, at: usize, removed: &BTreeSet<usize>) -> Option<Joined> {
         let load = self.words[at];
         is_float_load(load).then_some(())?;
         let made = effect(load);
@@ -52,7 +44,7 @@ impl Program {
         let used = |&at: &usize| effect(self.words[at]).reads | effect(self.words[at]).writes;
         let is_free = between.iter().all(|at| used(at) & (1 << to) == 0);
         let is_alone = made.writes == 1 << to || self.is_dead(made.writes, moved + 1, removed);
-        (is_free && is_alone).then_some((moved, load & !31 | to))
+        (is_free && is_alone).then_some(Joined { at, word: load & !31 | to, gone: moved })
     }
 
     /// The next instruction of straight code that reads or writes a register, and those between.
@@ -127,18 +119,7 @@ fn added(product: u32, addition: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::super::shortened;
-
-    const RET: u32 = 0xd65f_03c0;
-
-    /// `smull v<d>.4s, v<n>.4h, v<m>.4h`
-    fn product(d: u32, n: u32, m: u32) -> u32 {
-        0x0e60_c000 | m << 16 | n << 5 | d
-    }
-
-    /// `add v<d>.4s, v<n>.4s, v<m>.4s`
-    fn add(d: u32, n: u32, m: u32) -> u32 {
-        0x4ea0_8400 | m << 16 | n << 5 | d
-    }
+    use super::super::testing::{RET, add, product};
 
     /// `fmov s<to>, s<from>`
     fn float_move(to: u32, from: u32) -> u32 {

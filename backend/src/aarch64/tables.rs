@@ -240,9 +240,9 @@ fn address(words: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::shortened;
+    use super::super::testing::RET;
     use super::{DIFFERENCE, PARTS, VECTOR_WORDS};
 
-    const RET: u32 = 0xd65f_03c0;
     const CODES: u32 = 17;
     /// A part whose bytes are equal.
     const REPEATED: usize = 7;
