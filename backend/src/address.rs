@@ -15,18 +15,25 @@ use edgecc_ir::loops::{Block, Expr, IndexId, LoopFn, ParamId, Stmt};
 use edgecc_ir::target::{Arch, Target};
 use std::collections::BTreeMap;
 
-/// Whether a place is so many elements behind another one, along the last dimension.
-pub(crate) fn is_behind(
-    place: &[Affine<IndexId>],
-    other: &[Affine<IndexId>],
-    elements: u8,
-) -> bool {
-    let (Some((last, outer)), Some((other_last, other_outer))) =
-        (place.split_last(), other.split_last())
-    else {
-        return false;
-    };
-    *last == other_last.clone().offset(i64::from(elements)) && outer == other_outer
+/// Where a store goes.
+#[derive(Clone, Copy)]
+pub(crate) struct StorePlace<'a> {
+    pub(crate) param: ParamId,
+    pub(crate) index: &'a [Affine<IndexId>],
+}
+
+impl StorePlace<'_> {
+    /// Whether this is so many elements behind another place, along the last dimension.
+    pub(crate) fn is_behind(&self, other: &StorePlace<'_>, elements: u8) -> bool {
+        let (Some((last, outer)), Some((other_last, other_outer))) =
+            (self.index.split_last(), other.index.split_last())
+        else {
+            return false;
+        };
+        self.param == other.param
+            && *last == other_last.clone().offset(i64::from(elements))
+            && outer == other_outer
+    }
 }
 
 /// A pointer of the plan.

@@ -2,11 +2,10 @@
 //! those of up to four stores that follow each other in memory are narrowed and stored together.
 
 use super::Translator;
-use crate::address::is_behind;
+use crate::address::StorePlace;
 use cranelift_codegen::ir::types::{I8X16, I32X4};
 use cranelift_codegen::ir::{InstBuilder, Value};
-use edgecc_ir::affine::Affine;
-use edgecc_ir::loops::{Expr, IndexId, ParamId, VType, ValueId};
+use edgecc_ir::loops::{Expr, VType, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::table::Table;
 use edgecc_ir::types::ElemType;
@@ -33,15 +32,12 @@ pub(super) struct Codes<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Waiting<'a> {
     codes: Codes<'a>,
-    param: ParamId,
-    index: &'a [Affine<IndexId>],
+    place: StorePlace<'a>,
 }
 
 impl Waiting<'_> {
     fn is_followed_by(&self, next: &Waiting<'_>) -> bool {
-        is_behind(next.index, self.index, LANES)
-            && self.param == next.param
-            && self.codes.form == next.codes.form
+        next.place.is_behind(&self.place, LANES) && self.codes.form == next.codes.form
     }
 }
 
@@ -89,13 +85,8 @@ impl<'a> Translator<'a> {
     }
 
     /// Stores codes with the ones that wait, as soon as no more fit.
-    pub(super) fn store_codes(
-        &mut self,
-        codes: Codes<'a>,
-        param: ParamId,
-        index: &'a [Affine<IndexId>],
-    ) {
-        let next = Waiting { codes, param, index };
+    pub(super) fn store_codes(&mut self, codes: Codes<'a>, place: StorePlace<'a>) {
+        let next = Waiting { codes, place };
         if self.waiting.last().is_some_and(|last| !last.is_followed_by(&next)) {
             self.store_waiting();
         }
@@ -118,7 +109,7 @@ impl<'a> Translator<'a> {
     }
 
     fn store_together(&mut self, stores: &[Waiting<'_>]) {
-        let Some(&Waiting { codes: Codes { form, .. }, param, index }) = stores.first() else {
+        let Some(&Waiting { codes: Codes { form, .. }, place }) = stores.first() else {
             return;
         };
         let integers: Vec<Value> = stores.iter().map(|store| self.integers(store)).collect();
@@ -141,7 +132,7 @@ impl<'a> Translator<'a> {
         if let Some(table) = form.table {
             codes = self.looked_up(table, codes);
         }
-        self.store_bytes(param, index, LANES, (codes, LANES * stores.len() as u8));
+        self.store_bytes(place.param, place.index, LANES, (codes, LANES * stores.len() as u8));
     }
 
     fn integers(&mut self, store: &Waiting<'_>) -> Value {

@@ -1,6 +1,7 @@
 //! Statements: loops, computed indices, guards, definitions, stores.
 
 use super::Translator;
+use crate::address::StorePlace;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block as ClifBlock, BlockArg, InstBuilder, Value};
@@ -28,7 +29,7 @@ impl<'a> Translator<'a> {
                 self.exprs[*value] = Some(expr);
             }
             Stmt::Store { param, index, value, lanes } => match self.codes_of(*value, *lanes) {
-                Some(codes) => self.store_codes(codes, *param, index),
+                Some(codes) => self.store_codes(codes, StorePlace { param: *param, index }),
                 None => {
                     self.store_waiting();
                     self.store(*param, index, *value, *lanes);

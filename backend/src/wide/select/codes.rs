@@ -3,12 +3,11 @@
 
 use super::constant::Literal;
 use super::{Arg, Selector};
-use crate::address::is_behind;
+use crate::address::StorePlace;
 use crate::wide::code::Draft;
 use crate::wide::inst::{Len, Rm};
 use crate::wide::row::Op;
-use edgecc_ir::affine::Affine;
-use edgecc_ir::loops::{Block, Expr, IndexId, ParamId, Stmt, VType, ValueId};
+use edgecc_ir::loops::{Block, Expr, Stmt, VType, ValueId};
 use edgecc_ir::scalar::func::ScalarFn;
 use edgecc_ir::scalar::table::Table;
 use edgecc_ir::tensor::Scalar;
@@ -52,14 +51,12 @@ struct Form {
 #[derive(Clone, Copy)]
 pub(super) struct Waiting<'a> {
     codes: Codes<'a>,
-    param: ParamId,
-    index: &'a [Affine<IndexId>],
+    place: StorePlace<'a>,
 }
 
 impl Waiting<'_> {
     fn is_followed_by(&self, next: &Waiting<'_>) -> bool {
-        is_behind(next.index, self.index, LANES)
-            && self.param == next.param
+        next.place.is_behind(&self.place, LANES)
             && self.codes.form == next.codes.form
             && self.codes.stored == next.codes.stored
     }
@@ -171,13 +168,8 @@ impl<'a> Selector<'a> {
     }
 
     /// Stores codes, or waits for the next store.
-    pub(super) fn store_codes(
-        &mut self,
-        codes: Codes<'a>,
-        param: ParamId,
-        index: &'a [Affine<IndexId>],
-    ) {
-        let next = Waiting { codes, param, index };
+    pub(super) fn store_codes(&mut self, codes: Codes<'a>, place: StorePlace<'a>) {
+        let next = Waiting { codes, place };
         match self.waiting.take() {
             Some(first) if first.is_followed_by(&next) => self.store_two(first, next),
             first => {
@@ -194,7 +186,7 @@ impl<'a> Selector<'a> {
         }
     }
 
-    fn store_one(&mut self, Waiting { codes, param, index }: Waiting<'_>) {
+    fn store_one(&mut self, Waiting { codes, place }: Waiting<'_>) {
         let Codes { x, form, stored } = codes;
         let whole = self.rounded(x, form);
         let high = self.upper(Op::Extract128, Len::Y, whole, 1);
@@ -202,7 +194,7 @@ impl<'a> Selector<'a> {
         let codes = self.narrowed(form, words, Len::X);
         let codes = self.raised(form, codes, Len::X);
         let codes = self.finished(codes, (form, stored), LANES);
-        let mem = self.place(param, index, stored.to, LANES);
+        let mem = self.place(place.param, place.index, stored.to, LANES);
         let op = if stored.to.bytes() == 1 { Op::MovsdStore } else { Op::MovupsStore };
         self.code.add(&Draft::new(op, Len::X).reg(codes).rm(Rm::Mem(mem)));
     }
@@ -226,7 +218,7 @@ impl<'a> Selector<'a> {
         };
         let codes = self.raised(form, codes, len);
         let codes = self.finished(codes, (form, stored), 2 * LANES);
-        let mem = self.place(first.param, first.index, stored.to, LANES);
+        let mem = self.place(first.place.param, first.place.index, stored.to, LANES);
         let len = Len::of(2 * usize::from(LANES) * stored.to.bytes());
         self.code.add(&Draft::new(Op::MovupsStore, len).reg(codes).rm(Rm::Mem(mem)));
     }

@@ -1,6 +1,7 @@
 //! Statements: loops, guards, definitions, stores.
 
 use super::Selector;
+use crate::address::StorePlace;
 use crate::wide::code::{Cond, Kind, Label};
 use crate::wide::row::Op;
 use edgecc_ir::loops::walk::{each_stmt, map_uses};
@@ -22,7 +23,7 @@ impl<'a> Selector<'a> {
             Stmt::Store { param, index, value, lanes } => {
                 self.settle();
                 if let Some(codes) = self.codes[*value] {
-                    return self.store_codes(codes, *param, index);
+                    return self.store_codes(codes, StorePlace { param: *param, index });
                 }
                 self.settle_codes();
                 self.store(*param, index, *value, *lanes);
