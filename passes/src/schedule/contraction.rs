@@ -95,7 +95,7 @@ impl<'k> Product<'k> {
         let Product { kernel, roles, .. } = self;
         let extents = |axes: &[AxisId]| axes.iter().map(|&a| kernel.extent(a)).product();
         let (others, innermost) = roles.rows.split_at(roles.rows.len().saturating_sub(1));
-        let step = |&a: &AxisId| facts::stride(kernel, roles.activations[0], a);
+        let step = |&a: &AxisId| kernel.stride(roles.activations[0], a);
         let apart = innermost.first().and_then(step).map_or(1, i64::unsigned_abs) as usize;
         let elem = kernel.operands[roles.activations[0].operand].ty.elem;
         let codes = self.stage.body.product().and_then(|(of, _)| of.products());
@@ -198,7 +198,7 @@ fn is_worth_a_copy(kernel: &Kernel, stage: &Stage, roles: &Roles<'_>, vector: Ax
     let known = weights.outside == Outside::Never
         && weights.unit == Unit::Element
         && weights.lookups().next().is_none();
-    let scattered = !matches!(facts::stride(kernel, weights, vector), Some(0 | 1));
+    let scattered = !matches!(kernel.stride(weights, vector), Some(0 | 1));
     let rows: usize = roles.rows.iter().map(|&a| kernel.extent(a)).product();
     let steps = facts::reduce_points(kernel, stage).min(LONG_SUM);
     known && scattered && steps <= STEPS_PER_ROW * rows

@@ -18,15 +18,9 @@ const LOOKUP: u64 = 16;
 /// Instructions that finish the results of a tile, if copies of them are to be few.
 const LARGE_EPILOGUE: u64 = 150;
 
-/// How far an access moves in memory, in elements, for one step of an axis; `None` when only the
-/// looked up values know.
-pub(super) fn stride(kernel: &Kernel, access: &Access, axis: AxisId) -> Option<i64> {
-    kernel.stride(access, axis)
-}
-
 /// Whether an access moves with an axis.
 pub(super) fn follows(kernel: &Kernel, access: &Access, axis: AxisId) -> bool {
-    stride(kernel, access, axis) != Some(0)
+    kernel.stride(access, axis) != Some(0)
 }
 
 /// The parallel axis along which results are consecutive, when vectors of 32-bit elements can be
@@ -38,7 +32,7 @@ pub(super) fn vector_axis(
     stage: &Stage,
     target: &Target,
 ) -> Option<(AxisId, u32)> {
-    let consecutive = |&a: &AxisId| stride(kernel, &stage.write, a) == Some(1);
+    let consecutive = |&a: &AxisId| kernel.stride(&stage.write, a) == Some(1);
     let bytes = looks_up_bytes(kernel, stage);
     let lanes = |a: AxisId| {
         let lanes = cost::best_lanes(kernel.extent(a), target)?;

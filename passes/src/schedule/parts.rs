@@ -111,7 +111,7 @@ impl Way {
         let run = tiles.div_ceil(parts);
         let shares_lines = |stage: &Stage| {
             let bytes = run * tile * kernel.operands[stage.write.operand].ty.elem.bytes();
-            facts::stride(kernel, &stage.write, axis) == Some(1) && !bytes.is_multiple_of(LINE)
+            kernel.stride(&stage.write, axis) == Some(1) && !bytes.is_multiple_of(LINE)
         };
         let alike = stages.iter().flat_map(Stage::all_reads);
         let alike = alike.filter(|read| !facts::follows(kernel, read, axis));

@@ -7,7 +7,7 @@
 
 use super::contraction;
 use super::cost;
-use super::facts::{self, stride};
+use super::facts;
 use edgecc_ir::kernel::schedule::Schedule;
 use edgecc_ir::kernel::{Access, AxisId, Kernel, Outside, Role, Stage};
 use edgecc_ir::target::Target;
@@ -83,7 +83,7 @@ fn reduced_axis(kernel: &Kernel, stage: &Stage, target: &Target) -> Option<(Axis
 
 /// Whether each read moves by nothing or by what it reads for one step of an axis, and some by that.
 fn runs_along(kernel: &Kernel, stage: &Stage, axis: AxisId) -> bool {
-    let moves = |read: &Access, by: usize| stride(kernel, read, axis) == Some(by as i64);
+    let moves = |read: &Access, by: usize| kernel.stride(read, axis) == Some(by as i64);
     let is_next = |read: &Access| moves(read, kernel.width(read));
     let stays_or_is_next = |read: &Access| moves(read, 0) || is_next(read);
     stage.reads.iter().any(is_next) && stage.reads.iter().all(stays_or_is_next)
