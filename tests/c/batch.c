@@ -22,15 +22,7 @@ int main(int argc, char **argv) {
     void *input = aligned(in_size, 64), *output = aligned(out_size, 64);
     const void *inputs[] = {input};
     void *outputs[] = {output};
-    edgecc_call call = {
-        .abi_version = EDGECC_ABI_VERSION,
-        .n_inputs = 1,
-        .n_outputs = 1,
-        .inputs = inputs,
-        .outputs = outputs,
-        .workspace = aligned(INFO->arena_bytes, INFO->arena_align),
-        .workspace_size = INFO->arena_bytes,
-    };
+    edgecc_call call = model_call(inputs, outputs, aligned(INFO->arena_bytes, INFO->arena_align));
     FILE *records = fopen(argv[1], "rb"), *results = fopen(argv[2], "wb");
     if (!records || !results)
         return 2;

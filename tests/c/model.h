@@ -13,4 +13,18 @@ MODEL_DECLARE(MODEL);
 
 #define MAX_TENSORS 64
 
+/* A call of the model with these lists of tensors, in memory of its size. */
+static inline edgecc_call model_call(const void **inputs, void **outputs, void *workspace) {
+    edgecc_call call = {
+        .abi_version = EDGECC_ABI_VERSION,
+        .n_inputs = INFO->n_inputs,
+        .n_outputs = INFO->n_outputs,
+        .inputs = inputs,
+        .outputs = outputs,
+        .workspace = workspace,
+        .workspace_size = INFO->arena_bytes,
+    };
+    return call;
+}
+
 #endif

@@ -8,21 +8,15 @@ extern const unsigned char records[], records_end[], results[];
 static _Alignas(64) unsigned char input[1 << 20], output[1 << 20], workspace[64 << 20];
 
 int main(void) {
+    if (INFO->n_inputs != 1 || INFO->n_outputs != 1)
+        return 2;
     size_t in_size = edgecc_model_input(INFO, 0)->size_bytes;
     size_t out_size = edgecc_model_output(INFO, 0)->size_bytes;
     if (in_size > sizeof input || out_size > sizeof output || INFO->arena_bytes > sizeof workspace)
         return 2;
     const void *inputs[] = {input};
     void *outputs[] = {output};
-    edgecc_call call = {
-        .abi_version = EDGECC_ABI_VERSION,
-        .n_inputs = 1,
-        .n_outputs = 1,
-        .inputs = inputs,
-        .outputs = outputs,
-        .workspace = workspace,
-        .workspace_size = INFO->arena_bytes,
-    };
+    edgecc_call call = model_call(inputs, outputs, workspace);
     const unsigned char *expected = results;
     for (const unsigned char *at = records; at != records_end; at += in_size) {
         memcpy(input, at, in_size);
